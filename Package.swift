@@ -1,0 +1,114 @@
+// swift-tools-version: 6.2
+// The module graph of Tern. Layering is checked by the compiler (`--explicit-target-dependency-import-check error`)
+// and by Tests/ArchitectureTests: a target imports only what stands in its `dependencies`.
+import PackageDescription
+
+let strict: [SwiftSetting] = [
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+]
+
+let nio: Target.Dependency = .product(name: "NIOCore", package: "swift-nio")
+let posix: Target.Dependency = .product(name: "NIOPosix", package: "swift-nio")
+let http1: Target.Dependency = .product(name: "NIOHTTP1", package: "swift-nio")
+let webSocket: Target.Dependency = .product(name: "NIOWebSocket", package: "swift-nio")
+let http2: Target.Dependency = .product(name: "NIOHTTP2", package: "swift-nio-http2")
+let hpack: Target.Dependency = .product(name: "NIOHPACK", package: "swift-nio-http2")
+let ssl: Target.Dependency = .product(name: "NIOSSL", package: "swift-nio-ssl")
+let x509: Target.Dependency = .product(name: "X509", package: "swift-certificates")
+let asn1: Target.Dependency = .product(name: "SwiftASN1", package: "swift-asn1")
+let crypto: Target.Dependency = .product(name: "Crypto", package: "swift-crypto")
+let cryptoExtras: Target.Dependency = .product(name: "_CryptoExtras", package: "swift-crypto")
+let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
+let arguments: Target.Dependency = .product(name: "ArgumentParser", package: "swift-argument-parser")
+let yams: Target.Dependency = .product(name: "Yams", package: "Yams")
+
+/// A library target of ours at `Sources/<folder>`.
+func module(_ name: String, in folder: String, _ dependencies: [Target.Dependency]) -> Target {
+    .target(name: name, dependencies: dependencies, path: "Sources/\(folder)", exclude: [], swiftSettings: strict)
+}
+
+/// A test target at `Tests/<folder>`.
+func tests(_ name: String, _ dependencies: [Target.Dependency], resources: Bool = false) -> Target {
+    .testTarget(name: name, dependencies: dependencies, path: "Tests/\(name)", swiftSettings: strict)
+}
+
+let package = Package(
+    name: "tern",
+    products: [
+        .executable(name: "tern", targets: ["tern"]),
+        .executable(name: "chaos", targets: ["chaos"]),
+    ],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
+        .package(url: "https://github.com/apple/swift-nio-http2", from: "1.46.0"),
+        .package(url: "https://github.com/apple/swift-nio-ssl", from: "2.37.6"),
+        .package(url: "https://github.com/apple/swift-certificates", from: "1.21.1"),
+        .package(url: "https://github.com/apple/swift-asn1", from: "1.7.4"),
+        .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
+        .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+        .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
+    ],
+    targets: [
+        // C
+        .systemLibrary(name: "CSQLite", path: "Sources/KVStore/CSQLite", pkgConfig: "sqlite3", providers: [.apt(["libsqlite3-dev"])]),
+        .target(name: "CLinux", path: "Sources/Worker/CLinux"),
+        .target(name: "CSchema", path: "Sources/API/CSchema", cSettings: [.unsafeFlags(["-std=c23"])]),
+        .target(name: "CDeflate", path: "Sources/Net/CDeflate", linkerSettings: [.linkedLibrary("z")]),
+        // Raft
+        module("Raft", in: "Raft", []),
+        // API
+        module("API", in: "API/API", [yams, "CSchema"]),
+        // Net
+        module("NetHTTP", in: "Net/NetHTTP", [nio, posix, http1, http2, hpack, ssl, webSocket, logging, "CDeflate", "NetPKI"]),
+        module("NetGRPC", in: "Net/NetGRPC", [nio, posix, http2, hpack, ssl, "NetPKI"]),
+        module("NetDNS", in: "Net/NetDNS", []),
+        module("NetBalancer", in: "Net/NetBalancer", [nio, posix, logging]),
+        module("NetPKI", in: "Net/NetPKI", [x509, asn1, crypto, cryptoExtras, ssl]),
+        // KVStore
+        module("KVCore", in: "KVStore/KVCore", ["Raft"]),
+        module("KVDisk", in: "KVStore/KVDisk", ["KVCore", "Raft", "CSQLite"]),
+        module("KVReplica", in: "KVStore/KVReplica", ["KVCore", "KVDisk", "Raft", "NetPKI", nio, posix, ssl, logging]),
+        module("KVEtcd", in: "KVStore/KVEtcd", ["KVReplica", "KVCore", "Raft", "NetGRPC", "NetHTTP", "NetPKI", nio, logging]),
+        // Master
+        module("APIServer", in: "Master/APIServer",
+               ["API", "KVReplica", "KVCore", "Raft", "NetHTTP", "NetPKI", nio, posix, http1, crypto, cryptoExtras, x509, logging]),
+        module("Scheduler", in: "Master/Scheduler", ["API", logging]),
+        module("Controllers", in: "Master/Controllers", ["API", logging]),
+        module("Cloud", in: "Master/Cloud", ["API", logging]),
+        module("Master", in: "Master/Master",
+               ["API", "APIServer", "Scheduler", "Controllers", "Cloud", "KVReplica", "KVCore", "KVEtcd", "Raft", "NetHTTP", "NetPKI", nio, posix, crypto, logging]),
+        // Worker
+        module("Kubelet", in: "Worker/Kubelet", ["API", "NetHTTP", "NetGRPC", "NetPKI", "CLinux", nio, posix, http1, logging]),
+        module("Proxy", in: "Worker/Proxy", ["API", "CLinux", logging]),
+        module("Network", in: "Worker/Network", ["API", "CLinux", logging]),
+        module("DNSServer", in: "Worker/DNSServer", ["API", "NetDNS", nio, posix, logging]),
+        module("Worker", in: "Worker/Worker",
+               ["API", "Kubelet", "Proxy", "Network", "DNSServer", "NetHTTP", "NetBalancer", "NetPKI", "CLinux", nio, posix, http1, logging]),
+        // The executable
+        .executableTarget(
+            name: "tern",
+            dependencies: ["API", "Master", "Worker", "KVReplica", "KVEtcd", "KVCore", "Raft", "NetHTTP", "NetPKI", "NetBalancer", "CLinux", "Simulation",
+                           "APIServer", arguments, logging, nio, posix],
+            path: "Sources/tern", swiftSettings: strict,
+            linkerSettings: [.unsafeFlags(["-static-stdlib"])]),
+        // Chaos
+        .target(name: "Simulation", dependencies: ["Raft", "KVCore"], path: "chaos/Simulation", swiftSettings: strict),
+        .executableTarget(name: "chaos", dependencies: ["API", "Simulation", "NetHTTP", "NetPKI", arguments, nio, posix], path: "chaos/chaos", swiftSettings: strict,
+                          linkerSettings: [.unsafeFlags(["-static-stdlib"])]),
+        // Tests
+        tests("ArchitectureTests", []),
+        tests("RaftTests", ["Raft"]),
+        tests("APITests", ["API"]),
+        tests("KVCoreTests", ["KVCore", "Raft"]),
+        tests("KVDiskTests", ["KVDisk", "KVCore", "Raft"]),
+        tests("KVReplicaTests", ["KVReplica", "KVDisk", "KVCore", "Raft", "NetPKI"]),
+        tests("NetTests", ["NetHTTP", "NetGRPC", "NetDNS", "NetBalancer", "NetPKI", nio, posix, http1, ssl]),
+        tests("APIServerTests", ["APIServer", "API", "KVReplica", "KVCore", "NetHTTP", "NetPKI", nio, posix]),
+        tests("ControllersTests", ["Controllers", "Scheduler", "Cloud", "API"]),
+        tests("WorkerTests", ["Kubelet", "Proxy", "Network", "DNSServer", "Worker", "API", "NetDNS"]),
+        tests("SimulationTests", ["Simulation", "KVCore", "Raft"]),
+    ],
+    swiftLanguageModes: [.v6]
+)
