@@ -92,11 +92,11 @@ let package = Package(
             dependencies: ["API", "Master", "Worker", "KVReplica", "KVEtcd", "KVCore", "Raft", "NetHTTP", "NetPKI", "NetBalancer", "CLinux", "Simulation",
                            "APIServer", arguments, logging, nio, posix],
             path: "Sources/tern", swiftSettings: strict,
-            linkerSettings: [.unsafeFlags(["-static-stdlib"])]),
+            linkerSettings: [.unsafeFlags(["-static-stdlib", "-lCoreFoundation", "-l_FoundationCShims", "-l_FoundationCollections", "-l_FoundationICU", "-lswiftSynchronization"])]),
         // Chaos
         .target(name: "Simulation", dependencies: ["Raft", "KVCore"], path: "chaos/Simulation", swiftSettings: strict),
         .executableTarget(name: "chaos", dependencies: ["API", "Simulation", "NetHTTP", "NetPKI", arguments, nio, posix], path: "chaos/chaos", swiftSettings: strict,
-                          linkerSettings: [.unsafeFlags(["-static-stdlib"])]),
+                          linkerSettings: [.unsafeFlags(["-static-stdlib", "-lCoreFoundation", "-l_FoundationCShims", "-l_FoundationCollections", "-l_FoundationICU", "-lswiftSynchronization"])]),
         // Tests
         tests("ArchitectureTests", []),
         tests("RaftTests", ["Raft"]),
