@@ -1,2 +1,14 @@
+// What Glibc's overlay does not show to Swift: namespaces, netlink, and a few helpers around them.
+// Nothing here keeps state; every function returns -1 and sets errno on failure, as the system call does.
 #pragma once
+#include <linux/if_addr.h>
+#include <linux/if_link.h>
+#include <linux/neighbour.h>
 #include <linux/netlink.h>
+#include <linux/rtnetlink.h>
+#include <sched.h>
+#include <sys/mount.h>
+#include <sys/socket.h>
+
+/// Moves the calling thread into the network namespace that the file at `path` names.
+int tern_enter_network_namespace(const char *path);
