@@ -141,4 +141,6 @@ package protocol KindBehavior: Sendable {
     var defaultPropagation: String { get }
     /// Seconds of grace for a delete: 0 = removed at once. Pods: the client's or the spec's.
     func graceSeconds(_ object: JSON, requested: Int?) -> Int
+    /// What must be freed in the transaction that removes the object (the records of its allocations).
+    func release(_ object: JSON, view: KVView) -> [Op]
 }
