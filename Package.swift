@@ -9,9 +9,9 @@ let strict: [SwiftSetting] = [
 ]
 
 let nio: Target.Dependency = .product(name: "NIOCore", package: "swift-nio")
+let tls: Target.Dependency = .product(name: "NIOTLS", package: "swift-nio")
 let posix: Target.Dependency = .product(name: "NIOPosix", package: "swift-nio")
 let http1: Target.Dependency = .product(name: "NIOHTTP1", package: "swift-nio")
-let webSocket: Target.Dependency = .product(name: "NIOWebSocket", package: "swift-nio")
 let http2: Target.Dependency = .product(name: "NIOHTTP2", package: "swift-nio-http2")
 let hpack: Target.Dependency = .product(name: "NIOHPACK", package: "swift-nio-http2")
 let ssl: Target.Dependency = .product(name: "NIOSSL", package: "swift-nio-ssl")
@@ -61,11 +61,11 @@ let package = Package(
         // API
         module("API", in: "API/API", [yams, "CSchema"]),
         // Net
-        module("NetHTTP", in: "Net/NetHTTP", [nio, posix, http1, http2, hpack, ssl, webSocket, logging, "CDeflate", "NetPKI"]),
-        module("NetGRPC", in: "Net/NetGRPC", [nio, posix, http2, hpack, ssl, "NetPKI"]),
+        module("NetHTTP", in: "Net/NetHTTP", [nio, posix, tls, http1, http2, hpack, ssl, logging, "CDeflate", "NetPKI"]),
+        module("NetGRPC", in: "Net/NetGRPC", [nio, posix, tls, http2, hpack, ssl, "NetPKI"]),
         module("NetDNS", in: "Net/NetDNS", []),
         module("NetBalancer", in: "Net/NetBalancer", [nio, posix, logging]),
-        module("NetPKI", in: "Net/NetPKI", [x509, asn1, crypto, cryptoExtras, ssl]),
+        module("NetPKI", in: "Net/NetPKI", [nio, x509, asn1, crypto, cryptoExtras, ssl]),
         // KVStore
         module("KVCore", in: "KVStore/KVCore", ["Raft"]),
         module("KVDisk", in: "KVStore/KVDisk", ["KVCore", "Raft", "CSQLite"]),
@@ -85,7 +85,7 @@ let package = Package(
         module("Network", in: "Worker/Network", ["API", "CLinux", logging]),
         module("DNSServer", in: "Worker/DNSServer", ["API", "NetDNS", nio, posix, logging]),
         module("Worker", in: "Worker/Worker",
-               ["API", "Kubelet", "Proxy", "Network", "DNSServer", "NetHTTP", "NetBalancer", "NetPKI", "CLinux", nio, posix, http1, logging]),
+               ["API", "Kubelet", "Proxy", "Network", "DNSServer", "NetHTTP", "NetBalancer", "NetPKI", "CLinux", nio, posix, http1, crypto, logging]),
         // The executable
         .executableTarget(
             name: "tern",

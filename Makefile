@@ -1,0 +1,38 @@
+# The targets that people type. `make help` lists them.
+.PHONY: help up down build test lint format sim chaos bench fuzz
+.DEFAULT_GOAL := help
+SEED ?= 1
+COUNT ?= 1
+SWIFT_FLAGS := -c release
+
+help: ## list the targets
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+up: ## build and start three masters and two workers on this machine; repeat to repair
+	@sh Sources/tern/Scripts/up.sh
+
+down: ## remove the cluster and everything that it put on this machine
+	@sh Sources/tern/Scripts/down.sh
+
+build: ## build every program
+	swift build $(SWIFT_FLAGS)
+
+test: ## build everything and run every test
+	@sh Sources/tern/Scripts/test.sh
+
+lint: ## check the format
+	swift format lint --strict --recursive Sources Tests chaos Package.swift
+
+format: ## format the code in place
+	swift format --in-place --recursive Sources Tests chaos Package.swift
+
+sim: ## run the simulator: SEED=n COUNT=n
+	@swift build $(SWIFT_FLAGS) --product tern 2>&1 | grep -E 'error:' || true
+	.build/release/tern sim --seed $(SEED) --count $(COUNT)
+
+chaos: ## faults on a running cluster under load; needs `make up`
+	@swift build $(SWIFT_FLAGS) --product chaos 2>&1 | grep -E 'error:' || true
+	.build/release/chaos
+
+bench: ## compare the store with etcd on this machine
+	@sh chaos/bench.sh

@@ -1,0 +1,22 @@
+#!/bin/sh
+# Everything that `make test` means: the packages that tests use, one release build, every test, the runner's summary last.
+set -eu
+cd "$(dirname "$0")/../../.."
+PATH=$PATH:/usr/sbin:/sbin
+want=
+need() { command -v "$1" >/dev/null 2>&1 || want="$want $2"; }
+need containerd containerd; need runc runc; need nft nftables; need conntrack conntrack; need ip iproute2; need nsenter util-linux
+need pkg-config pkg-config; need curl curl
+[ -e /usr/lib/cni/bridge ] || want="$want containernetworking-plugins"
+[ -e /usr/include/sqlite3.h ] || want="$want libsqlite3-dev"
+[ -e /usr/include/zlib.h ] || want="$want zlib1g-dev"
+ls /usr/lib/*/libnftables.so.1 >/dev/null 2>&1 || want="$want libnftables1"
+[ -x /bin/busybox ] || want="$want busybox-static"
+if [ -n "$want" ]; then
+  sudo=; [ "$(id -u)" = 0 ] || sudo=sudo
+  echo "installing:$want"
+  $sudo apt-get update >/dev/null
+  DEBIAN_FRONTEND=noninteractive $sudo apt-get install -y --no-install-recommends --no-remove $want >/dev/null
+fi
+swift build -c release --build-tests
+exec swift test -c release --skip-build "$@"
