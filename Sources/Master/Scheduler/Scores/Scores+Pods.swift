@@ -1,5 +1,7 @@
 // Scores that look at the pods already there: spreading over nodes and zones, preferred affinity to other pods.
 
+import API
+
 extension Scores {
     /// Soft constraints of the pod; without any, pods of one controller spread over hosts and zones (upstream's default).
     func spreading() -> [Int64]? {
