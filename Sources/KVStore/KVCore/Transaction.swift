@@ -1,6 +1,8 @@
 // What a client of the store may ask: reads and writes of keys, guarded by comparisons, all in one transaction (etcd v3's model).
 // These are values: they are encoded into a Raft entry, applied by `StateMachine` on every peer alike, and answered with a `TxnResult`.
 
+import Glibc
+
 /// Counts transactions that changed something, as in etcd; the first revision of an empty store is 1.
 package struct Revision: RawRepresentable, Hashable, Comparable, Sendable, CustomStringConvertible {
     package var rawValue: Int64
@@ -46,7 +48,10 @@ package struct KeyValue: Hashable, Sendable {
     package var version: Int64
     package var lease: LeaseID
 
-    package init(key: Key, value: [UInt8], createRevision: Revision, modRevision: Revision, version: Int64, lease: LeaseID = .none) {
+    package init(
+        key: Key, value: [UInt8], createRevision: Revision, modRevision: Revision,
+        version: Int64, lease: LeaseID = .none
+    ) {
         self.key = key
         self.value = value
         self.createRevision = createRevision
@@ -121,7 +126,10 @@ package struct PutRequest: Hashable, Sendable {
     package var keepsValue: Bool
     package var keepsLease: Bool
 
-    package init(key: Key, value: [UInt8], lease: LeaseID = .none, returnPrevious: Bool = false, keepsValue: Bool = false, keepsLease: Bool = false) {
+    package init(
+        key: Key, value: [UInt8], lease: LeaseID = .none,
+        returnPrevious: Bool = false, keepsValue: Bool = false, keepsLease: Bool = false
+    ) {
         self.key = key
         self.value = value
         self.lease = lease
@@ -148,7 +156,10 @@ package struct RangeRequest: Hashable, Sendable {
     package var modRevisions: ClosedRange<Int64>?
     package var createRevisions: ClosedRange<Int64>?
 
-    package init(_ range: KeyRange, limit: Int64 = 0, revision: Revision? = nil, keysOnly: Bool = false, countOnly: Bool = false) {
+    package init(
+        _ range: KeyRange, limit: Int64 = 0, revision: Revision? = nil,
+        keysOnly: Bool = false, countOnly: Bool = false
+    ) {
         self.range = range
         self.limit = limit
         self.revision = revision
@@ -206,15 +217,12 @@ package struct TxnResult: Hashable, Sendable {
 
 extension Key: Comparable {
     package static func < (left: Key, right: Key) -> Bool {
-        left.bytes.withUnsafeBufferPointer { a in
-            right.bytes.withUnsafeBufferPointer { b in
+        left.bytes.withUnsafeBytes { a in
+            right.bytes.withUnsafeBytes { b in
                 let n = min(a.count, b.count)
-                var i = 0
-                while i < n {
-                    if a[i] != b[i] { return a[i] < b[i] }
-                    i += 1
-                }
-                return a.count < b.count
+                guard n > 0, let x = a.baseAddress, let y = b.baseAddress else { return a.count < b.count }
+                let order = memcmp(x, y, n)
+                return order == 0 ? a.count < b.count : order < 0
             }
         }
     }

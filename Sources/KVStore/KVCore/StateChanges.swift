@@ -1,0 +1,87 @@
+// What the state database has not been told yet: whole revisions, and the leases and sessions that changed, with the counters of
+// the moment. One value is one transaction on disk, so that `applied` is never there without its effects.
+import Raft
+
+/// One write of the state database.
+package struct StateChanges: Sendable {
+    package var events: [RevisionEvents] = []
+    /// nil: it ended.
+    package var leases: [(id: LeaseID, lease: Lease?)] = []
+    package var sessions: [(client: ClientID, session: Session?)] = []
+    package var counters = StateCounters()
+    package init() {}
+}
+
+/// The single numbers of the state.
+package struct StateCounters: Hashable, Sendable {
+    package var applied = EntryID.zero
+    package var revision = Revision(1)
+    package var compactRevision = Revision.zero
+    package var logTime: Int64 = 0
+    package init() {}
+}
+
+extension StateMachine {
+    package var counters: StateCounters {
+        var counters = StateCounters()
+        counters.applied = EntryID(index: appliedIndex, term: appliedTerm)
+        counters.revision = revision
+        counters.compactRevision = compactRevision
+        counters.logTime = logTime
+        return counters
+    }
+
+    /// How many revisions wait to be written.
+    package var unsavedRevisions: Int { unsaved.events.count }
+
+    /// Everything since the last call.
+    package mutating func takeChanges() -> StateChanges {
+        var changes = unsaved
+        unsaved = StateChanges()
+        changes.leases = leases.dirty.sorted().map { ($0, leases[$0]) }
+        changes.sessions = sessions.dirty.sorted().map { ($0, sessions[$0]) }
+        leases.dirty = []
+        sessions.dirty = []
+        changes.counters = counters
+        return changes
+    }
+
+    /// Forgets what was not written: used after the whole state was.
+    package mutating func discardChanges() {
+        unsaved = StateChanges()
+        leases.dirty = []
+        sessions.dirty = []
+    }
+
+    /// The state as found on disk or in a snapshot. Records come in key order, events in revision order.
+    package init(
+        counters: StateCounters, records: [KeyValue], leases: [Lease], sessions: [Session], history: [RevisionEvents]
+    ) {
+        self.init()
+        appliedIndex = counters.applied.index
+        appliedTerm = counters.applied.term
+        revision = counters.revision
+        compactRevision = counters.compactRevision
+        logTime = counters.logTime
+        for lease in leases { self.leases.set(lease) }
+        for session in sessions { self.sessions.set(session) }
+        for record in records {
+            account(added: record, removed: tree.put(record))
+            self.leases.attach(record.key, to: record.lease)
+        }
+        restoreWindow(history)
+        discardChanges()
+    }
+
+    /// Only an unbroken run of revisions up to the current one is of use.
+    private mutating func restoreWindow(_ history: [RevisionEvents]) {
+        var first = history.count
+        var expected = revision
+        while first > 0, history[first - 1].revision == expected {
+            expected = Revision(expected.rawValue - 1)
+            first -= 1
+        }
+        window = EventWindow(floor: expected)
+        for item in history[first...] { window.append(item) }
+    }
+}

@@ -1,0 +1,51 @@
+// The past: a view at an earlier revision is the current tree with the window's changes undone, newest first.
+// And the hash of the logical state, by which peers notice that they disagree: it depends on nothing local (no window, no disk).
+
+extension StateMachine {
+    /// The store as it was at `target`.
+    package func view(at target: Revision) throws(ReadError) -> KVView {
+        if target > revision { throw .future(revision) }
+        if target < compactRevision { throw .compacted(compactRevision) }
+        guard let past = past(target) else { throw .compacted(max(window.floor, compactRevision)) }
+        return past
+    }
+
+    /// nil: the window does not reach so far back.
+    func past(_ target: Revision) -> KVView? {
+        guard let undone = window.after(target) else { return nil }
+        var tree = tree
+        for item in undone.reversed() {
+            for event in item.events.reversed() {
+                if let previous = event.previous { tree.put(previous) } else { tree.remove(event.current.key) }
+            }
+        }
+        return KVView(revision: target, compactRevision: compactRevision, tree: tree)
+    }
+
+    /// Keys, leases, sessions, revisions and log time as one number.
+    package var stateHash: UInt64 {
+        var hash = Hash64()
+        hash.add(recordsHash)
+        for word in [revision.rawValue, compactRevision.rawValue, logTime] { hash.add(UInt64(bitPattern: word)) }
+        var writer = ByteWriter()
+        for lease in leases.sorted {
+            writer.put(lease)
+            for key in lease.keys.sorted() { writer.put(key.bytes) }
+        }
+        for session in sessions.sorted { writer.put(session) }
+        hash.add(writer.bytes)
+        return hash.value
+    }
+}
+
+extension KeyValue {
+    var hash64: UInt64 {
+        var hash = Hash64()
+        hash.add(key.bytes)
+        hash.add(value)
+        for word in [createRevision.rawValue, modRevision.rawValue, version, lease.rawValue] {
+            hash.add(UInt64(bitPattern: word))
+        }
+        return hash.value
+    }
+}

@@ -1,0 +1,123 @@
+// Transactions with etcd v3's meaning: every comparison, also of nested transactions, is decided against the state before; the chosen
+// operations are checked as a whole, then executed in order; later reads see earlier writes; one revision for all of it.
+// Nothing is written before everything is known to be allowed.
+
+extension StateMachine {
+    mutating func transact(_ txn: Txn, _ change: inout Change) -> Outcome {
+        var decisions: [Bool] = []
+        if let refusal = TxnShape.check(txn) { return .refused(refusal) }
+        if let refusal = decide(txn, &decisions) { return .refused(refusal) }
+        var next = decisions[...]
+        let result = run(txn, &next, &change)
+        return .txn(result)
+    }
+
+    /// Decides the comparisons (depth first, in order) and checks the operations that will run.
+    private func decide(_ txn: Txn, _ decisions: inout [Bool]) -> Refusal? {
+        let succeeded = txn.compares.allSatisfy { holds($0) }
+        decisions.append(succeeded)
+        for op in succeeded ? txn.success : txn.failure {
+            if let refusal = check(op, &decisions) { return refusal }
+        }
+        return nil
+    }
+
+    private func check(_ op: Op, _ decisions: inout [Bool]) -> Refusal? {
+        switch op {
+        case .txn(let nested): return decide(nested, &decisions)
+        case .delete: return nil
+        case .range(let request):
+            guard let at = request.revision, at > .zero else { return nil }
+            if at > revision { return .future(revision) }
+            if at < compactRevision { return .compacted(compactRevision) }
+            return at < window.floor ? .compacted(window.floor) : nil
+        case .put(let request):
+            if request.keepsValue || request.keepsLease, tree.get(request.key) == nil { return .keyNotFound }
+            let namesLease = request.lease != .none && !request.keepsLease
+            return namesLease && leases[request.lease] == nil ? .leaseNotFound : nil
+        }
+    }
+
+    private mutating func run(_ txn: Txn, _ decisions: inout ArraySlice<Bool>, _ change: inout Change) -> TxnResult {
+        let succeeded = decisions.popFirst() ?? false
+        var results: [OpResult] = []
+        for op in succeeded ? txn.success : txn.failure {
+            switch op {
+            case .txn(let nested): results.append(.txn(run(nested, &decisions, &change)))
+            case .range(let request): results.append(.range(read(request)))
+            case .put(let request):
+                let previous = write(request, &change)
+                results.append(.put(previous: request.returnPrevious ? previous : nil))
+            case .delete(let range, let returnPrevious):
+                let gone = delete(range, &change)
+                results.append(.delete(count: Int64(gone.count), previous: returnPrevious ? gone : []))
+            }
+        }
+        let after = change.events.isEmpty ? revision : change.revision
+        return TxnResult(succeeded: succeeded, revision: after, results: results)
+    }
+
+    private mutating func write(_ request: PutRequest, _ change: inout Change) -> KeyValue? {
+        let old = tree.get(request.key)
+        let record = KeyValue(
+            key: request.key,
+            value: request.keepsValue ? old?.value ?? [] : request.value,
+            createRevision: old?.createRevision ?? change.revision,
+            modRevision: change.revision,
+            version: (old?.version ?? 0) &+ 1,
+            lease: request.keepsLease ? old?.lease ?? .none : request.lease)
+        return put(record, &change)
+    }
+
+    private mutating func delete(_ range: KeyRange, _ change: inout Change) -> [KeyValue] {
+        if let key = range.single { return remove(key, &change).map { [$0] } ?? [] }
+        var keys: [Key] = []
+        tree.forEach(range) { keys.append($0.key); return true }
+        return keys.compactMap { remove($0, &change) }
+    }
+
+    private func read(_ request: RangeRequest) -> RangeResult {
+        if let at = request.revision, at > .zero, at < revision, let past = past(at) {
+            return past.range(request)
+        }
+        return view.range(request)
+    }
+}
+
+// MARK: Comparisons
+
+extension StateMachine {
+    private func holds(_ compare: Compare) -> Bool {
+        if let key = compare.range.single { return Self.holds(compare, tree.get(key)) }
+        var found = false
+        var all = true
+        tree.forEach(compare.range) { record in
+            found = true
+            all = Self.holds(compare, record)
+            return all
+        }
+        return found ? all : Self.holds(compare, nil)
+    }
+
+    private static func holds(_ compare: Compare, _ record: KeyValue?) -> Bool {
+        switch compare.target {
+        case .version(let value): return holds(compare.relation, record?.version ?? 0, value)
+        case .createRevision(let value): return holds(compare.relation, record?.createRevision ?? .zero, value)
+        case .modRevision(let value): return holds(compare.relation, record?.modRevision ?? .zero, value)
+        case .lease(let value): return holds(compare.relation, record?.lease ?? .none, value)
+        case .value(let value):
+            // As in etcd: the value of an absent key equals nothing and is unequal to nothing.
+            guard let record else { return false }
+            return holds(compare.relation, Key(record.value), Key(value))
+        }
+    }
+
+    private static func holds<T: Comparable>(_ relation: Compare.Relation, _ left: T, _ right: T) -> Bool {
+        switch relation {
+        case .equal: left == right
+        case .greater: left > right
+        case .less: left < right
+        case .notEqual: left != right
+        }
+    }
+}

@@ -1,0 +1,121 @@
+// Who watches which keys, and what each is told: whole revisions, in order, once. It answers deliveries as values; the shell calls the
+// watchers. A watch of one key is found by the key; watches of ranges are tried one after the other, in order of their ids.
+
+/// Names a watch; unique within one boot.
+package struct WatchID: RawRepresentable, Hashable, Comparable, Sendable {
+    package var rawValue: UInt64
+    package init(rawValue: UInt64) { self.rawValue = rawValue }
+    package static func < (left: WatchID, right: WatchID) -> Bool { left.rawValue < right.rawValue }
+}
+
+/// What a watcher is told.
+package enum WatchDelivery: Hashable, Sendable {
+    /// Every change of this revision that is in the watched range.
+    case events(revision: Revision, [KVEvent])
+    /// Nothing at or below this revision will come any more.
+    case progress(Revision)
+    /// The watch ended: history below this revision is gone. Read anew.
+    case compacted(Revision)
+    /// The watch ended: the state was replaced by a snapshot. Read anew.
+    case reset
+}
+
+/// A delivery with its address.
+package struct WatchNotice: Hashable, Sendable {
+    package var watch: WatchID
+    package var delivery: WatchDelivery
+}
+
+/// The registered watches.
+package struct WatchHub: Sendable {
+    package static let watchesMax = 100_000
+
+    /// `after`: nothing at or below it is told, also when the store itself is not there yet.
+    private struct Watch: Sendable {
+        var id: WatchID
+        var range: KeyRange
+        var after: Revision
+    }
+    private var singles: [Key: [WatchID]] = [:]
+    private var ranges: [Watch] = []
+    private var watches: [WatchID: Watch] = [:]
+    /// The revision that `progress` last told.
+    private var told = Revision.zero
+
+    package init() {}
+
+    package var count: Int { watches.count }
+
+    /// Registers a watch; the answer is its backlog: what the window holds after `after` (nil: from now), then progress.
+    package mutating func add(_ id: WatchID, _ range: KeyRange, after: Revision?, _ state: StateMachine) -> [WatchNotice] {
+        guard let backlog = state.window.after(after ?? state.revision) else {
+            let floor = Revision(max(state.window.floor.rawValue, state.compactRevision.rawValue))
+            return [WatchNotice(watch: id, delivery: .compacted(floor))]
+        }
+        register(Watch(id: id, range: range, after: after ?? state.revision))
+        var notices: [WatchNotice] = []
+        for item in backlog {
+            let events = item.events.filter { range.contains($0.current.key) }
+            if !events.isEmpty {
+                notices.append(WatchNotice(watch: id, delivery: .events(revision: item.revision, events)))
+            }
+        }
+        if state.revision >= after ?? .zero { notices.append(WatchNotice(watch: id, delivery: .progress(state.revision))) }
+        return notices
+    }
+
+    private mutating func register(_ watch: Watch) {
+        watches[watch.id] = watch
+        if let key = watch.range.single {
+            singles[key, default: []].append(watch.id)
+        } else {
+            ranges.append(watch)
+        }
+    }
+
+    package mutating func cancel(_ id: WatchID) {
+        guard let watch = watches.removeValue(forKey: id) else { return }
+        guard let key = watch.range.single else {
+            ranges.removeAll { $0.id == id }
+            return
+        }
+        singles[key]?.removeAll { $0 == id }
+        if singles[key]?.isEmpty == true { singles.removeValue(forKey: key) }
+    }
+
+    /// What the events of one revision mean to the watchers.
+    package func notices(_ revision: Revision, _ events: [KVEvent]) -> [WatchNotice] {
+        guard !watches.isEmpty else { return [] }
+        var notices: [WatchNotice] = []
+        for watch in ranges where revision > watch.after {
+            let hits = events.filter { watch.range.contains($0.current.key) }
+            if !hits.isEmpty { notices.append(WatchNotice(watch: watch.id, delivery: .events(revision: revision, hits))) }
+        }
+        return singles.isEmpty ? notices : notices + singleNotices(revision, events)
+    }
+
+    private func singleNotices(_ revision: Revision, _ events: [KVEvent]) -> [WatchNotice] {
+        var found: [(id: WatchID, event: KVEvent)] = []
+        for event in events {
+            for id in singles[event.current.key] ?? [] where revision > watches[id]?.after ?? .zero {
+                found.append((id, event))
+            }
+        }
+        return found.map { WatchNotice(watch: $0.id, delivery: .events(revision: revision, [$0.event])) }
+    }
+
+    /// Tells everybody how far the store is, if that is news.
+    package mutating func progress(_ revision: Revision) -> [WatchNotice] {
+        guard revision > told, !watches.isEmpty else { return [] }
+        told = revision
+        let current = watches.values.filter { revision >= $0.after }.map(\.id).sorted()
+        return current.map { WatchNotice(watch: $0, delivery: .progress(revision)) }
+    }
+
+    /// Ends every watch: the state was replaced.
+    package mutating func reset() -> [WatchNotice] {
+        let ids = watches.keys.sorted()
+        self = WatchHub()
+        return ids.map { WatchNotice(watch: $0, delivery: .reset) }
+    }
+}
