@@ -1,0 +1,105 @@
+// Linearizable reads without the log (ReadIndex, Raft thesis §6.4). A read index is the commit index when the read was
+// taken; it is good once a quorum answered a round that began afterwards. Only a leader that has committed in its own term
+// knows the commit index. Leases are not used: nothing here depends on clocks.
+
+extension RaftCore {
+    /// Asks for a read index; the answer comes in `Ready.reads`, or none at all when messages are lost and leadership
+    /// stands still for long: the shell limits its patience.
+    package mutating func readIndex(_ read: ReadID) throws(ReadRefusal) {
+        guard leader != nil, fault == nil else { throw .noLeader }
+        if isLeader {
+            guard leading.reads.count < settings.readsMax else { throw .overloaded }
+            takeRead(.local(read))
+        } else {
+            guard forwarded.count < settings.readsMax else { throw .overloaded }
+            forwarded.waiting.append(read)
+        }
+    }
+
+    mutating func takeRead(_ origin: LeaderReads.Origin) {
+        guard leading.reads.count < settings.readsMax else { return }
+        if settings.planted.readsWithoutRound { return answer(origin, index: commitIndex) }
+        guard commitIndex >= leading.termStart else { return leading.reads.early.append(origin) }
+        let round = leading.reads.round + 1
+        leading.reads.pending.append(.init(origin: origin, index: commitIndex, round: round))
+        leading.reads.wantsRound = true
+    }
+
+    /// The leader has committed in its term: reads that waited for this get their index.
+    mutating func takeEarlyReads() {
+        guard commitIndex >= leading.termStart, !leading.reads.early.isEmpty else { return }
+        let early = leading.reads.early
+        leading.reads.early = []
+        for origin in early { takeRead(origin) }
+    }
+
+    /// One round for all reads since the last.
+    mutating func beginReadRound() {
+        let reads = leading.reads
+        guard reads.wantsRound, reads.round - reads.confirmed < UInt64(settings.readRoundsMax) else { return }
+        leading.reads.wantsRound = false
+        leading.reads.round += 1
+        broadcastHeartbeat()
+        confirmReads()
+    }
+
+    mutating func confirmReads() {
+        let state = leading
+        let reached = configuration.reached { peer in
+            peer == id ? state.reads.round : state.position(of: peer).map { state.progress[$0].round } ?? 0
+        }
+        guard let reached, reached > state.reads.confirmed else { return }
+        leading.reads.confirmed = reached
+        let ready = leading.reads.pending.prefix { $0.round <= reached }
+        leading.reads.pending.removeFirst(ready.count)
+        for read in ready { answer(read.origin, index: read.index) }
+    }
+
+    private mutating func answer(_ origin: LeaderReads.Origin, index: LogIndex) {
+        switch origin {
+        case .local(let read): readResults.append(ReadResult(id: read, index: index))
+        case .peer(let peer, let context): send(to: peer, .readIndexResponse(context: context, index: index))
+        }
+    }
+}
+
+extension RaftCore {
+    /// Sends what waits to the leader, as one question.
+    mutating func forwardReads() {
+        guard let leader, !forwarded.waiting.isEmpty else { return }
+        let context = forwarded.nextContext
+        forwarded.nextContext += 1
+        forwarded.sent.append(.init(context: context, ids: forwarded.waiting))
+        forwarded.waiting = []
+        send(to: leader, .readIndex(context: context))
+    }
+
+    mutating func finishForwarded(context: UInt64, index: LogIndex) {
+        guard let position = forwarded.sent.firstIndex(where: { $0.context == context }) else { return }
+        for read in forwarded.sent.remove(at: position).ids { readResults.append(ReadResult(id: read, index: index)) }
+    }
+
+    /// Questions that got no answer are asked anew.
+    mutating func ageForwarded() {
+        guard !forwarded.sent.isEmpty else { return }
+        for position in forwarded.sent.indices { forwarded.sent[position].age += 1 }
+        while let oldest = forwarded.sent.first, oldest.age >= settings.readRetryTicks {
+            forwarded.waiting += oldest.ids
+            forwarded.sent.removeFirst()
+        }
+    }
+
+    /// Leadership changes: whoever waits may ask again.
+    mutating func failReads() {
+        for read in forwarded.waiting { readResults.append(ReadResult(id: read)) }
+        for batch in forwarded.sent {
+            for read in batch.ids { readResults.append(ReadResult(id: read)) }
+        }
+        forwarded.waiting = []
+        forwarded.sent = []
+        guard case .leader(let state) = role else { return }
+        for origin in state.reads.early + state.reads.pending.map(\.origin) {
+            if case .local(let read) = origin { readResults.append(ReadResult(id: read)) }
+        }
+    }
+}

@@ -1,0 +1,101 @@
+// Storage is asynchronous: what must be durable goes out as a `Save`, its completion comes back as an input, and only then
+// are the votes and acknowledgements released that depend on it. A leader's own save is one of the votes for a commit.
+
+extension RaftCore {
+    /// The save with this id, and all before it, are durable.
+    package mutating func saved(_ id: SaveID) {
+        guard fault == nil else { return }
+        while let save = saves.first, save.id <= id {
+            saves.removeFirst()
+            if let through = save.through { log.markDurable(through: through) }
+            if let metadata = save.snapshot { finishInstall(metadata) }
+            release(save.messages)
+        }
+        commitByCounting()
+    }
+
+    /// The state machine has executed everything up to here.
+    package mutating func applied(to index: LogIndex) {
+        precondition(index <= handedToApply, "applied \(index), handed out \(handedToApply)")
+        appliedIndex = max(appliedIndex, index)
+    }
+
+    /// The state machine's state at `index` (applied) is durable: the log up to there may be compacted, and followers too
+    /// far behind are sent a snapshot not older than it.
+    package mutating func snapshotSaved(at index: LogIndex) {
+        guard index > snapshot.index, index <= appliedIndex, let term = log.term(at: index),
+              let configuration = configuration(at: index) else { return }
+        snapshot = SnapshotMetadata(index: index, term: term, configuration: configuration)
+    }
+
+    /// Drops the log up to `index`, or as far as a durable snapshot allows. Answers the new `compactIndex`.
+    @discardableResult
+    package mutating func compact(to index: LogIndex) -> LogIndex {
+        guard installing == nil else { return log.base.index }
+        let bound = min(index, snapshot.index, log.durable)
+        log.compact(to: bound)
+        while configurations.count > 1, configurations[1].index <= log.base.index { configurations.removeFirst() }
+        return log.base.index
+    }
+
+    /// What every active follower holds; equals the last index for a peer that does not lead. A hint for compaction.
+    package var replicatedIndex: LogIndex {
+        guard isLeader else { return log.last.index }
+        return leading.progress.reduce(log.last.index) { $1.isActive ? min($0, $1.match) : $0 }
+    }
+
+    private mutating func finishInstall(_ metadata: SnapshotMetadata) {
+        guard let current = installing, current == metadata else { return }
+        installing = nil
+        snapshot = metadata
+        appliedIndex = metadata.index
+        handedToApply = metadata.index
+    }
+
+    private mutating func release(_ messages: [Message]) {
+        for message in messages {
+            if message.to == id { stepUnchecked(message) } else { outbox.append(message) }
+        }
+    }
+}
+
+extension RaftCore {
+    /// The next durable step, when there is something to save. Held messages leave with it, or with the last one under way.
+    mutating func takeSave() -> Save? {
+        let isInstalled = installing == nil || saves.contains { $0.snapshot == installing }
+        guard isHardStateDirty || log.hasUnsaved || !isInstalled else {
+            releaseHeld()
+            return nil
+        }
+        isHardStateDirty = false
+        lastSave = SaveID(rawValue: lastSave.rawValue + 1)
+        let metadata = isInstalled ? nil : installing
+        let entries = log.takeUnsaved()
+        saves.append(PendingSave(id: lastSave, through: entries.last?.index, snapshot: metadata, messages: held, startTick: ticks))
+        held = []
+        let state = HardState(term: term, vote: vote, commit: commitIndex)
+        return Save(id: lastSave, hardState: state, entries: entries, snapshot: metadata)
+    }
+
+    private mutating func releaseHeld() {
+        guard !held.isEmpty else { return }
+        let messages = held
+        held = []
+        if saves.isEmpty { release(messages) } else { saves[saves.count - 1].messages += messages }
+    }
+
+    /// Committed entries that were not handed out yet.
+    mutating func takeCommitted() -> [Entry] {
+        guard installing == nil else { return [] }
+        let bound = settings.appliesBeforeSave ? commitIndex : min(commitIndex, log.durable)
+        guard handedToApply < bound else { return [] }
+        let entries = log.slice(from: handedToApply.next, through: bound, bytesMax: settings.applyBytesMax)
+        handedToApply = entries.last?.index ?? handedToApply
+        return entries
+    }
+
+    /// A save has been under way for too long.
+    var isSaveStalled: Bool { saveAge >= UInt64(settings.saveStallTicks) }
+
+    var saveAge: UInt64 { saves.first.map { ticks - $0.startTick } ?? 0 }
+}

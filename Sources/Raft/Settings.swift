@@ -1,0 +1,56 @@
+// The tunables of one peer, in ticks (10 ms by intention), messages and bytes. Validated by `init` of `RaftCore`.
+
+/// Limits and timings of a peer.
+package struct RaftSettings: Hashable, Sendable {
+    /// A leader speaks to every peer at least so often.
+    package var heartbeatTicks = 5
+    /// A follower waits a random time in this range for its leader, then campaigns; it refuses others for the minimum.
+    package var electionTicksMin = 15
+    package var electionTicksMax = 30
+    /// A leader whose save takes longer hands over; and stops leading `electionTicksMin` later, handed over or not.
+    package var saveStallTicks = 50
+    /// A forwarded read without an answer is asked again, under a fresh context.
+    package var readRetryTicks = 10
+    /// Of one append message.
+    package var appendBytesMax = 1 << 20
+    package var appendEntriesMax = 4096
+    /// Not yet acknowledged by one follower.
+    package var inflightMessagesMax = 256
+    package var inflightBytesMax = 16 << 20
+    /// Appended by the leader and not committed; one proposal is always taken while there is none.
+    package var uncommittedBytesMax = 64 << 20
+    package var entryBytesMax = 32 << 20
+    /// Handed out to apply in one `Ready`.
+    package var applyBytesMax = 8 << 20
+    /// Reads waiting on this peer.
+    package var readsMax = 65_536
+    /// ReadIndex rounds not yet confirmed; later reads gather in the next one.
+    package var readRoundsMax = 8
+    /// How far a learner may lag behind the commit index and still be promoted.
+    package var promotionLagMax: UInt64 = 1000
+    /// Hand out committed entries before this peer's own save of them is done (they are durable on a quorum).
+    package var appliesBeforeSave = false
+    /// Mistakes on purpose, for the simulator's own tests. Never set elsewhere.
+    package var planted = PlantedBugs()
+
+    package init() {}
+
+    package var isValid: Bool {
+        heartbeatTicks > 0 && electionTicksMin > heartbeatTicks && electionTicksMax > electionTicksMin
+            && saveStallTicks > 0 && appendBytesMax > 0 && appendEntriesMax > 0 && inflightMessagesMax > 0
+            && inflightBytesMax > 0 && readRoundsMax > 0 && readRetryTicks > 0
+    }
+}
+
+/// Known ways to get Raft wrong. A simulation that does not notice one of them is not worth running.
+package struct PlantedBugs: Hashable, Sendable {
+    /// Counts replicas for entries of older terms (Raft §5.4.2, figure 8).
+    package var commitsOldTerms = false
+    /// Answers ReadIndex without asking a quorum.
+    package var readsWithoutRound = false
+    /// Acknowledges entries and votes before they are durable.
+    package var acknowledgesBeforeSave = false
+    /// Votes for a candidate whose log is behind.
+    package var ignoresLogInVotes = false
+    package init() {}
+}
