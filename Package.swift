@@ -60,6 +60,7 @@ let package = Package(
         module("Raft", in: "Raft", []),
         // API
         module("API", in: "API/API", [yams, "CSchema"]),
+        module("APIClient", in: "API/APIClient", ["API", "NetHTTP", "NetPKI", nio, http1, logging]),
         // Net
         module("NetHTTP", in: "Net/NetHTTP", [nio, posix, tls, http1, http2, hpack, ssl, logging, "CDeflate", "NetPKI"]),
         module("NetGRPC", in: "Net/NetGRPC", [nio, posix, tls, http2, hpack, ssl, "NetPKI"]),
@@ -80,22 +81,22 @@ let package = Package(
         module("Master", in: "Master/Master",
                ["API", "APIServer", "Scheduler", "Controllers", "Cloud", "KVReplica", "KVCore", "KVEtcd", "Raft", "NetHTTP", "NetPKI", nio, posix, crypto, logging]),
         // Worker
-        module("Kubelet", in: "Worker/Kubelet", ["API", "NetHTTP", "NetGRPC", "NetPKI", "CLinux", nio, posix, http1, logging]),
+        module("Kubelet", in: "Worker/Kubelet", ["API", "APIClient", "NetHTTP", "NetGRPC", "NetPKI", "CLinux", nio, posix, http1, logging]),
         module("Proxy", in: "Worker/Proxy", ["API", "CLinux", logging]),
         module("Network", in: "Worker/Network", ["API", "CLinux", logging]),
         module("DNSServer", in: "Worker/DNSServer", ["API", "NetDNS", nio, posix, logging]),
         module("Worker", in: "Worker/Worker",
-               ["API", "Kubelet", "Proxy", "Network", "DNSServer", "NetHTTP", "NetBalancer", "NetPKI", "CLinux", nio, posix, http1, crypto, logging]),
+               ["API", "APIClient", "Kubelet", "Proxy", "Network", "DNSServer", "NetHTTP", "NetBalancer", "NetPKI", "CLinux", nio, posix, http1, crypto, logging]),
         // The executable
         .executableTarget(
             name: "tern",
-            dependencies: ["API", "Master", "Worker", "KVReplica", "KVEtcd", "KVCore", "Raft", "NetHTTP", "NetPKI", "NetBalancer", "CLinux", "Simulation",
+            dependencies: ["API", "APIClient", "Master", "Worker", "KVReplica", "KVEtcd", "KVCore", "Raft", "NetHTTP", "NetPKI", "NetBalancer", "CLinux", "Simulation",
                            "APIServer", arguments, logging, nio, posix],
             path: "Sources/tern", swiftSettings: strict,
             linkerSettings: [.unsafeFlags(["-static-stdlib", "-lCoreFoundation", "-l_FoundationCShims", "-l_FoundationCollections", "-l_FoundationICU", "-lswiftSynchronization"])]),
         // Chaos
         .target(name: "Simulation", dependencies: ["Raft", "KVCore"], path: "chaos/Simulation", swiftSettings: strict),
-        .executableTarget(name: "chaos", dependencies: ["API", "Simulation", "NetHTTP", "NetPKI", arguments, nio, posix], path: "chaos/chaos", swiftSettings: strict,
+        .executableTarget(name: "chaos", dependencies: ["API", "APIClient", "Simulation", "NetHTTP", "NetPKI", arguments, nio, posix], path: "chaos/chaos", swiftSettings: strict,
                           linkerSettings: [.unsafeFlags(["-static-stdlib", "-lCoreFoundation", "-l_FoundationCShims", "-l_FoundationCollections", "-l_FoundationICU", "-lswiftSynchronization"])]),
         // Tests
         tests("ArchitectureTests", []),
@@ -105,7 +106,7 @@ let package = Package(
         tests("KVDiskTests", ["KVDisk", "KVCore", "Raft"]),
         tests("KVReplicaTests", ["KVReplica", "KVDisk", "KVCore", "Raft", "NetPKI"]),
         tests("NetTests", ["NetHTTP", "NetGRPC", "NetDNS", "NetBalancer", "NetPKI", nio, posix, http1, ssl]),
-        tests("APIServerTests", ["APIServer", "API", "KVReplica", "KVCore", "NetHTTP", "NetPKI", nio, posix]),
+        tests("APIServerTests", ["APIServer", "API", "APIClient", "KVReplica", "KVCore", "NetHTTP", "NetPKI", nio, posix]),
         tests("ControllersTests", ["Controllers", "Scheduler", "Cloud", "API"]),
         tests("WorkerTests", ["Kubelet", "Proxy", "Network", "DNSServer", "Worker", "API", "NetDNS"]),
         tests("SimulationTests", ["Simulation", "KVCore", "Raft"]),
