@@ -1,5 +1,6 @@
 // What a Raft entry asks the state machine to do, and its byte form. The proposer encodes a `ClientProposal`; the leader puts the format
 // version and log time before it when it appends. A peer that meets a version it does not know refuses the command, it never guesses.
+import Raft
 
 /// One command of the log.
 package enum Command: Hashable, Sendable {
@@ -15,6 +16,8 @@ package enum Command: Hashable, Sendable {
     case expireSessions([ClientID], idleMilliseconds: Int64)
     /// Only carries log time.
     case tick
+    case setMember(Member)
+    case removeMember(PeerID)
 }
 
 /// A command with the identity that makes it execute once.
@@ -77,6 +80,8 @@ extension ByteWriter {
             put(list: ids) { $0.put($1.rawValue) }
             put(idle)
         case .tick: put(byte: 9)
+        case .setMember(let member): put(byte: 10); put(member)
+        case .removeMember(let id): put(byte: 11); put(id.rawValue)
         }
     }
 }
@@ -99,6 +104,8 @@ extension ByteReader {
             let ids = try list { (r: inout ByteReader) throws(DecodeError) in ClientID(rawValue: try r.unsigned()) }
             return .expireSessions(ids, idleMilliseconds: try signed())
         case 9: return .tick
+        case 10: return .setMember(try member())
+        case 11: return .removeMember(PeerID(rawValue: try unsigned()))
         default: throw DecodeError()
         }
     }

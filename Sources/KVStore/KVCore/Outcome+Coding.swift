@@ -71,6 +71,7 @@ extension ByteWriter {
         case .tooManySessions: put(byte: 12)
         case .serialTooOld: put(byte: 13)
         case .tooManyLeases: put(byte: 14)
+        case .tooManyMembers: put(byte: 15)
         }
     }
 }
@@ -143,6 +144,7 @@ extension ByteReader {
         case 12: return .tooManySessions
         case 13: return .serialTooOld
         case 14: return .tooManyLeases
+        case 15: return .tooManyMembers
         default: throw DecodeError()
         }
     }

@@ -49,6 +49,7 @@ package enum Refusal: Hashable, Sendable {
     case nestedTooDeep
     case sessionExpired
     case tooManySessions
+    case tooManyMembers
     case serialTooOld
 }
 

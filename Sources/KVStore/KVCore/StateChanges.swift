@@ -8,7 +8,10 @@ package struct StateChanges: Sendable {
     /// nil: it ended.
     package var leases: [(id: LeaseID, lease: Lease?)] = []
     package var sessions: [(client: ClientID, session: Session?)] = []
+    package var members: [Member] = []
     package var counters = StateCounters()
+    /// Who takes part at `counters.applied`.
+    package var configuration = Configuration.empty
     package init() {}
 }
 
@@ -42,6 +45,7 @@ extension StateMachine {
         changes.sessions = sessions.dirty.sorted().map { ($0, sessions[$0]) }
         leases.dirty = []
         sessions.dirty = []
+        changes.members = sortedMembers
         changes.counters = counters
         return changes
     }
@@ -53,9 +57,10 @@ extension StateMachine {
         sessions.dirty = []
     }
 
-    /// The state as found on disk or in a snapshot. Records come in key order, events in revision order.
+    /// The state as found on disk or in a snapshot. Events come in revision order.
     package init(
-        counters: StateCounters, records: [KeyValue], leases: [Lease], sessions: [Session], history: [RevisionEvents]
+        counters: StateCounters, records: OrderedTree, leases: [Lease], sessions: [Session], members: [Member],
+        history: [RevisionEvents]
     ) {
         self.init()
         appliedIndex = counters.applied.index
@@ -65,9 +70,12 @@ extension StateMachine {
         logTime = counters.logTime
         for lease in leases { self.leases.set(lease) }
         for session in sessions { self.sessions.set(session) }
-        for record in records {
-            account(added: record, removed: tree.put(record))
+        for member in members { self.members[member.id] = member }
+        tree = records
+        records.forEach(.all) { record in
+            account(added: record, removed: nil)
             self.leases.attach(record.key, to: record.lease)
+            return true
         }
         restoreWindow(history)
         discardChanges()

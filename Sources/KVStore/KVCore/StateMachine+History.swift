@@ -22,7 +22,7 @@ extension StateMachine {
         return KVView(revision: target, compactRevision: compactRevision, tree: tree)
     }
 
-    /// Keys, leases, sessions, revisions and log time as one number.
+    /// Keys, leases, sessions, members, revisions and log time as one number.
     package var stateHash: UInt64 {
         var hash = Hash64()
         hash.add(recordsHash)
@@ -33,6 +33,7 @@ extension StateMachine {
             for key in lease.keys.sorted() { writer.put(key.bytes) }
         }
         for session in sessions.sorted { writer.put(session) }
+        for member in sortedMembers { writer.put(member) }
         hash.add(writer.bytes)
         return hash.value
     }

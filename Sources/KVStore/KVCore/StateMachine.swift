@@ -24,6 +24,7 @@ package struct StateMachine: Sendable {
     package internal(set) var logTime: Int64 = 0
     package internal(set) var leases = LeaseTable()
     package internal(set) var sessions = SessionTable()
+    package internal(set) var members: [PeerID: Member] = [:]
     package internal(set) var window = EventWindow(floor: Revision(1))
     package internal(set) var appliedIndex = LogIndex.zero
     package internal(set) var appliedTerm = Term.zero
@@ -100,6 +101,8 @@ package struct StateMachine: Sendable {
         case .keepAlive(let ids): return keepAlive(ids)
         case .expireLeases(let ids): return expire(ids, &change)
         case .openSession, .tick: return .done(revision)
+        case .setMember(let member): return set(member)
+        case .removeMember(let id): return removeMember(id)
         case .expireSessions(let clients, let idle): return expire(clients, idle: idle)
         }
     }

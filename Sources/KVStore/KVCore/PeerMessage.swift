@@ -1,0 +1,108 @@
+// What replicas say to each other: Raft's messages, proposals on their way to the leader, and snapshots in chunks. All of it may be
+// lost, repeated or reordered by the transport. The byte form is our own; decoding hostile bytes throws, it never traps.
+import Raft
+
+/// A proposal that another peer should append.
+package struct ForwardedProposal: Hashable, Sendable {
+    package var serial: UInt64
+    package var fence: Term?
+    /// An encoded `ClientProposal`.
+    package var data: [UInt8]
+    package init(serial: UInt64, fence: Term?, data: [UInt8]) {
+        self.serial = serial
+        self.fence = fence
+        self.data = data
+    }
+}
+
+/// A piece of a snapshot; `message` is there on the last one: what Raft is told when all pieces have come.
+package struct SnapshotChunk: Hashable, Sendable {
+    package var transfer: UInt64
+    package var sequence: UInt64
+    package var data: [UInt8]
+    package var message: Message?
+}
+
+/// The body of one message between replicas.
+package enum PeerMessage: Hashable, Sendable {
+    case raft(Message)
+    case propose([ForwardedProposal])
+    /// These were not appended: the sender does not lead, or has no room.
+    case proposeRefused([UInt64])
+    case snapshotChunk(SnapshotChunk)
+    /// `next`: the piece that is wanted; nil: give up.
+    case snapshotAnswer(transfer: UInt64, next: UInt64?)
+}
+
+/// A message with its receiver.
+package struct Envelope: Hashable, Sendable {
+    package var to: PeerID
+    package var message: PeerMessage
+    package init(to: PeerID, _ message: PeerMessage) {
+        self.to = to
+        self.message = message
+    }
+}
+
+extension PeerMessage {
+    package func encode() -> [UInt8] {
+        var writer = ByteWriter(capacity: 128)
+        encode(into: &writer)
+        return writer.bytes
+    }
+
+    package func encode(into writer: inout ByteWriter) {
+        switch self {
+        case .raft(let message): writer.put(byte: 1); writer.put(message)
+        case .propose(let list):
+            writer.put(byte: 2)
+            writer.put(list: list) { writer, one in
+                writer.put(one.serial)
+                writer.put(optional: one.fence) { $0.put($1.rawValue) }
+                writer.put(one.data)
+            }
+        case .proposeRefused(let serials): writer.put(byte: 3); writer.put(list: serials) { $0.put($1) }
+        case .snapshotChunk(let chunk):
+            writer.put(byte: 4)
+            writer.put(chunk.transfer)
+            writer.put(chunk.sequence)
+            writer.put(chunk.data)
+            writer.put(optional: chunk.message) { $0.put($1) }
+        case .snapshotAnswer(let transfer, let next):
+            writer.put(byte: 5)
+            writer.put(transfer)
+            writer.put(optional: next) { $0.put($1) }
+        }
+    }
+
+    package init(decoding bytes: [UInt8]) throws(DecodeError) {
+        var reader = ByteReader(bytes)
+        self = try PeerMessage.decode(&reader)
+        guard reader.isAtEnd else { throw DecodeError() }
+    }
+
+    private static func decode(_ reader: inout ByteReader) throws(DecodeError) -> PeerMessage {
+        switch try reader.byte() {
+        case 1: return .raft(try reader.message())
+        case 2:
+            let list = try reader.list { (r: inout ByteReader) throws(DecodeError) in
+                let serial = try r.unsigned()
+                let fence = try r.optional { (r: inout ByteReader) throws(DecodeError) in Term(try r.unsigned()) }
+                return ForwardedProposal(serial: serial, fence: fence, data: try r.data())
+            }
+            return .propose(list)
+        case 3: return .proposeRefused(try reader.list { (r: inout ByteReader) throws(DecodeError) in try r.unsigned() })
+        case 4:
+            let transfer = try reader.unsigned()
+            let sequence = try reader.unsigned()
+            let data = try reader.data()
+            let message = try reader.optional { (r: inout ByteReader) throws(DecodeError) in try r.message() }
+            return .snapshotChunk(SnapshotChunk(transfer: transfer, sequence: sequence, data: data, message: message))
+        case 5:
+            let transfer = try reader.unsigned()
+            let next = try reader.optional { (r: inout ByteReader) throws(DecodeError) in try r.unsigned() }
+            return .snapshotAnswer(transfer: transfer, next: next)
+        default: throw DecodeError()
+        }
+    }
+}

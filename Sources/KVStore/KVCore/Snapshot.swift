@@ -1,0 +1,119 @@
+// The whole state as a sequence of pieces, and back. The sender walks an immutable snapshot with a cursor, so that no second copy of
+// the state is ever made; the receiver builds a new state beside its old one and swaps when the last piece has come.
+import Raft
+
+/// Makes the pieces.
+package struct SnapshotSource: Sendable {
+    package static let pieceBytes = 256 << 10
+    private let state: StateMachine
+    private var cursor: Key?
+    private var history: ArraySlice<RevisionEvents>
+    private var hasHead = false
+    package private(set) var isDone = false
+
+    package init(_ state: StateMachine) {
+        self.state = state
+        cursor = Key([])
+        history = state.window.after(state.window.floor) ?? []
+    }
+
+    package mutating func next() -> [UInt8] {
+        var writer = ByteWriter(capacity: Self.pieceBytes + 4096)
+        if !hasHead { putHead(&writer) }
+        putRecords(&writer)
+        while cursor == nil, writer.bytes.count < Self.pieceBytes, let item = history.popFirst() {
+            writer.put(byte: 6)
+            writer.put(item)
+        }
+        isDone = cursor == nil && history.isEmpty
+        return writer.bytes
+    }
+
+    private mutating func putHead(_ writer: inout ByteWriter) {
+        hasHead = true
+        writer.put(byte: 1)
+        writer.put(state.counters)
+        for lease in state.leases.sorted { writer.put(byte: 3); writer.put(lease) }
+        for session in state.sessions.sorted { writer.put(byte: 4); writer.put(session) }
+        for member in state.sortedMembers { writer.put(byte: 5); writer.put(member) }
+    }
+
+    private mutating func putRecords(_ writer: inout ByteWriter) {
+        guard let start = cursor else { return }
+        var next: Key?
+        state.tree.forEach(KeyRange(lower: start, upper: nil)) { record in
+            guard writer.bytes.count < Self.pieceBytes else {
+                next = record.key
+                return false
+            }
+            writer.put(byte: 2)
+            writer.put(record)
+            return true
+        }
+        cursor = next
+    }
+}
+
+/// Takes the pieces.
+package struct SnapshotSink: Sendable {
+    private var counters: StateCounters?
+    private var records = OrderedTree()
+    private var leases: [Lease] = []
+    private var sessions: [Session] = []
+    private var members: [Member] = []
+    private var history: [RevisionEvents] = []
+
+    package init() {}
+
+    package mutating func add(_ piece: [UInt8]) throws(DecodeError) {
+        var reader = ByteReader(piece)
+        while !reader.isAtEnd {
+            switch try reader.byte() {
+            case 1: counters = try reader.stateCounters()
+            case 2: records.put(try reader.record())
+            case 3: leases.append(try reader.lease())
+            case 4: sessions.append(try reader.session())
+            case 5: members.append(try reader.member())
+            case 6: history.append(try reader.revisionEvents())
+            default: throw DecodeError()
+            }
+        }
+    }
+
+    /// nil: the head is missing.
+    package func finish() -> StateMachine? {
+        guard let counters else { return nil }
+        return StateMachine(
+            counters: counters, records: records, leases: leases, sessions: sessions, members: members, history: history)
+    }
+}
+
+extension ByteWriter {
+    package mutating func put(_ counters: StateCounters) {
+        put(counters.applied)
+        put(counters.revision.rawValue)
+        put(counters.compactRevision.rawValue)
+        put(counters.logTime)
+    }
+
+    package mutating func put(_ item: RevisionEvents) {
+        put(item.revision.rawValue)
+        put(list: item.events) { $0.put($1) }
+    }
+}
+
+extension ByteReader {
+    package mutating func stateCounters() throws(DecodeError) -> StateCounters {
+        var counters = StateCounters()
+        counters.applied = try entryID()
+        counters.revision = Revision(try signed())
+        counters.compactRevision = Revision(try signed())
+        counters.logTime = try signed()
+        return counters
+    }
+
+    package mutating func revisionEvents() throws(DecodeError) -> RevisionEvents {
+        let revision = Revision(try signed())
+        return RevisionEvents(revision: revision, events: try list { (r: inout ByteReader) throws(DecodeError) in try r.event() })
+    }
+}
