@@ -1,0 +1,174 @@
+// The twelve invariants, checked on the host that an event touched, right after the event. What one peer shows is compared
+// with what all peers ever showed, so that a contradiction is found at the first step that makes it.
+
+import Raft
+
+/// Knows what was ever elected, voted, appended and committed anywhere.
+struct Checker {
+    struct Seen {
+        var life = 0
+        var term = Term.zero
+        var vote: PeerID?
+        var commit = LogIndex.zero
+        var applied = LogIndex.zero
+        var durableTerm = Term.zero
+        var last = EntryID.zero
+        var touches = 0
+        var ledTerm = Term.zero
+    }
+    private var leaders: [Term: PeerID] = [:]
+    private var votes: [Ballot: PeerID] = [:]
+    private var appended: [EntryID: UInt64] = [:]
+    private(set) var committed: [Fact] = []
+    private var seen: [Seen]
+    var oracle = Oracle()
+
+    private struct Ballot: Hashable {
+        var voter: PeerID
+        var term: Term
+    }
+    struct Fact {
+        var term: Term
+        var fingerprint: UInt64
+    }
+
+    init(hosts: Int) { seen = [Seen](repeating: Seen(), count: hosts) }
+}
+
+extension Checker {
+    /// The first broken invariant that this host shows.
+    mutating func check(_ position: Int, of hosts: [Host], report: inout Report) -> String? {
+        let host = hosts[position]
+        guard let life = host.life else { return nil }
+        if let broken = life.raft.brokenInvariant { return "host \(host.id): \(broken)" }
+        if host.lives != seen[position].life { begin(position, host, life) }
+        seen[position].touches += 1
+        return checkElection(position, life, report: &report) ?? checkMonotonic(position, host, life)
+            ?? checkLog(position, life) ?? checkCommit(position, life, hosts: hosts) ?? checkApplied(position, life)
+    }
+
+    private mutating func begin(_ position: Int, _ host: Host, _ life: Host.Life) {
+        let old = seen[position]
+        seen[position] = Seen(life: host.lives, term: host.disk.hardState.term, vote: life.raft.vote, commit: life.raft.compactIndex,
+                              applied: life.machine.applied, durableTerm: old.durableTerm)
+    }
+
+    /// Election Safety; and Leader Completeness when a leader begins.
+    private mutating func checkElection(_ position: Int, _ life: Host.Life, report: inout Report) -> String? {
+        let raft = life.raft
+        guard raft.isLeader, seen[position].ledTerm != raft.term else { return nil }
+        seen[position].ledTerm = raft.term
+        report.count(.elections)
+        if let other = leaders[raft.term], other != raft.id { return "term \(raft.term) has two leaders: \(other) and \(raft.id)" }
+        leaders[raft.term] = raft.id
+        for (offset, fact) in committed.enumerated() {
+            let index = LogIndex(UInt64(offset) + 1)
+            guard index > raft.compactIndex, fact.term < raft.term else { continue }
+            guard raft.term(at: index) == fact.term else { return "leader \(raft.id) of term \(raft.term) lacks committed \(index)" }
+        }
+        return nil
+    }
+
+    /// Term, vote within a term, commit and applied never go back; what is durable does not either.
+    private mutating func checkMonotonic(_ position: Int, _ host: Host, _ life: Host.Life) -> String? {
+        let old = seen[position], raft = life.raft
+        if raft.term < old.term { return "host \(raft.id): term went back from \(old.term) to \(raft.term)" }
+        if raft.term == old.term, let vote = old.vote, raft.vote != vote { return "host \(raft.id): vote of \(vote) was changed" }
+        if raft.commitIndex < old.commit { return "host \(raft.id): commit went back from \(old.commit)" }
+        if life.machine.applied < old.applied { return "host \(raft.id): applied went back from \(old.applied)" }
+        if host.disk.hardState.term < old.durableTerm { return "host \(raft.id): the durable term went back" }
+        seen[position].term = raft.term
+        seen[position].vote = raft.vote
+        seen[position].durableTerm = host.disk.hardState.term
+        return nil
+    }
+
+    /// Log Matching: an (index, term) means one entry after one predecessor, everywhere.
+    private mutating func checkLog(_ position: Int, _ life: Host.Life) -> String? {
+        let raft = life.raft
+        let last = EntryID(index: raft.lastIndex, term: raft.term(at: raft.lastIndex) ?? .zero)
+        let old = seen[position].last
+        guard last != old || seen[position].touches % 256 == 0 else { return nil }
+        seen[position].last = last
+        let isExtension = raft.term(at: old.index) == old.term && seen[position].touches % 256 != 0
+        let start = isExtension ? old.index : LogIndex.zero
+        var previous = raft.term(at: max(start, raft.compactIndex)) ?? .zero
+        var complaint: String?
+        raft.forEachEntry(after: start) { entry in
+            let fingerprint = entry.fingerprint(after: previous)
+            previous = entry.term
+            let id = EntryID(index: entry.index, term: entry.term)
+            if appended[id, default: fingerprint] != fingerprint { complaint = "host \(raft.id): logs differ at \(id)" }
+            appended[id] = fingerprint
+        }
+        return complaint
+    }
+
+    /// Committed on a quorum, and never changed.
+    private mutating func checkCommit(_ position: Int, _ life: Host.Life, hosts: [Host]) -> String? {
+        let raft = life.raft
+        let start = max(seen[position].commit, raft.compactIndex)
+        seen[position].commit = raft.commitIndex
+        var index = start.next
+        while index <= raft.commitIndex {
+            guard let entry = raft.entry(at: index) else { return "host \(raft.id): committed \(index) is not in the log" }
+            if let complaint = note(entry, raft: raft, hosts: hosts) { return complaint }
+            index = index.next
+        }
+        if raft.compactIndex > .zero, let term = raft.term(at: raft.compactIndex) {
+            let offset = Int(raft.compactIndex.rawValue) - 1
+            guard offset < committed.count, committed[offset].term == term else { return "host \(raft.id): compacted what is not committed" }
+        }
+        return nil
+    }
+
+    private mutating func note(_ entry: Entry, raft: RaftCore, hosts: [Host]) -> String? {
+        let offset = Int(entry.index.rawValue) - 1
+        let fingerprint = entry.fingerprint(after: .zero)
+        if offset < committed.count {
+            return committed[offset].fingerprint == fingerprint ? nil : "host \(raft.id): committed entry \(entry.index) was changed"
+        }
+        guard offset == committed.count else { return "host \(raft.id): commit of \(entry.index) leaves a gap" }
+        committed.append(Fact(term: entry.term, fingerprint: fingerprint))
+        oracle.commit(entry)
+        let id = EntryID(index: entry.index, term: entry.term)
+        let outcome = raft.configuration.outcome { peer in hosts.first { $0.id == peer }?.disk.holds(id) }
+        return outcome == .won ? nil : "host \(raft.id): committed \(entry.index) is not durable on a quorum"
+    }
+
+    /// State Machine Safety: what was applied is what was committed; keys only move on.
+    private mutating func checkApplied(_ position: Int, _ life: Host.Life) -> String? {
+        let machine = life.machine
+        guard machine.applied > seen[position].applied else { return nil }
+        seen[position].applied = machine.applied
+        guard Int(machine.applied.rawValue) <= committed.count else { return "host \(life.raft.id): applied what is not committed" }
+        guard committed[Int(machine.applied.rawValue) - 1].term == machine.term else {
+            return "host \(life.raft.id): applied another entry at \(machine.applied)"
+        }
+        return nil
+    }
+
+    /// One vote a term, over all lives of a peer.
+    mutating func noteSent(_ message: Message) -> String? {
+        guard case .voteResponse(granted: true) = message.body else { return nil }
+        let ballot = Ballot(voter: message.from, term: message.term)
+        if let other = votes[ballot], other != message.to { return "host \(message.from) voted twice in term \(message.term)" }
+        votes[ballot] = message.to
+        return nil
+    }
+}
+
+extension Entry {
+    /// The same in every process, unlike `Hasher`.
+    func fingerprint(after previous: Term) -> UInt64 {
+        var hash: UInt64 = 0xcbf2_9ce4_8422_2325
+        func mix(_ value: UInt64) { hash = (hash ^ value) &* 0x0000_0100_0000_01b3 }
+        mix(term.rawValue)
+        mix(index.rawValue)
+        mix(UInt64(kind.rawValue))
+        mix(previous.rawValue)
+        mix(fence.map { $0.rawValue &+ 1 } ?? 0)
+        for byte in data { mix(UInt64(byte)) }
+        return hash
+    }
+}

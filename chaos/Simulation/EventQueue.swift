@@ -1,0 +1,69 @@
+// The order of a simulated world: events by time, and by age where times are equal. A binary heap, so that nothing about the
+// order depends on hashing.
+
+import Raft
+
+/// What may happen in the world.
+enum Event {
+    case deliver(Envelope)
+    case tick(host: Int, life: Int)
+    case diskDone(host: Int, life: Int)
+    case maintain(host: Int)
+    case restart(host: Int)
+    case hint(host: Int, lost: PeerID)
+    case fault
+    case heal(Int)
+    /// A client begins its next operation.
+    case act(client: Int)
+    case request(Request)
+    case reply(Reply)
+    case giveUp(client: Int, serial: UInt64)
+}
+
+/// A message on its way; a snapshot carries the state itself.
+struct Envelope {
+    var message: Message
+    var state: Machine?
+}
+
+struct EventQueue {
+    private struct Slot {
+        var time: UInt64
+        var order: UInt64
+        var event: Event
+    }
+    private var heap: [Slot] = []
+    private var order: UInt64 = 0
+
+    mutating func add(_ event: Event, at time: UInt64) {
+        order += 1
+        heap.append(Slot(time: time, order: order, event: event))
+        var child = heap.count - 1
+        while child > 0 {
+            let parent = (child - 1) / 2
+            guard isBefore(child, parent) else { break }
+            heap.swapAt(child, parent)
+            child = parent
+        }
+    }
+
+    mutating func next() -> (time: UInt64, event: Event)? {
+        guard !heap.isEmpty else { return nil }
+        heap.swapAt(0, heap.count - 1)
+        let slot = heap.removeLast()
+        var parent = 0
+        while true {
+            var least = parent
+            for child in [2 * parent + 1, 2 * parent + 2] where child < heap.count && isBefore(child, least) { least = child }
+            if least == parent { break }
+            heap.swapAt(least, parent)
+            parent = least
+        }
+        return (slot.time, slot.event)
+    }
+
+    private func isBefore(_ left: Int, _ right: Int) -> Bool {
+        let a = heap[left], b = heap[right]
+        return a.time == b.time ? a.order < b.order : a.time < b.time
+    }
+}

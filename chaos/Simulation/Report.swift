@@ -1,0 +1,52 @@
+// What a run saw. A run that found no violation proves nothing unless something happened: the counters say so.
+
+/// The result of one seed, or of many added up.
+package struct Report: Sendable, CustomStringConvertible {
+    package enum Counter: Int, CaseIterable, Sendable {
+        case elections, writes, reads, retries, unknownOutcomes, lostProposals, fencedWrites
+        case snapshotsSent, snapshotsInstalled, snapshotsFailed, compactions
+        case messagesDelivered, messagesLost, messagesDuplicated, messagesLate
+        case crashes, powerCuts, lostSaves, partitions, oneWayPartitions, isolations, pauses, diskStalls
+        case hints, falseHints, transfers, membershipChanges, restarts
+    }
+    package let seed: UInt64
+    package private(set) var counts = [Int](repeating: 0, count: Counter.allCases.count)
+    /// Equal for equal seeds, in every process.
+    package internal(set) var traceHash: UInt64 = 0xcbf2_9ce4_8422_2325
+    package internal(set) var steps = 0
+    /// Simulated microseconds.
+    package internal(set) var time: UInt64 = 0
+    /// The first broken promise; nil when all were kept.
+    package internal(set) var violation: String?
+    package internal(set) var trace: [String] = []
+
+    package init(seed: UInt64) { self.seed = seed }
+
+    package subscript(counter: Counter) -> Int { counts[counter.rawValue] }
+    mutating func count(_ counter: Counter, _ amount: Int = 1) { counts[counter.rawValue] += amount }
+
+    mutating func mix(_ value: UInt64) { traceHash = (traceHash ^ value) &* 0x0000_0100_0000_01b3 }
+
+    /// Adds another run's counters.
+    package mutating func add(_ other: Report) {
+        for position in counts.indices { counts[position] += other.counts[position] }
+        steps += other.steps
+        time += other.time
+        mix(other.traceHash)
+        if violation == nil { violation = other.violation.map { "seed \(other.seed): \($0)" } }
+    }
+
+    /// What never happened. Over a default set of seeds this must be empty, else the run is too quiet to mean anything.
+    package var quiet: [String] { Counter.allCases.filter { self[$0] == 0 }.map { "\($0)" } }
+
+    package var description: String {
+        var lines = ["seed \(seed)  steps \(steps)  simulated \(time / 1_000_000) s  trace \(String(traceHash, radix: 16))"]
+        let cells = Counter.allCases.map { "\($0) \(self[$0])" }
+        for start in stride(from: 0, to: cells.count, by: 7) {
+            lines.append("  " + cells[start..<min(start + 7, cells.count)].joined(separator: ", "))
+        }
+        if !quiet.isEmpty { lines.append("  never happened: " + quiet.joined(separator: ", ")) }
+        if let violation { lines.append("  VIOLATION: \(violation)  (replay: make sim SEED=\(seed))") }
+        return lines.joined(separator: "\n")
+    }
+}

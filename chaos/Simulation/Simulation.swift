@@ -1,0 +1,192 @@
+// Entry point: one seed, one world, two phases. First everything may break and every promise is checked after every step;
+// then all is mended, and the cluster must become useful again within a bounded time. One thread, no clock, no chance but
+// the seed: the same seed gives the same trace in every process.
+
+import Raft
+
+/// Runs simulated clusters.
+package enum Simulation {
+    /// One seed. `steps` counts events of the first phase; `trace` keeps what happened, in words.
+    package static func run(seed: UInt64, steps: Int = 20_000, planted: PlantedBugs = PlantedBugs(), trace: Bool = false) -> Report {
+        var world = World(seed: seed, planted: planted, keepsTrace: trace)
+        world.begin()
+        world.runFaults(steps: steps)
+        world.runHealing()
+        return world.finish()
+    }
+
+    /// Many seeds from `first` on, added up. Stops at the first violation.
+    package static func run(first: UInt64, count: Int, steps: Int = 20_000, planted: PlantedBugs = PlantedBugs()) -> Report {
+        var sum = Report(seed: first)
+        for offset in 0..<UInt64(max(0, count)) {
+            sum.add(run(seed: first &+ offset, steps: steps, planted: planted))
+            if sum.violation != nil { break }
+        }
+        return sum
+    }
+}
+
+/// Everything there is.
+struct World {
+    let plan: Plan
+    var random: SeededGenerator
+    var now: UInt64 = 0
+    var queue = EventQueue()
+    var hosts: [Host]
+    var network: Network
+    var clients: [Client]
+    var checker: Checker
+    var report: Report
+    var nextValue: UInt64 = 1
+    var isHealed = false
+    /// Cuts that wait to be mended, by the number of their heal event.
+    var cuts: [[(from: Int, to: Int)]] = []
+    let keepsTrace: Bool
+
+    init(seed: UInt64, planted: PlantedBugs, keepsTrace: Bool) {
+        random = SeededGenerator(seed: seed)
+        plan = Plan(using: &random)
+        let configuration = Configuration(voters: (1...UInt64(plan.voters)).map { PeerID($0) })
+        var settings = plan.settings
+        settings.planted = planted
+        hosts = []
+        for id in 1...UInt64(plan.hosts) {
+            let knows = id <= UInt64(plan.voters)
+            hosts.append(Host(id: PeerID(id), settings: settings, configuration: knows ? configuration : .empty))
+        }
+        network = Network(count: plan.hosts)
+        network.quality = plan.quality
+        clients = [Client](repeating: Client(), count: plan.clients)
+        checker = Checker(hosts: plan.hosts)
+        report = Report(seed: seed)
+        self.keepsTrace = keepsTrace
+    }
+
+    mutating func below(_ bound: UInt64) -> UInt64 { bound == 0 ? 0 : random.next() % bound }
+    mutating func schedule(_ event: Event, after low: UInt64, _ high: UInt64) {
+        let time = now + between(low, high)
+        queue.add(event, at: time)
+    }
+    mutating func chance(_ perMille: UInt64) -> Bool { below(1000) < perMille }
+    mutating func between(_ low: UInt64, _ high: UInt64) -> UInt64 { low + below(high - low + 1) }
+    func position(of peer: PeerID) -> Int { Int(peer.rawValue) - 1 }
+
+    mutating func fail(_ complaint: String?) {
+        guard let complaint, report.violation == nil else { return }
+        report.violation = "step \(report.steps), \(now) us: \(complaint)"
+    }
+
+    /// Asked only when `keepsTrace`: the words cost more than the run.
+    mutating func note(_ line: String) { report.trace.append("\(now) \(line)") }
+}
+
+/// How hostile a seed's world is.
+struct Plan {
+    var voters: Int
+    var hosts: Int
+    var clients: Int
+    var settings = RaftSettings()
+    var quality = Network.Quality()
+    /// Microseconds between faults, on average.
+    var faultEvery: UInt64
+    /// Microseconds of one disk write.
+    var diskMin: UInt64
+    var diskMax: UInt64
+
+    init(using random: inout SeededGenerator) {
+        func pick(_ range: ClosedRange<UInt64>) -> UInt64 { UInt64.random(in: range, using: &random) }
+        voters = Int(pick(1...5))
+        hosts = voters + Int(pick(0...2))
+        clients = Int(pick(2...6))
+        faultEvery = pick(150_000...1_500_000)
+        diskMin = pick(20...200)
+        diskMax = diskMin + pick(100...8_000)
+        if pick(0...3) > 0 {
+            quality.loss = pick(0...120)
+            quality.duplication = pick(0...80)
+            quality.late = pick(0...80)
+        }
+        quality.delayMin = pick(50...500)
+        quality.delayMax = quality.delayMin + pick(50...6_000)
+        settings.appendBytesMax = Int(pick(100...4_000))
+        settings.inflightMessagesMax = Int(pick(1...32))
+        settings.applyBytesMax = Int(pick(60...4_000))
+        settings.uncommittedBytesMax = Int(pick(500...100_000))
+        settings.readRoundsMax = Int(pick(1...4))
+        settings.saveStallTicks = Int(pick(20...60))
+        settings.promotionLagMax = pick(2...100)
+        settings.appliesBeforeSave = pick(0...2) == 0
+    }
+}
+
+extension World {
+    mutating func begin() {
+        for position in hosts.indices { boot(position) }
+        for client in clients.indices { queue.add(.act(client: client), at: between(0, 500_000)) }
+        schedule(.fault, after: 100_000, 1_000_000)
+    }
+
+    mutating func runFaults(steps: Int) {
+        while report.steps < steps, report.violation == nil, takeStep() {}
+    }
+
+    /// Mends everything, then waits for the cluster to agree and to serve every client again.
+    mutating func runHealing() {
+        guard report.violation == nil else { return }
+        healAll()
+        let deadline = now + Simulation.healingMicroseconds
+        while now < deadline, report.violation == nil, !isRecovered, takeStep() {}
+        if report.violation == nil && !isRecovered { fail("not useful again after healing: \(situation)") }
+    }
+
+    mutating func finish() -> Report {
+        report.time = now
+        return report
+    }
+
+    private mutating func takeStep() -> Bool {
+        guard let (time, event) = queue.next() else { return false }
+        now = max(now, time)
+        report.steps += 1
+        let touched = handle(event)
+        guard let touched else { return true }
+        let complaint = checker.check(touched, of: hosts, report: &report)
+        fail(complaint)
+        mixState(of: touched)
+        return true
+    }
+
+    private mutating func mixState(of position: Int) {
+        report.mix(now)
+        guard let raft = hosts[position].life?.raft else { return }
+        report.mix(raft.id.rawValue)
+        report.mix(raft.term.rawValue)
+        report.mix(raft.commitIndex.rawValue)
+        report.mix(raft.lastIndex.rawValue)
+    }
+
+    /// Everybody in the leader's configuration has applied everything, and every client wrote since.
+    private var isRecovered: Bool {
+        guard let leader = hosts.compactMap(\.life).first(where: { $0.raft.isLeader && $0.raft.commitIndex == $0.raft.lastIndex })
+        else { return false }
+        let isEven = hosts.allSatisfy { host in
+            guard leader.raft.configuration.contains(host.id) else { return true }
+            return host.life?.machine == leader.machine
+        }
+        return isEven && !leader.raft.configuration.isJoint && clients.allSatisfy { $0.writesHealed >= 2 }
+    }
+
+    private var situation: String {
+        hosts.map { host in
+            guard let raft = host.life?.raft else { return "\(host.id): down" }
+            return "\(host.id): \(raft.leadership.role) term \(raft.term) last \(raft.lastIndex) commit \(raft.commitIndex) "
+                + "applied \(raft.appliedIndex) compacted \(raft.compactIndex) (\(raft.configuration)) \(raft.followers)"
+        }.joined(separator: "; ") + " clients \(clients.map(\.writesHealed))"
+    }
+}
+
+extension Simulation {
+    static let healingMicroseconds: UInt64 = 30_000_000
+    static let tickMicroseconds: UInt64 = 10_000
+    static let patienceMicroseconds: UInt64 = 1_500_000
+}
