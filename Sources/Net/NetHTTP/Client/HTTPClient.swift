@@ -8,7 +8,7 @@ import NetPKI
 package final class HTTPClient: Sendable {
     package let configuration: HTTPClientConfiguration
 
-    package init(configuration: HTTPClientConfiguration, group: any EventLoopGroup, logger: Logger) {
+    package init(configuration: HTTPClientConfiguration, group: any EventLoopGroup, logger: Logger = Logger(label: "http")) {
         self.configuration = configuration
     }
 
