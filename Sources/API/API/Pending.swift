@@ -28,40 +28,6 @@ extension SchemaTable {
     package func encodeProtobuf(_ object: JSON) throws(ProtobufError) -> [UInt8] { throw ProtobufError(message: "pending") }
 }
 
-/// A tree that does not fit its definition: the text after `X in version "v1" cannot be handled as a X: `.
-package struct DecodeError: Error, Sendable, Hashable, CustomStringConvertible {
-    package var message: String
-    package var description: String { message }
-}
-
-/// A tree as its definition wants it.
-package struct CheckedObject: Sendable {
-    /// Without unknown fields and nulls; quantities and times in canonical form.
-    package var object: JSON
-    /// `unknown field "spec.x"`, in the order found: errors under Strict, warnings under Warn.
-    package var unknownFields: [String]
-}
-
-extension SchemaTable {
-    /// Types, unknown fields, normal form. `kind` decides the definition.
-    package func check(_ tree: JSON, as kind: GroupVersionKind) throws(DecodeError) -> CheckedObject { CheckedObject(object: tree, unknownFields: []) }
-    /// Sets what upstream's defaulting sets for this kind; never changes a value that is there.
-    package func applyDefaults(_ object: inout JSON, as kind: GroupVersionKind) {}
-}
-
-extension SchemaTable {
-    package func strategicMerge(_ patch: JSON, into object: JSON, as kind: GroupVersionKind) throws(StatusError) -> JSON { object }
-}
-
-/// Patches that need no schema.
-package enum Patch {
-    package static let operationsMax = 10_000
-    /// RFC 6902; `warnings` gets unknown members of operations.
-    package static func json(_ patch: JSON, on object: JSON, warnings: inout [String]) throws(StatusError) -> JSON { object }
-    /// RFC 7386.
-    package static func merge(_ patch: JSON, into object: JSON) throws(StatusError) -> JSON { object }
-}
-
 /// One row of a Table.
 package struct TableRow: Sendable, Hashable {
     package var cells: [JSON]

@@ -243,3 +243,31 @@ extension Status {
             "Invalid", " \"\" is invalid: patch: \(message)", details: details(group: "", kind: "", causes: [cause]))
     }
 }
+
+/// What concerns the body of a request.
+extension Status {
+    /// A body that is no object of any kind: `why` is e.g. `couldn't get version/kind; json parse error: …`.
+    package static func unrecognized(wanted: String, _ why: String, body: [UInt8]) -> StatusError {
+        badRequest("the object provided is unrecognized (must be of type \(wanted)): \(why) (\(summary(body)))")
+    }
+
+    /// Bytes that are no JSON at all.
+    package static func unparsable(wanted: String, _ error: JSONError, body: [UInt8]) -> StatusError {
+        unrecognized(wanted: wanted, "couldn't get version/kind; json parse error: \(error.message)", body: body)
+    }
+
+    /// JSON that is no object.
+    package static func notAnObject(wanted: String, _ tree: JSON, body: [UInt8]) -> StatusError {
+        let shape = "struct { APIVersion string \"json:\\\"apiVersion,omitempty\\\"\"; Kind string \"json:\\\"kind,omitempty\\\"\" }"
+        let error = "json: cannot unmarshal \(Go.jsonType(tree)) into Go value of type \(shape)"
+        return unparsable(wanted: wanted, JSONError(message: error, offset: 0), body: body)
+    }
+
+    /// The beginning of a body: text when it looks like JSON, else hexadecimal.
+    private static func summary(_ body: [UInt8]) -> String {
+        if body.isEmpty { return "<empty>" }
+        let start = body.prefix(30)
+        let text = body[0] == UInt8(ascii: "{") ? String(decoding: start, as: UTF8.self) : start.map { Go.hex(UInt32($0), 2) }.joined()
+        return body.count > 30 ? "\(text) ..." : text
+    }
+}

@@ -43,3 +43,17 @@ package enum Go {
         return String(repeating: "0", count: max(0, digits - text.count)) + text
     }
 }
+
+extension Go {
+    /// What Go's decoder calls the JSON value that it met.
+    package static func jsonType(_ json: JSON) -> String {
+        switch json {
+        case .null: "null"
+        case .bool: "bool"
+        case .int, .double: "number"
+        case .string: "string"
+        case .array: "array"
+        case .object: "object"
+        }
+    }
+}
