@@ -86,7 +86,7 @@ extension StateMachine {
         var first = history.count
         var expected = revision
         while first > 0, history[first - 1].revision == expected {
-            expected = Revision(expected.rawValue - 1)
+            expected = Revision(expected.rawValue &- 1)
             first -= 1
         }
         window = EventWindow(floor: expected)

@@ -2,6 +2,9 @@
 // And the hash of the logical state, by which peers notice that they disagree: it depends on nothing local (no window, no disk).
 
 extension StateMachine {
+    /// The recent revisions that are kept in memory, oldest first.
+    package var history: ArraySlice<RevisionEvents> { window.after(window.floor) ?? [] }
+
     /// The store as it was at `target`.
     package func view(at target: Revision) throws(ReadError) -> KVView {
         if target > revision { throw .future(revision) }

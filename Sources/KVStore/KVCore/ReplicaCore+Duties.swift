@@ -1,0 +1,90 @@
+// What only the leader does unasked: count log time, propose the end of leases and idle sessions, compact history, and enter the first
+// members into the directory. Each duty is fenced by its term, so that a deposed leader's duties have no effect.
+import Raft
+
+struct LeaderDuties: Sendable {
+    static let periodMilliseconds: Int64 = 500
+    static let timeMilliseconds: Int64 = 5000
+    private var isLeader = false
+    /// Log time when this leader began, and its own clock then.
+    private var base: Int64 = 0
+    private var baseNow: Int64
+    var nextRound: Int64
+    var nextCompaction: Int64
+    var nextTime: Int64
+    var compactionTarget: Revision?
+    var toldProgress: Int64 = 0
+
+    init(now: Int64) {
+        baseNow = now
+        nextRound = now
+        nextCompaction = now
+        nextTime = now
+    }
+
+    mutating func leadershipChanged(isLeader: Bool, logTime: Int64, now: Int64) {
+        if isLeader, !self.isLeader {
+            base = logTime
+            baseNow = now
+            nextRound = now
+            nextTime = now + Self.timeMilliseconds
+            compactionTarget = nil
+        }
+        self.isLeader = isLeader
+    }
+
+    /// The log time of an entry that is appended now.
+    func stamp(_ logTime: Int64, now: Int64) -> Int64 { max(logTime, base &+ (now - baseNow)) }
+}
+
+extension ReplicaCore {
+    mutating func performDuties() {
+        if now - duties.toldProgress >= 1000 {
+            duties.toldProgress = now
+            output.notices += hub.progress(state.revision)
+        }
+        guard raft.isLeader, case .leading? = reported, now >= duties.nextRound else { return }
+        duties.nextRound = now + LeaderDuties.periodMilliseconds
+        let stamp = duties.stamp(state.logTime, now: now)
+        endLeases(stamp)
+        endSessions(stamp)
+        tellTime(stamp)
+        compactHistory()
+        enterMembers()
+    }
+
+    private mutating func endLeases(_ stamp: Int64) {
+        let ids = state.leases.expired(at: stamp)
+        guard !ids.isEmpty, !isDutyPending({ if case .expireLeases = $0 { true } else { false } }) else { return }
+        proposeDuty(.expireLeases(Array(ids.prefix(1024))))
+    }
+
+    private mutating func endSessions(_ stamp: Int64) {
+        let ids = state.sessions.expired(at: stamp, idle: limits.sessionIdleMilliseconds)
+        guard !ids.isEmpty, !isDutyPending({ if case .expireSessions = $0 { true } else { false } }) else { return }
+        proposeDuty(.expireSessions(ids, idleMilliseconds: limits.sessionIdleMilliseconds))
+    }
+
+    /// While leases run, log time is kept in the log, so that a new leader begins near to where this one was.
+    private mutating func tellTime(_ stamp: Int64) {
+        guard now >= duties.nextTime else { return }
+        duties.nextTime = now + LeaderDuties.timeMilliseconds
+        if !state.leases.leases.isEmpty, stamp - state.logTime >= LeaderDuties.timeMilliseconds / 2 { proposeDuty(.tick) }
+    }
+
+    /// History goes that is older than one to two periods.
+    private mutating func compactHistory() {
+        guard now >= duties.nextCompaction else { return }
+        if let target = duties.compactionTarget, target > state.compactRevision { proposeDuty(.compact(target)) }
+        duties.compactionTarget = state.revision
+        duties.nextCompaction = now + limits.compactionMilliseconds
+    }
+
+    private mutating func enterMembers() {
+        let isPending = isDutyPending { if case .setMember = $0 { true } else { false } }
+        guard !isPending else { return }
+        for member in initialMembers where raft.configuration.contains(member.id) && state.members[member.id] == nil {
+            proposeDuty(.setMember(member))
+        }
+    }
+}

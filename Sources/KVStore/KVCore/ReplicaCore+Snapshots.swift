@@ -1,0 +1,118 @@
+// Snapshots between replicas, a piece at a time: the receiver asks for each next piece, so a lost one is simply asked for again.
+// The sender holds an immutable state; the receiver tells Raft only when it has everything, and swaps when the disk has it.
+import Raft
+
+struct SnapshotSender: Sendable {
+    let peer: PeerID
+    let transfer: UInt64
+    var source: SnapshotSource
+    let metadata: SnapshotMetadata
+    var chunk: SnapshotChunk
+    var sentAt: Int64
+    var heardAt: Int64
+}
+
+struct SnapshotReceiver: Sendable {
+    let peer: PeerID
+    let transfer: UInt64
+    var next: UInt64 = 0
+    var sink = SnapshotSink()
+    var heardAt: Int64
+}
+
+extension ReplicaCore {
+    static var snapshotResendMilliseconds: Int64 { 500 }
+    static var snapshotGiveUpMilliseconds: Int64 { 5000 }
+
+    mutating func beginSnapshot(to peer: PeerID) {
+        senders.removeAll { $0.peer == peer }
+        guard let configuration = raft.configuration(at: state.appliedIndex) else {
+            return raft.snapshotSent(to: peer, succeeded: false)
+        }
+        lastTransfer &+= 1
+        let metadata = SnapshotMetadata(index: state.appliedIndex, term: state.appliedTerm, configuration: configuration)
+        var sender = SnapshotSender(
+            peer: peer, transfer: lastTransfer, source: SnapshotSource(state), metadata: metadata,
+            chunk: SnapshotChunk(transfer: lastTransfer, sequence: 0, data: []), sentAt: now, heardAt: now)
+        prepare(&sender, 0)
+        senders.append(sender)
+        output.messages.append(Envelope(to: peer, .snapshotChunk(sender.chunk)))
+    }
+
+    private func prepare(_ sender: inout SnapshotSender, _ sequence: UInt64) {
+        sender.chunk = SnapshotChunk(transfer: sender.transfer, sequence: sequence, data: sender.source.next())
+        guard sender.source.isDone else { return }
+        sender.chunk.message = Message(from: id, to: sender.peer, term: raft.term, .installSnapshot(sender.metadata))
+    }
+
+    /// The receiver wants `next`; nil: it gave up.
+    mutating func snapshotAnswered(_ transfer: UInt64, _ next: UInt64?, by peer: PeerID) {
+        guard let i = senders.firstIndex(where: { $0.transfer == transfer && $0.peer == peer }) else { return }
+        guard let next else { return endSender(i, succeeded: false) }
+        senders[i].heardAt = now
+        if next == senders[i].chunk.sequence &+ 1 {
+            if senders[i].chunk.message != nil { return endSender(i, succeeded: true) }
+            prepare(&senders[i], next)
+        } else if next != senders[i].chunk.sequence {
+            return
+        }
+        senders[i].sentAt = now
+        output.messages.append(Envelope(to: peer, .snapshotChunk(senders[i].chunk)))
+    }
+
+    private mutating func endSender(_ i: Int, succeeded: Bool) {
+        let peer = senders.remove(at: i).peer
+        raft.snapshotSent(to: peer, succeeded: succeeded)
+    }
+
+    mutating func endSenders() { senders = [] }
+
+    mutating func tickSnapshots() {
+        for peer in senders.filter({ now - $0.heardAt >= Self.snapshotGiveUpMilliseconds }).map(\.peer) {
+            if let i = senders.firstIndex(where: { $0.peer == peer }) { endSender(i, succeeded: false) }
+        }
+        for i in senders.indices where now - senders[i].sentAt >= Self.snapshotResendMilliseconds {
+            senders[i].sentAt = now
+            output.messages.append(Envelope(to: senders[i].peer, .snapshotChunk(senders[i].chunk)))
+        }
+        if let receiver, now - receiver.heardAt >= 2 * Self.snapshotGiveUpMilliseconds { self.receiver = nil }
+    }
+}
+
+extension ReplicaCore {
+    mutating func receive(_ chunk: SnapshotChunk, from peer: PeerID) {
+        guard installing == nil, staged == nil else { return }
+        if chunk.sequence == 0, receiver?.transfer != chunk.transfer {
+            receiver = SnapshotReceiver(peer: peer, transfer: chunk.transfer, heardAt: now)
+        }
+        guard var current = receiver, current.transfer == chunk.transfer, current.peer == peer else { return refuse(chunk, peer) }
+        guard chunk.sequence == current.next else { return ask(current) }
+        do throws(DecodeError) { try current.sink.add(chunk.data) } catch { return refuse(chunk, peer) }
+        current.next += 1
+        current.heardAt = now
+        receiver = current
+        ask(current)
+        if let message = chunk.message { complete(current, message) }
+    }
+
+    private mutating func ask(_ receiver: SnapshotReceiver) {
+        output.messages.append(Envelope(to: receiver.peer, .snapshotAnswer(transfer: receiver.transfer, next: receiver.next)))
+    }
+
+    private mutating func refuse(_ chunk: SnapshotChunk, _ peer: PeerID) {
+        receiver = nil
+        output.messages.append(Envelope(to: peer, .snapshotAnswer(transfer: chunk.transfer, next: nil)))
+    }
+
+    /// All pieces are here. Raft may still find that it does not need them.
+    private mutating func complete(_ receiver: SnapshotReceiver, _ message: Message) {
+        self.receiver = nil
+        guard case .installSnapshot(let metadata) = message.body, message.from == receiver.peer,
+            let state = receiver.sink.finish(), state.counters.applied == metadata.id
+        else { return }
+        let before = raft.commitIndex
+        staged = state
+        raft.step(message)
+        if before >= metadata.index || raft.compactIndex != metadata.index { staged = nil }
+    }
+}

@@ -1,0 +1,211 @@
+// One replica as a synchronous value: Raft, the state machine it feeds, the proposals and reads that wait, snapshots, watches and the
+// leader's duties. Inputs are method calls, everything that is to be done comes out of `takeOutput`. No clock, thread, chance or
+// dictionary order: the simulator drives the same code. Effects carry tickets, never closures; the shell knows who holds them.
+import Raft
+
+/// The shell's name for something that waits for an answer.
+package struct Ticket: RawRepresentable, Hashable, Comparable, Sendable {
+    package var rawValue: UInt64
+    package init(rawValue: UInt64) { self.rawValue = rawValue }
+    package static func < (left: Ticket, right: Ticket) -> Bool { left.rawValue < right.rawValue }
+}
+
+/// Why a proposal or a read has no outcome.
+package enum ReplicaFailure: Error, Hashable, Sendable {
+    /// Nothing was appended anywhere.
+    case noLeader
+    /// It may have been appended.
+    case unknownOutcome
+    case tooLarge(bytes: Int)
+    case overloaded
+    case noSpace
+    case stopped
+}
+
+/// What the shell does; in any order, except that saves are done in the order of their ids, before `saved` is reported.
+/// Messages may be sent at once: what must wait for a save was held back.
+package struct ReplicaOutput: Sendable {
+    package var messages: [Envelope] = []
+    package var save: ReplicaSave?
+    package var outcomes: [(ticket: Ticket, result: Result<Outcome, ReplicaFailure>)] = []
+    package var reads: [(ticket: Ticket, failure: ReplicaFailure?)] = []
+    package var notices: [WatchNotice] = []
+    package var leadership: LeadershipNews?
+    /// `view` is another than before.
+    package var hasNewState = false
+    package var hasNewMembers = false
+    /// The log up to here is not needed any more; may be done late.
+    package var compactLog: LogIndex?
+
+    package var isEmpty: Bool {
+        messages.isEmpty && save == nil && outcomes.isEmpty && reads.isEmpty && notices.isEmpty && leadership == nil
+            && !hasNewState && !hasNewMembers && compactLog == nil
+    }
+}
+
+/// One durable step. With a state: it is installed and synced first, then the log is reset to `raft.snapshot`.
+package struct ReplicaSave: Sendable {
+    package var raft: Save
+    package var state: StateMachine?
+}
+
+/// Who leads, for those who act only where the leader is.
+package enum LeadershipNews: Hashable, Sendable {
+    /// This replica, with everything of its predecessors applied.
+    case leading(Term)
+    case following(PeerID?)
+}
+
+/// Limits and timings, in milliseconds of the shell's monotonic clock.
+package struct ReplicaLimits: Hashable, Sendable {
+    package var tickMilliseconds: Int64 = 10
+    package var holdMilliseconds: Int64 = 2000
+    /// With a leader: give up on an answer after this.
+    package var answerMilliseconds: Int64 = 10_000
+    /// Forwarded and unanswered: sent again.
+    package var resendMilliseconds: Int64 = 1000
+    package var proposalBytesMax = 8 << 20
+    package var pendingMax = 65_536
+    package var stateBytesMax = 2 << 30
+    package var compactionMilliseconds: Int64 = 300_000
+    package var sessionIdleMilliseconds: Int64 = 3_600_000
+    /// Entries kept behind the durable state for followers that lag.
+    package var logTailEntries: UInt64 = 4096
+    package init() {}
+}
+
+/// One replica.
+package struct ReplicaCore: Sendable {
+    package let id: PeerID
+    package let limits: ReplicaLimits
+    package internal(set) var raft: RaftCore
+    package internal(set) var state: StateMachine
+    var hub = WatchHub()
+    /// The shell's monotonic clock, as last told.
+    var now: Int64
+    var lastTick: Int64
+    var output = ReplicaOutput()
+    var proposals: ProposalTable
+    var reads = ReadTable()
+    var duties: LeaderDuties
+    var senders: [SnapshotSender] = []
+    var receiver: SnapshotReceiver?
+    /// A received state that Raft was told of, until its save is done.
+    var staged: StateMachine?
+    var installing: SaveID?
+    var lastTransfer: UInt64
+    var reported: LeadershipNews?
+    /// Since when nobody leads, as far as this peer knows; nil while somebody does.
+    package internal(set) var leaderlessSince: Int64?
+    /// Members of the first configuration, until the directory has them.
+    let initialMembers: [Member]
+
+    /// `seed` must differ from boot to boot. `state` is what the disk held at `restored.snapshot`.
+    package init(
+        id: PeerID, settings: RaftSettings, limits: ReplicaLimits, restored: Restored, state: StateMachine,
+        initialMembers: [Member], seed: UInt64, now: Int64
+    ) {
+        self.id = id
+        self.limits = limits
+        self.state = state
+        self.now = now
+        lastTick = now
+        self.initialMembers = initialMembers.sorted { $0.id < $1.id }
+        raft = RaftCore(id: id, settings: settings, restored: restored, seed: seed)
+        proposals = ProposalTable(seed: seed)
+        duties = LeaderDuties(now: now)
+        lastTransfer = mix64(seed)
+        leaderlessSince = now
+        output.hasNewMembers = true
+        output.hasNewState = true
+        if raft.configuration.allVoters == [id] { startAlone() }
+    }
+
+    /// Nobody else can lead: the election timeout need not be waited for.
+    private mutating func startAlone() {
+        for _ in 0...raft.settings.electionTicksMax where raft.leadership.role == .follower { raft.tick() }
+    }
+
+    package var view: KVView { state.view }
+    package var watchCount: Int { hub.count }
+    package var fault: String? { raft.fault }
+    package var pendingCount: Int { proposals.count + reads.count }
+    package var clientID: ClientID { proposals.client }
+
+    /// Current members with addresses: the directory, or what was configured where it says nothing yet.
+    package var members: [Member] {
+        var known = state.members
+        for member in initialMembers where known[member.id] == nil && (state.members.isEmpty || raft.configuration.contains(member.id)) {
+            known[member.id] = member
+        }
+        return known.values.sorted { $0.id < $1.id }
+    }
+
+    /// Time passed: at most a few ticks are made up for, so that a peer that was frozen hears the others before it campaigns.
+    package mutating func advance(to time: Int64) {
+        guard time > now else { return }
+        now = time
+        var ticks = 0
+        while now - lastTick >= limits.tickMilliseconds {
+            lastTick = ticks < 3 ? lastTick + limits.tickMilliseconds : now
+            guard ticks < 3 else { break }
+            raft.tick()
+            ticks += 1
+        }
+        guard ticks > 0 else { return }
+        expireProposals()
+        expireReads()
+        performDuties()
+        tickSnapshots()
+    }
+
+    /// A message from another peer, which the transport has identified.
+    package mutating func receive(_ message: PeerMessage, from peer: PeerID) {
+        switch message {
+        case .raft(let message):
+            guard message.from == peer else { return }
+            if case .installSnapshot = message.body { return }
+            raft.step(message)
+        case .propose(let list): takeForwarded(list, from: peer)
+        case .proposeRefused(let serials): forwardRefused(serials)
+        case .snapshotChunk(let chunk): receive(chunk, from: peer)
+        case .snapshotAnswer(let transfer, let next): snapshotAnswered(transfer, next, by: peer)
+        }
+    }
+
+    /// The save with this id, and all before it, are durable.
+    package mutating func saved(_ id: SaveID) {
+        raft.saved(id)
+        if let installing, installing <= id { adoptInstalled() }
+    }
+
+    /// The state database is synced up to here: the log before it may go, but for a tail for followers that lag.
+    package mutating func stateDurable(at index: LogIndex) {
+        raft.snapshotSaved(at: index)
+        let tail = LogIndex(index.rawValue > limits.logTailEntries ? index.rawValue - limits.logTailEntries : 0)
+        guard tail.distance(after: raft.compactIndex) >= limits.logTailEntries else { return }
+        let before = raft.compactIndex
+        let after = raft.compact(to: tail)
+        if after > before { output.compactLog = after }
+    }
+
+    /// A connection was reset and a new one refused: the process at the other end is gone.
+    package mutating func connectionLost(to peer: PeerID) { raft.connectionLost(to: peer) }
+
+    /// The transport dropped something for this peer.
+    package mutating func unreachable(_ peer: PeerID) { raft.peerUnreachable(peer) }
+
+    /// What the state database has not been told, with the members of that moment.
+    package mutating func takeStateChanges() -> StateChanges? {
+        guard installing == nil, let configuration = raft.configuration(at: state.appliedIndex) else { return nil }
+        var changes = state.takeChanges()
+        changes.configuration = configuration
+        return changes
+    }
+
+    package mutating func watch(_ watch: WatchID, _ range: KeyRange, after: Revision?) {
+        output.notices += hub.add(watch, range, after: after, state)
+    }
+
+    package mutating func cancel(_ watch: WatchID) { hub.cancel(watch) }
+}

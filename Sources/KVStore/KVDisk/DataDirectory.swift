@@ -1,0 +1,41 @@
+// The directory that one replica owns: made with mode 0700, locked for as long as the process lives, so that two processes never write
+// one log. The names of its files are decided here.
+import Glibc
+
+/// An opened and locked data directory.
+package final class DataDirectory: Sendable {
+    package let path: String
+    private let lock: Int32
+
+    package init(_ path: String) throws(DiskError) {
+        self.path = path
+        try DataDirectory.make(path)
+        lock = open(path + "/lock", O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
+        guard lock >= 0 else { throw .failed("\(path)/lock: errno \(errno)") }
+        guard flock(lock, LOCK_EX | LOCK_NB) == 0 else {
+            close(lock)
+            throw .locked("\(path) is in use by another process")
+        }
+    }
+
+    deinit { close(lock) }
+
+    var logPath: String { path + "/raft.sqlite" }
+    var statePath: String { path + "/state.sqlite" }
+    var markPath: String { path + "/raft.mark" }
+
+    private static func make(_ path: String) throws(DiskError) {
+        var made = ""
+        for part in path.split(separator: "/", omittingEmptySubsequences: true) {
+            made += made.isEmpty && !path.hasPrefix("/") ? String(part) : "/" + part
+            if mkdir(made, 0o700) != 0, errno != EEXIST { throw .failed("\(made): errno \(errno)") }
+        }
+    }
+
+    /// Sets a damaged database aside, so that a new one can be made and the old one looked at.
+    func setAside(_ file: String) throws(DiskError) {
+        for suffix in ["", "-wal", "-shm"] where access(file + suffix, F_OK) == 0 {
+            guard rename(file + suffix, file + suffix + ".damaged") == 0 else { throw .failed("\(file)\(suffix): errno \(errno)") }
+        }
+    }
+}

@@ -1,0 +1,60 @@
+// The mark: how far the log was once durably saved, kept in a file apart from the log. It is written after a save, so it may lag but
+// never lead; a log that ends below it was damaged, not short, and its owner must not vote until it has fetched what it lost.
+import Glibc
+import KVCore
+import Raft
+
+/// What was durable when the mark was written.
+struct LogMark: Hashable, Sendable {
+    var term = Term.zero
+    var vote: PeerID?
+    var index = LogIndex.zero
+    var chain: UInt64 = 0
+}
+
+/// The file that holds it: two slots would not help, since a torn write fails its checksum and then counts as absent.
+final class LogMarkFile: Sendable {
+    private let descriptor: Int32
+    private let path: String
+    static let bytes = 48
+
+    init(path: String) throws(DiskError) {
+        self.path = path
+        descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
+        guard descriptor >= 0 else { throw .failed("\(path): errno \(errno)") }
+    }
+
+    deinit { close(descriptor) }
+
+    func read() -> LogMark? {
+        var bytes = [UInt8](repeating: 0, count: Self.bytes)
+        guard pread(descriptor, &bytes, Self.bytes, 0) == Self.bytes else { return nil }
+        var reader = ByteReader(bytes)
+        do throws(DecodeError) {
+            let words = [
+                try reader.fixed(), try reader.fixed(), try reader.fixed(), try reader.fixed(), try reader.fixed(), try reader.fixed(),
+            ]
+            guard words[5] == LogMarkFile.sum(words[0..<5]), words[0] == 1 else { return nil }
+            let vote = words[2] == 0 ? nil : PeerID(words[2] &- 1)
+            return LogMark(term: Term(words[1]), vote: vote, index: LogIndex(words[3]), chain: words[4])
+        } catch { return nil }
+    }
+
+    /// `isSynced`: before a truncation it must be durable.
+    func write(_ mark: LogMark, isSynced: Bool) throws(DiskError) {
+        let words: [UInt64] = [
+            1, mark.term.rawValue, mark.vote.map { $0.rawValue &+ 1 } ?? 0, mark.index.rawValue, mark.chain,
+        ]
+        var writer = ByteWriter(capacity: Self.bytes)
+        for word in words { writer.put(fixed: word) }
+        writer.put(fixed: LogMarkFile.sum(words[...]))
+        guard pwrite(descriptor, writer.bytes, Self.bytes, 0) == Self.bytes else { throw .failed("\(path): errno \(errno)") }
+        if isSynced, fdatasync(descriptor) != 0 { throw .failed("\(path): fdatasync: errno \(errno)") }
+    }
+
+    private static func sum(_ words: ArraySlice<UInt64>) -> UInt64 {
+        var hash = Hash64()
+        for word in words { hash.add(word) }
+        return hash.value
+    }
+}

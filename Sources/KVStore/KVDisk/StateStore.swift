@@ -1,0 +1,228 @@
+// The applied state on disk: every record, the history of kept revisions, leases, sessions, members, and how far the log was applied,
+// always in one transaction with its effects. It follows memory in batches and is synced by checkpoints only; what a power cut takes
+// from its end is applied again from the log, which is never compacted beyond a checkpoint.
+import KVCore
+import Raft
+import Synchronization
+
+/// The state database of one replica. Safe to call from the log's and the state's thread: a lock keeps whole operations apart.
+package final class StateStore: Sendable {
+    private struct Guarded {
+        var applied = LogIndex.zero
+        var compacted = Revision.zero
+    }
+    static let historyRowsPerStep: Int64 = 4096
+    private let database: Database
+    private let guarded = Mutex(Guarded())
+
+    init(_ directory: DataDirectory) throws(DiskError) {
+        database = try Database(path: directory.statePath, durability: .normal)
+        try database.execute(
+            """
+            CREATE TABLE IF NOT EXISTS meta(
+              id INTEGER PRIMARY KEY CHECK(id = 0), format INTEGER NOT NULL, counters BLOB NOT NULL,
+              configuration BLOB NOT NULL, members BLOB NOT NULL);
+            CREATE TABLE IF NOT EXISTS current(key BLOB PRIMARY KEY, record BLOB NOT NULL) WITHOUT ROWID;
+            CREATE TABLE IF NOT EXISTS history(revision INTEGER PRIMARY KEY, events BLOB NOT NULL);
+            CREATE TABLE IF NOT EXISTS leases(id INTEGER PRIMARY KEY, lease BLOB NOT NULL);
+            CREATE TABLE IF NOT EXISTS sessions(client INTEGER PRIMARY KEY, session BLOB NOT NULL);
+            """)
+    }
+
+    /// One transaction. Changes that are not newer than what is there are ignored: a snapshot overtook them.
+    package func write(_ changes: StateChanges) throws(DiskError) {
+        try locked { guarded throws(DiskError) in
+            guard changes.counters.applied.index > guarded.applied else { return }
+            try database.transaction { () throws(DiskError) in
+                try writeEvents(changes.events)
+                for (id, lease) in changes.leases { try write(id, lease) }
+                for (client, session) in changes.sessions { try write(client, session) }
+                try writeMeta(changes.counters, changes.configuration, changes.members)
+                try trimHistory(to: changes.counters.compactRevision, &guarded)
+            }
+            guarded.applied = changes.counters.applied.index
+        }
+    }
+
+    /// Everything written is synced when this returns; answers how far that is applied.
+    package func checkpoint() throws(DiskError) -> LogIndex {
+        try locked { guarded throws(DiskError) in
+            try database.checkpoint()
+            return guarded.applied
+        }
+    }
+
+    /// Replaces everything, synced when it returns.
+    package func install(_ state: StateMachine, _ configuration: Configuration) throws(DiskError) {
+        try locked { guarded throws(DiskError) in
+            try database.transaction { () throws(DiskError) in
+                for table in ["current", "history", "leases", "sessions"] { try database.execute("DELETE FROM \(table)") }
+                try writeAll(state)
+                try writeMeta(state.counters, configuration, state.sortedMembers)
+            }
+            try database.checkpoint()
+            guarded.applied = state.appliedIndex
+            guarded.compacted = .zero
+        }
+    }
+
+    /// `Mutex` passes typed errors through only when told so.
+    private func locked<T: Sendable>(_ body: (inout Guarded) throws(DiskError) -> T) throws(DiskError) -> T {
+        let result: Result<T, DiskError> = guarded.withLock { guarded in
+            do throws(DiskError) { return .success(try body(&guarded)) } catch { return .failure(error) }
+        }
+        return try result.get()
+    }
+
+    /// A new store, before anything was applied.
+    func create(_ configuration: Configuration) throws(DiskError) {
+        try writeMeta(StateCounters(), configuration, [])
+        try database.checkpoint()
+    }
+}
+
+// MARK: Writing
+
+extension StateStore {
+    private func writeEvents(_ items: [RevisionEvents]) throws(DiskError) {
+        var seen: Set<Key> = []
+        for item in items.reversed() {
+            for event in item.events.reversed() where seen.insert(event.current.key).inserted { try write(event) }
+        }
+        for item in items { try write(item) }
+    }
+
+    private func write(_ event: KVEvent) throws(DiskError) {
+        switch event.kind {
+        case .put: try write(event.current)
+        case .delete: try database.prepare("DELETE FROM current WHERE key = ?1").bind(1, event.current.key.bytes).run()
+        }
+    }
+
+    private func write(_ record: KeyValue) throws(DiskError) {
+        var writer = ByteWriter(capacity: record.bytes)
+        writer.put(record)
+        try database.prepare("INSERT OR REPLACE INTO current(key, record) VALUES(?1, ?2)")
+            .bind(1, record.key.bytes).bind(2, writer.bytes).run()
+    }
+
+    private func write(_ item: RevisionEvents) throws(DiskError) {
+        var writer = ByteWriter(capacity: 512)
+        writer.put(item)
+        try database.prepare("INSERT OR REPLACE INTO history(revision, events) VALUES(?1, ?2)")
+            .bind(1, item.revision.rawValue).bind(2, writer.bytes).run()
+    }
+
+    private func write(_ id: LeaseID, _ lease: Lease?) throws(DiskError) {
+        guard let lease else { return try database.prepare("DELETE FROM leases WHERE id = ?1").bind(1, id.rawValue).run() }
+        var writer = ByteWriter()
+        writer.put(lease)
+        try database.prepare("INSERT OR REPLACE INTO leases(id, lease) VALUES(?1, ?2)").bind(1, id.rawValue)
+            .bind(2, writer.bytes).run()
+    }
+
+    private func write(_ client: ClientID, _ session: Session?) throws(DiskError) {
+        guard let session else {
+            return try database.prepare("DELETE FROM sessions WHERE client = ?1").bind(1, bits: client.rawValue).run()
+        }
+        var writer = ByteWriter()
+        writer.put(session)
+        try database.prepare("INSERT OR REPLACE INTO sessions(client, session) VALUES(?1, ?2)").bind(1, bits: client.rawValue)
+            .bind(2, writer.bytes).run()
+    }
+
+    private func writeMeta(_ counters: StateCounters, _ configuration: Configuration, _ members: [Member]) throws(DiskError) {
+        var writer = ByteWriter()
+        writer.put(counters)
+        var directory = ByteWriter()
+        directory.put(list: members) { $0.put($1) }
+        try database.prepare(
+            "INSERT OR REPLACE INTO meta(id, format, counters, configuration, members) VALUES(0, 1, ?1, ?2, ?3)"
+        ).bind(1, writer.bytes).bind(2, configuration.voters.isEmpty ? [] : configuration.encode()).bind(3, directory.bytes).run()
+    }
+
+    /// Bounded: what is left goes with later batches.
+    private func trimHistory(to revision: Revision, _ guarded: inout Guarded) throws(DiskError) {
+        guard revision > guarded.compacted else { return }
+        let statement = try database.prepare("SELECT min(revision) FROM history")
+        let oldest = try statement.step() ? statement.integer(0) : revision.rawValue
+        statement.reset()
+        let bound = min(revision.rawValue, max(oldest, 0) &+ Self.historyRowsPerStep)
+        try database.prepare("DELETE FROM history WHERE revision < ?1").bind(1, bound).run()
+        if bound == revision.rawValue { guarded.compacted = revision }
+    }
+
+    private func writeAll(_ state: StateMachine) throws(DiskError) {
+        var failure: DiskError?
+        state.view.forEach(.all) { record in
+            do throws(DiskError) { try write(record) } catch { failure = error }
+            return failure == nil
+        }
+        if let failure { throw failure }
+        for item in state.history { try write(item) }
+        for lease in state.leases.sorted { try write(lease.id, lease) }
+        for session in state.sessions.sorted { try write(session.client, session) }
+    }
+}
+
+// MARK: Reading at start
+
+extension StateStore {
+    /// nil: nothing was ever written.
+    func load() throws(DiskError) -> (state: StateMachine, configuration: Configuration)? {
+        let meta = try database.prepare("SELECT format, counters, configuration, members FROM meta WHERE id = 0")
+        defer { meta.reset() }
+        guard try meta.step() else { return nil }
+        guard meta.integer(0) == 1 else { throw .failed("state.sqlite has format \(meta.integer(0)), this program knows 1") }
+        let counters = try decode(meta.bytes(1)) { (r: inout ByteReader) throws(DecodeError) in try r.stateCounters() }
+        let members = try decode(meta.bytes(3)) { (r: inout ByteReader) throws(DecodeError) in
+            try r.list { (r: inout ByteReader) throws(DecodeError) in try r.member() }
+        }
+        let configuration = meta.bytes(2).isEmpty ? Configuration.empty : Configuration(decoding: meta.bytes(2))
+        guard let configuration else { throw .damaged("state.sqlite: configuration") }
+        var records = OrderedTree()
+        try rows("SELECT record FROM current ORDER BY key", { (r: inout ByteReader) throws(DecodeError) in try r.record() }) {
+            records.put($0)
+        }
+        var leases: [Lease] = []
+        try rows("SELECT lease FROM leases ORDER BY id", { (r: inout ByteReader) throws(DecodeError) in try r.lease() }) {
+            leases.append($0)
+        }
+        var sessions: [Session] = []
+        try rows("SELECT session FROM sessions", { (r: inout ByteReader) throws(DecodeError) in try r.session() }) {
+            sessions.append($0)
+        }
+        let state = StateMachine(
+            counters: counters, records: records, leases: leases, sessions: sessions, members: members,
+            history: try loadHistory(counters))
+        guarded.withLock { $0 = Guarded(applied: counters.applied.index, compacted: .zero) }
+        return (state, configuration)
+    }
+
+    private func loadHistory(_ counters: StateCounters) throws(DiskError) -> [RevisionEvents] {
+        let first = max(counters.compactRevision.rawValue, counters.revision.rawValue &- Int64(EventWindow.revisionsMaxDefault))
+        var history: [RevisionEvents] = []
+        let sql = "SELECT events FROM history WHERE revision >= \(first) ORDER BY revision"
+        try rows(sql, { (r: inout ByteReader) throws(DecodeError) in try r.revisionEvents() }) { history.append($0) }
+        return history
+    }
+
+    private func rows<T>(
+        _ sql: String, _ decoded: (inout ByteReader) throws(DecodeError) -> T, _ take: (T) -> Void
+    ) throws(DiskError) {
+        let statement = try database.prepare(sql)
+        defer { statement.reset() }
+        while try statement.step() { take(try decode(statement.bytes(0), decoded)) }
+    }
+
+    private func decode<T>(
+        _ bytes: [UInt8], _ decoded: (inout ByteReader) throws(DecodeError) -> T
+    ) throws(DiskError) -> T {
+        var reader = ByteReader(bytes)
+        do throws(DecodeError) {
+            let value = try decoded(&reader)
+            guard reader.isAtEnd else { throw DecodeError() }
+            return value
+        } catch { throw .damaged("state.sqlite: a row cannot be read") }
+    }
+}
