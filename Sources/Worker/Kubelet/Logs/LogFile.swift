@@ -1,0 +1,46 @@
+// Reading the end of a log file backwards, in blocks, so that `--tail` does not read gigabytes. Blocking.
+import Glibc
+
+package enum LogFile {
+    private static let blockBytes = 16384
+
+    /// The offset at which the last `count` lines begin.
+    package static func offset(ofLast count: Int, _ path: String, size: Int64) throws(FileError) -> Int64 {
+        guard count > 0 else { return size }
+        let file = open(path, O_RDONLY | O_CLOEXEC)
+        guard file >= 0 else { throw FileError("open", path) }
+        defer { close(file) }
+        var block = [UInt8](repeating: 0, count: blockBytes)
+        var (end, found) = (size, 0)
+        while end > 0 {
+            let start = max(0, end - Int64(blockBytes))
+            let read = pread(file, &block, Int(end - start), off_t(start))
+            guard read >= 0 else { throw FileError("read", path) }
+            for i in (0..<read).reversed() where block[i] == UInt8(ascii: "\n") {
+                let position = start + Int64(i)
+                if position == size - 1 { continue }
+                found += 1
+                if found == count { return position + 1 }
+            }
+            end = start
+        }
+        return 0
+    }
+
+    /// The last lines without their newlines, at most `bytesMax` bytes of the file.
+    package static func lastLines(_ path: String, size: Int64, count: Int, bytesMax: Int) throws(FileError) -> [ArraySlice<UInt8>] {
+        let offset = max(try offset(ofLast: count, path, size: size), size - Int64(bytesMax))
+        let bytes = try read(path, from: offset, count: Int(min(size - offset, Int64(bytesMax))))
+        return bytes.split(separator: UInt8(ascii: "\n"))
+    }
+
+    package static func read(_ path: String, from offset: Int64, count: Int) throws(FileError) -> [UInt8] {
+        let file = open(path, O_RDONLY | O_CLOEXEC)
+        guard file >= 0 else { throw FileError("open", path) }
+        defer { close(file) }
+        var bytes = [UInt8](repeating: 0, count: max(0, count))
+        let read = pread(file, &bytes, bytes.count, off_t(offset))
+        guard read >= 0 else { throw FileError("read", path) }
+        return Array(bytes[..<read])
+    }
+}

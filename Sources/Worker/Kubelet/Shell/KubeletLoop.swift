@@ -1,0 +1,190 @@
+// The one loop that owns the node's pods: it drains a mailbox, feeds NodePods, and starts what NodePods decides.
+// Effects run as tasks and answer into the mailbox; nothing else touches the state. It never waits for an effect.
+import API
+import Logging
+import Synchronization
+
+package final class KubeletLoop: Sendable {
+    /// Far above what pods, probes and relists can have under way together.
+    package static let mailboxMax = 1 << 16
+
+    enum Message: Sendable {
+        case news(PodNews)
+        case seen([String: PodSeen], epochs: [String: UInt64])
+        case lookFailed(String)
+        case outcome(uid: String, PodAction, PodOutcome)
+        case statusWritten(uid: String, JSON?)
+        case wake
+        case look
+        case ask(@Sendable (borrowing NodePods) -> Void)
+    }
+
+    private let executor: PodExecutor
+    private let writer: PodStatusWriter
+    private let logger: Logger
+    private let relistEvery: Nanoseconds
+    private let mailbox: AsyncStream<Message>
+    private let post: AsyncStream<Message>.Continuation
+    /// Whether the runtime answered the last time.
+    private let runtimeError = Mutex<String?>("container runtime status check may not have completed yet")
+
+    package init(executor: PodExecutor, relistEvery: Nanoseconds, logger: Logger) {
+        self.executor = executor
+        self.logger = logger
+        self.relistEvery = relistEvery
+        writer = PodStatusWriter(client: executor.client)
+        (mailbox, post) = AsyncStream.makeStream(of: Message.self, bufferingPolicy: .bufferingOldest(Self.mailboxMax))
+    }
+
+    /// Why the runtime does not answer; nil while it does.
+    package var runtimeProblem: String? { runtimeError.withLock { $0 } }
+
+    package func tell(_ news: PodNews) { post.yield(.news(news)) }
+    /// Looks at the runtime now instead of at the next second.
+    package func look() { post.yield(.look) }
+
+    /// Reads the state between two messages.
+    package func ask<Answer: Sendable>(_ question: @escaping @Sendable (borrowing NodePods) -> Answer) async -> Answer? {
+        await withCheckedContinuation { continuation in
+            let result = post.yield(.ask { continuation.resume(returning: question($0)) })
+            if case .enqueued = result { return }
+            continuation.resume(returning: nil)
+        }
+    }
+
+    /// What the loop itself must remember between messages.
+    private struct State {
+        var pods: NodePods
+        var starts: [String: Task<Void, Never>] = [:]
+        var timer: Task<Void, Never>?
+        var timerAt: Nanoseconds = .max
+        var isLooking = false
+        var lookAgain = false
+        var lookedAt: Nanoseconds = 0
+    }
+
+    /// Runs until the task is cancelled; what runs on the node keeps running.
+    package func run() async {
+        var state = State(pods: NodePods(hostIPs: executor.configuration.nodeIPs))
+        let ticker = Task { [post, relistEvery] in
+            while !Task.isCancelled {
+                post.yield(.look)
+                do { try await Task.sleep(for: .nanoseconds(relistEvery)) } catch { return }
+            }
+        }
+        defer {
+            ticker.cancel()
+            state.timer?.cancel()
+            for task in state.starts.values { task.cancel() }
+        }
+        for await message in mailbox {
+            if Task.isCancelled { return }
+            handle(message, &state)
+        }
+    }
+
+    package func stop() { post.finish() }
+
+    private func handle(_ message: Message, _ state: inout State) {
+        let now = Clock.now()
+        switch message {
+        case .news(.all(let pods)): state.pods.sync(pods, now: now)
+        case .news(.changed(let pod)): state.pods.upsert(pod, now: now)
+        case .news(.gone(let uid)): state.pods.remove(uid: uid)
+        case .outcome(let uid, let action, let outcome): take(uid, action, outcome, now, &state)
+        case .statusWritten(let uid, let written): state.pods.statusWritten(uid, written, now: now)
+        case .seen(let seen, let epochs): observed(seen, epochs, now, &state)
+        case .lookFailed(let why):
+            state.isLooking = false
+            runtimeError.withLock { $0 = why }
+        case .look: return look(now, &state)
+        case .wake: state.timerAt = .max
+        case .ask(let question): return question(state.pods)
+        }
+        decide(now, &state)
+    }
+
+    private func take(_ uid: String, _ action: PodAction, _ outcome: PodOutcome, _ now: Nanoseconds, _ state: inout State) {
+        if case .startContainer(let name, _, _) = action { state.starts["\(uid)/\(name)"] = nil }
+        let context = state.pods.context(uid, now: now)
+        for event in state.pods.finished(uid, outcome, now: now) {
+            if let context { start(event, context, &state) }
+        }
+    }
+
+    private func observed(_ seen: [String: PodSeen], _ epochs: [String: UInt64], _ now: Nanoseconds, _ state: inout State) {
+        state.isLooking = false
+        runtimeError.withLock { $0 = nil }
+        state.pods.observe(seen, epochs: epochs, now: now)
+        if state.lookAgain {
+            state.lookAgain = false
+            look(now, &state)
+        }
+    }
+
+    private func look(_ now: Nanoseconds, _ state: inout State) {
+        if state.isLooking {
+            state.lookAgain = true
+            return
+        }
+        state.isLooking = true
+        state.lookedAt = now
+        let epochs = state.pods.epochs
+        Task { [executor, post] in
+            do throws(RuntimeError) {
+                post.yield(.seen(try await executor.observer.look(), epochs: epochs))
+            } catch {
+                post.yield(.lookFailed(error.rpcDescription))
+            }
+        }
+    }
+
+    private func decide(_ now: Nanoseconds, _ state: inout State) {
+        let decision = state.pods.decide(now: now)
+        for (context, action) in decision.actions { start(action, context, &state) }
+        for (pod, known, status) in decision.statuses { write(pod, known, status) }
+        if let wakeAt = decision.wakeAt, wakeAt < state.timerAt { setTimer(wakeAt, now, &state) }
+    }
+
+    private func setTimer(_ wakeAt: Nanoseconds, _ now: Nanoseconds, _ state: inout State) {
+        state.timer?.cancel()
+        state.timerAt = wakeAt
+        guard wakeAt != .max else { return }
+        let pause = max(1_000_000, wakeAt &- now)
+        state.timer = Task { [post] in
+            do { try await Task.sleep(for: .nanoseconds(pause)) } catch { return }
+            post.yield(.wake)
+        }
+    }
+
+    private func start(_ action: PodAction, _ context: PodContext, _ state: inout State) {
+        let uid = context.spec.uid
+        if case .cancelStart(let name) = action {
+            state.starts["\(uid)/\(name)"]?.cancel()
+            return
+        }
+        let task = Task { [executor, post] in
+            let outcome = await executor.run(action, context)
+            if outcome != .none { post.yield(.outcome(uid: uid, action, outcome)) }
+        }
+        if case .startContainer(let name, _, _) = action { state.starts["\(uid)/\(name)"] = task }
+    }
+
+    private func write(_ pod: JSON, _ known: JSON, _ status: JSON) {
+        Task { [writer, post, logger] in
+            do throws(StatusError) {
+                post.yield(.statusWritten(uid: pod.uid, try await writer.write(pod, known: known, status)))
+            } catch {
+                // A pod that is gone has no status any more; the watch will say so.
+                if error.isNotFound { return post.yield(.statusWritten(uid: pod.uid, status)).ignored }
+                logger.debug("a pod's status is not written", metadata: ["pod": "\(pod.namespace)/\(pod.name)", "error": "\(error)"])
+                post.yield(.statusWritten(uid: pod.uid, nil))
+            }
+        }
+    }
+}
+
+extension AsyncStream.Continuation.YieldResult {
+    /// For places where the result says nothing new.
+    var ignored: Void { () }
+}
