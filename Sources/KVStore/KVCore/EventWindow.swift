@@ -21,56 +21,63 @@ extension KeyValue {
     package var bytes: Int { key.bytes.count + value.count + 96 }
 }
 
-/// Contiguous revisions `floor+1 ... last`.
+/// Contiguous revisions `floor+1 ... last`, in small blocks, so that a copy that readers hold costs the writer one block, not all.
 package struct EventWindow: Sendable {
     package static let revisionsMaxDefault = 32_768
     package static let bytesMaxDefault = 32 << 20
+    static let blockMax = 128
     package var revisionsMax = EventWindow.revisionsMaxDefault
     package var bytesMax = EventWindow.bytesMaxDefault
     /// Changes after this revision are all here.
     package private(set) var floor: Revision
     package private(set) var bytes = 0
-    private var items: [RevisionEvents] = []
+    package private(set) var count = 0
+    private var blocks: [[RevisionEvents]] = []
+    /// How much of the first block is gone.
     private var head = 0
 
     package init(floor: Revision) { self.floor = floor }
 
-    package var count: Int { items.count - head }
-    package var last: Revision { Revision(floor.rawValue + Int64(count)) }
+    package var last: Revision { Revision(floor.rawValue &+ Int64(count)) }
 
     /// Adds the next revision; a gap would be a broken invariant of the state machine.
     package mutating func append(_ item: RevisionEvents) {
         precondition(item.revision == last.next, "window at \(last) was given \(item.revision)")
-        items.append(item)
+        if blocks.isEmpty || blocks[blocks.count - 1].count >= Self.blockMax { blocks.append([]) }
+        blocks[blocks.count - 1].append(item)
+        count += 1
         bytes += item.bytes
         while count > 1, count > revisionsMax || bytes > bytesMax { dropFirst() }
-        shrink()
     }
 
     /// Forgets changes at and below a revision.
     package mutating func drop(through revision: Revision) {
-        while count > 0, items[head].revision <= revision { dropFirst() }
-        if floor < revision, count == 0 { floor = revision }
-        shrink()
+        while count > 0, floor < revision { dropFirst() }
+        if floor < revision { floor = revision }
     }
 
     /// Every revision after `revision`, oldest first; nil when some of them are gone.
-    package func after(_ revision: Revision) -> ArraySlice<RevisionEvents>? {
+    package func after(_ revision: Revision) -> [RevisionEvents]? {
         guard revision >= floor else { return nil }
-        let skipped = Int(clamping: revision.rawValue - floor.rawValue)
-        return items[min(items.count, head + skipped)...]
+        let skipped = Int(clamping: revision.rawValue &- floor.rawValue)
+        guard skipped < count else { return [] }
+        var items: [RevisionEvents] = []
+        items.reserveCapacity(count - skipped)
+        let first = head + skipped
+        for i in (first / Self.blockMax)..<blocks.count {
+            let start = i == first / Self.blockMax ? first % Self.blockMax : 0
+            items += blocks[i][start...]
+        }
+        return items
     }
 
     private mutating func dropFirst() {
-        bytes -= items[head].bytes
-        floor = items[head].revision
-        items[head].events = []
+        bytes -= blocks[0][head].bytes
+        floor = floor.next
+        count -= 1
         head += 1
-    }
-
-    private mutating func shrink() {
-        guard head > 1024, head > items.count / 2 else { return }
-        items.removeFirst(head)
+        guard head == blocks[0].count else { return }
+        blocks.removeFirst()
         head = 0
     }
 }

@@ -32,6 +32,17 @@ package enum PeerMessage: Hashable, Sendable {
     case snapshotChunk(SnapshotChunk)
     /// `next`: the piece that is wanted; nil: give up.
     case snapshotAnswer(transfer: UInt64, next: UInt64?)
+    /// To the leader; whether it was done is seen in the configuration.
+    case change(MemberChange)
+}
+
+/// A wish about members or leadership.
+package enum MemberChange: Hashable, Sendable {
+    case addLearner(PeerID)
+    case promote(PeerID)
+    case remove(PeerID)
+    /// nil: to whoever is best caught up.
+    case transfer(PeerID?)
 }
 
 /// A message with its receiver.
@@ -72,6 +83,7 @@ extension PeerMessage {
             writer.put(byte: 5)
             writer.put(transfer)
             writer.put(optional: next) { $0.put($1) }
+        case .change(let change): writer.put(byte: 6); writer.put(change)
         }
     }
 
@@ -102,6 +114,30 @@ extension PeerMessage {
             let transfer = try reader.unsigned()
             let next = try reader.optional { (r: inout ByteReader) throws(DecodeError) in try r.unsigned() }
             return .snapshotAnswer(transfer: transfer, next: next)
+        case 6: return .change(try reader.memberChange())
+        default: throw DecodeError()
+        }
+    }
+}
+
+extension ByteWriter {
+    mutating func put(_ change: MemberChange) {
+        switch change {
+        case .addLearner(let peer): put(byte: 1); put(peer.rawValue)
+        case .promote(let peer): put(byte: 2); put(peer.rawValue)
+        case .remove(let peer): put(byte: 3); put(peer.rawValue)
+        case .transfer(let peer): put(byte: 4); put(optional: peer) { $0.put($1.rawValue) }
+        }
+    }
+}
+
+extension ByteReader {
+    mutating func memberChange() throws(DecodeError) -> MemberChange {
+        switch try byte() {
+        case 1: return .addLearner(PeerID(try unsigned()))
+        case 2: return .promote(PeerID(try unsigned()))
+        case 3: return .remove(PeerID(try unsigned()))
+        case 4: return .transfer(try optional { (r: inout ByteReader) throws(DecodeError) in PeerID(try r.unsigned()) })
         default: throw DecodeError()
         }
     }

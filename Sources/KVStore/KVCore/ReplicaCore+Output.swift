@@ -80,6 +80,7 @@ extension ReplicaCore {
         guard let state = staged else { return }
         staged = nil
         self.state = state
+        toldState = state.appliedIndex
         output.notices += hub.reset()
         output.hasNewState = true
         output.hasNewMembers = true

@@ -94,6 +94,8 @@ package struct ReplicaCore: Sendable {
     var staged: StateMachine?
     var installing: SaveID?
     var lastTransfer: UInt64
+    /// How far the state database has been told.
+    var toldState: LogIndex
     var reported: LeadershipNews?
     /// Since when nobody leads, as far as this peer knows; nil while somebody does.
     package internal(set) var leaderlessSince: Int64?
@@ -115,6 +117,7 @@ package struct ReplicaCore: Sendable {
         proposals = ProposalTable(seed: seed)
         duties = LeaderDuties(now: now)
         lastTransfer = mix64(seed)
+        toldState = state.appliedIndex
         leaderlessSince = now
         output.hasNewMembers = true
         output.hasNewState = true
@@ -130,6 +133,7 @@ package struct ReplicaCore: Sendable {
     package var watchCount: Int { hub.count }
     package var fault: String? { raft.fault }
     package var pendingCount: Int { proposals.count + reads.count }
+    package var snapshot: StoreSnapshot { state.snapshot }
     package var clientID: ClientID { proposals.client }
 
     /// Current members with addresses: the directory, or what was configured where it says nothing yet.
@@ -170,6 +174,7 @@ package struct ReplicaCore: Sendable {
         case .proposeRefused(let serials): forwardRefused(serials)
         case .snapshotChunk(let chunk): receive(chunk, from: peer)
         case .snapshotAnswer(let transfer, let next): snapshotAnswered(transfer, next, by: peer)
+        case .change(let change): if raft.isLeader { _ = request(change) }
         }
     }
 
@@ -195,11 +200,14 @@ package struct ReplicaCore: Sendable {
     /// The transport dropped something for this peer.
     package mutating func unreachable(_ peer: PeerID) { raft.peerUnreachable(peer) }
 
+    package var hasUnsavedState: Bool { state.appliedIndex > toldState }
+
     /// What the state database has not been told, with the members of that moment.
     package mutating func takeStateChanges() -> StateChanges? {
         guard installing == nil, let configuration = raft.configuration(at: state.appliedIndex) else { return nil }
         var changes = state.takeChanges()
         changes.configuration = configuration
+        toldState = state.appliedIndex
         return changes
     }
 

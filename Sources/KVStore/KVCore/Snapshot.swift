@@ -14,7 +14,7 @@ package struct SnapshotSource: Sendable {
     package init(_ state: StateMachine) {
         self.state = state
         cursor = Key([])
-        history = state.window.after(state.window.floor) ?? []
+        history = state.history[...]
     }
 
     package mutating func next() -> [UInt8] {

@@ -3,27 +3,12 @@
 
 extension StateMachine {
     /// The recent revisions that are kept in memory, oldest first.
-    package var history: ArraySlice<RevisionEvents> { window.after(window.floor) ?? [] }
+    package var history: [RevisionEvents] { window.after(window.floor) ?? [] }
 
-    /// The store as it was at `target`.
-    package func view(at target: Revision) throws(ReadError) -> KVView {
-        if target > revision { throw .future(revision) }
-        if target < compactRevision { throw .compacted(compactRevision) }
-        guard let past = past(target) else { throw .compacted(max(window.floor, compactRevision)) }
-        return past
-    }
+    /// The present with the recent past.
+    package var snapshot: StoreSnapshot { StoreSnapshot(view: view, window: window) }
 
-    /// nil: the window does not reach so far back.
-    func past(_ target: Revision) -> KVView? {
-        guard let undone = window.after(target) else { return nil }
-        var tree = tree
-        for item in undone.reversed() {
-            for event in item.events.reversed() {
-                if let previous = event.previous { tree.put(previous) } else { tree.remove(event.current.key) }
-            }
-        }
-        return KVView(revision: target, compactRevision: compactRevision, tree: tree)
-    }
+    func past(_ target: Revision) -> KVView? { snapshot.past(target) }
 
     /// Keys, leases, sessions, members, revisions and log time as one number.
     package var stateHash: UInt64 {
@@ -39,6 +24,43 @@ extension StateMachine {
         for member in sortedMembers { writer.put(member) }
         hash.add(writer.bytes)
         return hash.value
+    }
+}
+
+/// A view together with what is needed to look back from it; immutable, for readers on any thread.
+package struct StoreSnapshot: Sendable {
+    package var view: KVView
+    var window: EventWindow
+
+    package init(view: KVView = KVView()) {
+        self.view = view
+        window = EventWindow(floor: view.revision)
+    }
+
+    init(view: KVView, window: EventWindow) {
+        self.view = view
+        self.window = window
+    }
+
+    /// The store as it was at `target`.
+    package func view(at target: Revision) throws(ReadError) -> KVView {
+        if target == view.revision { return view }
+        if target > view.revision { throw .future(view.revision) }
+        if target < view.compactRevision { throw .compacted(view.compactRevision) }
+        guard let past = past(target) else { throw .compacted(max(window.floor, view.compactRevision)) }
+        return past
+    }
+
+    /// nil: the window does not reach so far back.
+    func past(_ target: Revision) -> KVView? {
+        guard let undone = window.after(target) else { return nil }
+        var tree = view.tree
+        for item in undone.reversed() {
+            for event in item.events.reversed() {
+                if let previous = event.previous { tree.put(previous) } else { tree.remove(event.current.key) }
+            }
+        }
+        return KVView(revision: target, compactRevision: view.compactRevision, tree: tree)
     }
 }
 

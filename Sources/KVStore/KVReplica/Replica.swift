@@ -2,73 +2,203 @@
 // Inside, one loop owns all state and drains a mailbox; nothing here decides anything about consensus.
 import KVCore
 import Logging
+import NIOCore
+import NIOPosix
 import Raft
 import Synchronization
 
 /// One member of the replicated store.
 package final class Replica: Sendable {
     package let configuration: ReplicaConfiguration
-    private let shared: Mutex<ReplicaStatus>
+    let loop: ReplicaLoop
+    private let group: MultiThreadedEventLoopGroup
+    private let port = Atomic<Int>(0)
+    private let lastWatch = Atomic<UInt64>(0)
+    private let pastViews = Mutex<[(revision: Revision, view: KVView)]>([])
 
     /// Opens (or makes) the data directory and loads what it holds. Throws when it is locked, damaged or unwritable.
     package init(_ configuration: ReplicaConfiguration) throws {
+        try configuration.validate()
         self.configuration = configuration
-        shared = Mutex(ReplicaStatus(id: configuration.id, name: configuration.name))
+        group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
+        let mailbox = Mailbox(inputsMax: configuration.pendingProposalsMax)
+        do { loop = try ReplicaLoop(configuration, group.next(), mailbox) } catch {
+            group.shutdownGracefully { _ in }
+            throw error
+        }
     }
 
-    package func start() async throws {}
+    /// Listens for peers and takes part. Returns when it does; who leads is told by `onLeadership`.
+    package func start() async throws { port.store(try await loop.start().get(), ordering: .relaxed) }
+
     /// Hands leadership over, answers what waits, and ends.
-    package func stop() async {}
+    package func stop() async {
+        await handOver()
+        await end(isGraceful: true)
+    }
+
+    /// Ends at once, as a crash would: nothing is handed over, written down or finished. For tests.
+    package func halt() async { await end(isGraceful: false) }
+
+    private func end(isGraceful: Bool) async {
+        let endThreads: (@Sendable () -> Void)? = await loop.call(orElse: nil) { $0.end(isGraceful: isGraceful) }
+        endThreads?()
+        do { try await group.shutdownGracefully() } catch {
+            configuration.logger.warning("event loop", metadata: ["error": "\(error)"])
+        }
+    }
+
+    /// The bound port of the peer listener; 0 without one.
+    package var peerPort: Int { port.load(ordering: .relaxed) }
 
     // MARK: Writes
 
     /// Executes the transaction once, or says why not. `fence`: it has no effect unless the leader's term at append equals it.
-    package func propose(_ txn: Txn, fence: Term? = nil) async throws(ProposeError) -> TxnResult { throw .stopped }
+    package func propose(_ txn: Txn, fence: Term? = nil) async throws(ProposeError) -> TxnResult {
+        let result = await withUnsafeContinuation { (waiting: UnsafeContinuation<Result<TxnResult, ProposeError>, Never>) in
+            propose(txn, fence: fence) { waiting.resume(returning: $0) }
+        }
+        return try result.get()
+    }
 
     /// The same without a task; `done` is called on the replica's thread and must be quick.
     package func propose(_ txn: Txn, fence: Term?, _ done: @escaping @Sendable (Result<TxnResult, ProposeError>) -> Void) {
-        done(.failure(.stopped))
+        loop.post(.propose(.txn(txn), fence: fence) { result in
+            switch ProposeError.checked(result) {
+            case .success(.txn(let result)): done(.success(result))
+            case .success: done(.failure(.unknownOutcome))
+            case .failure(let error): done(.failure(error))
+            }
+        })
     }
 
-    package func compact(to revision: Revision) async throws(ProposeError) { throw .stopped }
+    /// History below the revision goes; refused when it is already gone or not there yet.
+    package func compact(to revision: Revision) async throws(ProposeError) { _ = try await execute(.compact(revision)) }
+
     /// `id` none: the store picks one.
     package func grantLease(_ id: LeaseID, ttlSeconds: Int64) async throws(ProposeError) -> (id: LeaseID, ttlSeconds: Int64) {
-        throw .stopped
+        let seconds = min(max(ttlSeconds, 1), StateMachine.ttlMillisecondsMax / 1000)
+        guard case .lease(let id, let ttl) = try await execute(.grantLease(id, ttlMilliseconds: seconds * 1000)) else {
+            throw .unknownOutcome
+        }
+        return (id, ttl / 1000)
     }
-    /// Answers the renewed lifetime; refused with `.leaseNotFound` when it is gone.
-    package func keepAlive(_ id: LeaseID) async throws(ProposeError) -> Int64 { throw .stopped }
-    package func revokeLease(_ id: LeaseID) async throws(ProposeError) { throw .stopped }
-    package func leases() async -> [Lease] { [] }
+
+    /// Answers the renewed lifetime in seconds; refused with `.leaseNotFound` when it is gone.
+    package func keepAlive(_ id: LeaseID) async throws(ProposeError) -> Int64 {
+        let result = await withUnsafeContinuation { (waiting: UnsafeContinuation<Result<Outcome, ReplicaFailure>, Never>) in
+            loop.post(.keepAlive(id) { waiting.resume(returning: $0) })
+        }
+        guard case .kept(let left) = try ProposeError.checked(result).get(), let ttl = left.first else { throw .unknownOutcome }
+        guard ttl > 0 else { throw .refused(.leaseNotFound) }
+        return ttl / 1000
+    }
+
+    /// Ends the lease and deletes its keys.
+    package func revokeLease(_ id: LeaseID) async throws(ProposeError) { _ = try await execute(.revokeLease(id)) }
+
+    /// The leases of the local state, with their keys, and log time now (for remaining lifetimes).
+    package func leases() async -> (leases: [Lease], logTimeMilliseconds: Int64) {
+        await loop.call(orElse: ([], 0)) { ($0.core.state.leases.sorted, $0.core.state.logTime) }
+    }
+
+    func execute(_ command: Command) async throws(ProposeError) -> Outcome {
+        let result = await withUnsafeContinuation { (waiting: UnsafeContinuation<Result<Outcome, ReplicaFailure>, Never>) in
+            loop.post(.propose(command, fence: nil) { waiting.resume(returning: $0) })
+        }
+        return try ProposeError.checked(result).get()
+    }
 
     // MARK: Reads
 
     /// Afterwards `view()` shows everything that was committed before the call.
-    package func barrier() async throws(ProposeError) { throw .stopped }
-    package func barrier(_ done: @escaping @Sendable (Result<Void, ProposeError>) -> Void) { done(.failure(.stopped)) }
+    package func barrier() async throws(ProposeError) {
+        let result = await withUnsafeContinuation { (waiting: UnsafeContinuation<Result<Void, ProposeError>, Never>) in
+            barrier { waiting.resume(returning: $0) }
+        }
+        return try result.get()
+    }
+
+    /// The same without a task; `done` is called on the replica's thread.
+    package func barrier(_ done: @escaping @Sendable (Result<Void, ProposeError>) -> Void) {
+        loop.post(.read { failure in done(failure.map { .failure(ProposeError($0)) } ?? .success(())) })
+    }
+
     /// The local state, from memory: cheap, from any thread.
-    package func view() -> KVView { KVView() }
-    package func view(at revision: Revision) throws(ReadError) -> KVView { KVView() }
+    package func view() -> KVView { loop.published.withLock { $0.snapshot.view } }
+
+    /// The local state at an earlier revision, as far as recent history reaches.
+    package func view(at revision: Revision) throws(ReadError) -> KVView {
+        let snapshot = loop.published.withLock { $0.snapshot }
+        if revision < snapshot.view.compactRevision { throw .compacted(snapshot.view.compactRevision) }
+        if let known = pastViews.withLock({ $0.first { $0.revision == revision } }) { return known.view }
+        let view = try snapshot.view(at: revision)
+        pastViews.withLock { views in
+            views.insert((revision, view), at: 0)
+            if views.count > 4 { views.removeLast() }
+        }
+        return view
+    }
+
+    /// A number over the whole logical state: equal on peers that applied the same.
+    package func stateHash() async -> (index: LogIndex, hash: UInt64) {
+        await loop.call(orElse: (.zero, 0)) { ($0.core.state.appliedIndex, $0.core.state.stateHash) }
+    }
 
     // MARK: Changes
 
     /// Delivers every change in the range after the revision (nil: from now), a revision at a time, in order and once.
     package func watch(
         _ range: KeyRange, after: Revision?, _ deliver: @escaping @Sendable (WatchDelivery) -> Void
-    ) -> WatchID { WatchID(rawValue: 0) }
-    package func cancel(_ watch: WatchID) {}
+    ) -> WatchID {
+        let id = WatchID(rawValue: lastWatch.add(1, ordering: .relaxed).newValue)
+        loop.post(.watch(id, range, after: after, deliver))
+        return id
+    }
 
-    // MARK: Leadership and members
+    /// Nothing is delivered any more, but for what is being delivered just now.
+    package func cancel(_ watch: WatchID) { loop.post(.cancel(watch)) }
 
-    package var status: ReplicaStatus { shared.withLock { $0 } }
+    // MARK: Leadership
+
+    package var status: ReplicaStatus { loop.published.withLock { $0.status } }
+
     /// The observer is told the present state first, then each change, on the replica's thread.
-    package func onLeadership(_ observe: @escaping @Sendable (Leadership) -> Void) {}
-    /// nil: to whoever is best caught up.
-    package func transferLeadership(to peer: PeerID?) async throws(ProposeError) { throw .stopped }
-    package func members() -> [ReplicaMember] { status.members }
-    /// Adds a learner.
-    package func addMember(_ peer: PeerAddress) async throws(ProposeError) { throw .stopped }
-    package func promoteMember(_ peer: PeerID) async throws(ProposeError) { throw .stopped }
-    package func removeMember(_ peer: PeerID) async throws(ProposeError) { throw .stopped }
-    /// The bound port of the peer listener.
-    package var peerPort: Int { 0 }
+    package func onLeadership(_ observe: @escaping @Sendable (Leadership) -> Void) { loop.post(.observe(observe)) }
+}
+
+extension ReplicaLoop {
+    /// Runs a body on the loop; `orElse` when it has ended.
+    func call<T: Sendable>(orElse fallback: T, _ body: @escaping @Sendable (ReplicaLoop) -> T) async -> T {
+        await withUnsafeContinuation { (waiting: UnsafeContinuation<T, Never>) in
+            switch mailbox.post(.run { waiting.resume(returning: body($0)) }) {
+            case .queued: return
+            case .first: wake()
+            case .overloaded, .stopped: waiting.resume(returning: fallback)
+            }
+        }
+    }
+}
+
+extension ProposeError {
+    init(_ failure: ReplicaFailure) {
+        switch failure {
+        case .noLeader: self = .noLeader
+        case .unknownOutcome: self = .unknownOutcome
+        case .tooLarge(let bytes): self = .tooLarge(bytes: bytes)
+        case .overloaded: self = .overloaded
+        case .noSpace: self = .noSpace
+        case .stopped: self = .stopped
+        }
+    }
+
+    /// Refusals and fences are errors too.
+    static func checked(_ result: Result<Outcome, ReplicaFailure>) -> Result<Outcome, ProposeError> {
+        switch result {
+        case .failure(let failure): .failure(ProposeError(failure))
+        case .success(.refused(let refusal)): .failure(.refused(refusal))
+        case .success(.fenced): .failure(.fenced)
+        case .success(let outcome): .success(outcome)
+        }
+    }
 }

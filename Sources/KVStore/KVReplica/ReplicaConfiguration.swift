@@ -1,5 +1,6 @@
 // Everything a replica is told once, at start: who it is, who the others are, where it keeps its data, how it speaks to them.
 // Read from flags and files by the executable only; validated here; nothing below looks at the environment.
+import Glibc
 import KVCore
 import Logging
 import Raft
@@ -16,6 +17,7 @@ package struct PeerAddress: Hashable, Sendable {
         self.host = host
         self.port = port
     }
+    var member: Member { Member(id: id, name: name, host: host, port: port) }
 }
 
 /// Mutual TLS between peers, as PEM texts; both sides must show a certificate of `authority`.
@@ -56,6 +58,8 @@ package struct ReplicaConfiguration: Sendable {
     package var stateBytesMax = 2 << 30
     package var compactionMilliseconds: Int64 = 300_000
     package var logger: Logger
+    /// The disk failed, or what is committed was contradicted: the process must end. Called once, on the replica's thread.
+    package var fatal: @Sendable (String) -> Void = { _ in exit(1) }
 
     package init(
         dataDirectory: String, id: PeerID, name: String, clusterID: UInt64, initialPeers: [PeerAddress],
@@ -72,6 +76,28 @@ package struct ReplicaConfiguration: Sendable {
         self.logger = logger
     }
 
+    var limits: ReplicaLimits {
+        var limits = ReplicaLimits()
+        limits.tickMilliseconds = tickMilliseconds
+        limits.holdMilliseconds = holdMilliseconds
+        limits.proposalBytesMax = proposalBytesMax
+        limits.pendingMax = pendingProposalsMax
+        limits.stateBytesMax = stateBytesMax
+        limits.compactionMilliseconds = compactionMilliseconds
+        return limits
+    }
+
+    /// Plain TCP is for loopback only; a replica is among its own initial peers unless it joins.
+    package func validate() throws(ConfigurationError) {
+        let isLoopback = listenHost.hasPrefix("127.") || listenHost == "::1" || listenHost == "localhost"
+        if tls == nil, !isLoopback { throw ConfigurationError("peers without TLS may only listen on loopback, not on \(listenHost)") }
+        if !joins, !initialPeers.contains(where: { $0.id == id }) {
+            throw ConfigurationError("peer \(id) is not among the initial peers")
+        }
+        if Set(initialPeers.map(\.id)).count != initialPeers.count { throw ConfigurationError("two initial peers have one id") }
+        if tickMilliseconds < 1 || !raft.isValid { throw ConfigurationError("timings are not valid") }
+    }
+
     /// A cluster of one, without any network.
     package static func single(dataDirectory: String, name: String = "m1", logger: Logger) -> ReplicaConfiguration {
         let me = PeerAddress(id: PeerID(1), name: name, host: "127.0.0.1", port: 0)
@@ -79,4 +105,10 @@ package struct ReplicaConfiguration: Sendable {
             dataDirectory: dataDirectory, id: me.id, name: name, clusterID: 1, initialPeers: [me],
             listenHost: "127.0.0.1", listenPort: 0, tls: nil, logger: logger)
     }
+}
+
+/// What is wrong with a configuration.
+package struct ConfigurationError: Error, Hashable, Sendable, CustomStringConvertible {
+    package let description: String
+    init(_ description: String) { self.description = description }
 }

@@ -1,0 +1,121 @@
+// Saves on their way to the log: whatever queued while the disk was busy is the next batch. A snapshot is installed before the log is
+// reset to it. A full disk is tried again (nothing was acknowledged); any other failure ends the process: it is never retried.
+import Glibc
+import KVCore
+import KVDisk
+import Raft
+import Synchronization
+
+/// The log's thread.
+final class LogWriter: Sendable {
+    private struct Queue {
+        var saves: [ReplicaSave] = []
+        var isScheduled = false
+    }
+    private let log: LogStore
+    private let state: StateStore
+    private let thread = WorkerThread()
+    private let queue = Mutex(Queue())
+    private let saved: @Sendable (SaveID, _ count: Int, _ seconds: Double) -> Void
+    private let failed: @Sendable (DiskError) -> Void
+    private let isAbandoned = Atomic<Bool>(false)
+
+    init(
+        log: LogStore, state: StateStore, saved: @escaping @Sendable (SaveID, Int, Double) -> Void,
+        failed: @escaping @Sendable (DiskError) -> Void
+    ) {
+        self.log = log
+        self.state = state
+        self.saved = saved
+        self.failed = failed
+    }
+
+    func submit(_ save: ReplicaSave) {
+        let isFirst = queue.withLock { queue in
+            queue.saves.append(save)
+            defer { queue.isScheduled = true }
+            return !queue.isScheduled
+        }
+        if isFirst { thread.submit { [self] in drain() } }
+    }
+
+    func compact(to index: LogIndex) {
+        thread.submit { [self] in
+            guard !isAbandoned.load(ordering: .relaxed) else { return }
+            guarded { () throws(DiskError) in
+                try log.compact(to: index)
+                try log.checkpointIfDue()
+            }
+        }
+    }
+
+    /// `isAbandoned`: what is queued is not done, as in a crash.
+    func end(isAbandoned: Bool) {
+        self.isAbandoned.store(isAbandoned, ordering: .relaxed)
+        thread.end()
+    }
+
+    private func drain() {
+        while let batch = take() {
+            guard !isAbandoned.load(ordering: .relaxed) else { return }
+            let began = Clock.milliseconds()
+            guard guarded({ () throws(DiskError) in try save(batch) }) else { return }
+            if let last = batch.last { saved(last.raft.id, batch.count, Double(Clock.milliseconds() - began) / 1000) }
+        }
+        guarded { () throws(DiskError) in try log.checkpointIfDue() }
+    }
+
+    private func take() -> [ReplicaSave]? {
+        queue.withLock { queue in
+            defer { queue.saves = [] }
+            queue.isScheduled = !queue.saves.isEmpty
+            return queue.saves.isEmpty ? nil : queue.saves
+        }
+    }
+
+    private func save(_ batch: [ReplicaSave]) throws(DiskError) {
+        var plain: [Save] = []
+        for one in batch {
+            if let machine = one.state, let snapshot = one.raft.snapshot {
+                try saveRetrying(plain)
+                plain = []
+                try state.install(machine, snapshot.configuration)
+            }
+            plain.append(one.raft)
+        }
+        try saveRetrying(plain)
+    }
+
+    /// A full disk was rolled back: the same batch may be tried until there is room.
+    private func saveRetrying(_ saves: [Save]) throws(DiskError) {
+        guard !saves.isEmpty else { return }
+        while true {
+            do throws(DiskError) {
+                return try log.save(saves)
+            } catch {
+                guard case .full = error, !isAbandoned.load(ordering: .relaxed) else { throw error }
+                usleep(200_000)
+            }
+        }
+    }
+
+    @discardableResult
+    private func guarded(_ body: () throws(DiskError) -> Void) -> Bool {
+        do throws(DiskError) {
+            try body()
+            return true
+        } catch {
+            failed(error)
+            return false
+        }
+    }
+}
+
+/// The machine's monotonic clock.
+enum Clock {
+    static func milliseconds() -> Int64 {
+        var time = timespec()
+        clock_gettime(CLOCK_MONOTONIC, &time)
+        return Int64(time.tv_sec) &* 1000 &+ Int64(time.tv_nsec) / 1_000_000
+    }
+}

@@ -1,0 +1,130 @@
+// The connection on which this replica speaks to one peer: dialled, kept, and dialled again with back-off. It decides nothing; it
+// tells the transport's owner when a peer's process seems to be gone (reset, and the new connection refused).
+import Glibc
+import KVCore
+import Logging
+import NIOCore
+import NIOPosix
+import NIOSSL
+import NetPKI
+import Raft
+
+/// Confined to the event loop; unchecked because NIO's closures are `Sendable`.
+final class PeerLink: @unchecked Sendable {
+    static let backoffMillisecondsMax: Int64 = 500
+    let member: Member
+    private let configuration: ReplicaConfiguration
+    private let eventLoop: any EventLoop
+    private let tls: ClientTLS?
+    private let events: PeerTransportEvents
+    private var channel: (any Channel)?
+    private var isDialling = false
+    private var isClosed = false
+    private var isDirty = false
+    /// There was a connection before this dial.
+    private var wasConnected = false
+    private var backoffMilliseconds: Int64 = 10
+    private var connectedAt: Int64 = 0
+
+    init(
+        _ member: Member, _ configuration: ReplicaConfiguration, _ eventLoop: any EventLoop, _ tls: ClientTLS?,
+        _ events: PeerTransportEvents
+    ) {
+        self.member = member
+        self.configuration = configuration
+        self.eventLoop = eventLoop
+        self.tls = tls
+        self.events = events
+    }
+
+    func dial() {
+        guard !isClosed, !isDialling, channel == nil else { return }
+        isDialling = true
+        let marks = ChannelOptions.Types.WriteBufferWaterMark(low: 1 << 20, high: PeerProtocol.queueBytesMax)
+        ClientBootstrap(group: eventLoop)
+            .connectTimeout(.seconds(1))
+            .channelOption(.socketOption(.tcp_nodelay), value: 1)
+            .channelOption(.tcpOption(.init(rawValue: TCP_USER_TIMEOUT)), value: 5000)
+            .channelOption(.writeBufferWaterMark, value: marks)
+            .channelInitializer { [self] channel in channel.eventLoop.makeCompletedFuture { try setUp(channel) } }
+            .connect(host: member.host, port: member.port)
+            .whenComplete { [self] result in dialled(result) }
+    }
+
+    private func setUp(_ channel: any Channel) throws {
+        let reader = FrameReader(onFrame: { _ in }, onBatchEnd: {}, onEnd: { [self] _ in ended() })
+        if let tls { try channel.pipeline.syncOperations.addHandler(tls.makeHandler(host: member.host)) }
+        try channel.pipeline.syncOperations.addHandler(reader)
+    }
+
+    private func dialled(_ result: Result<any Channel, any Error>) {
+        isDialling = false
+        switch result {
+        case .success(let channel):
+            if isClosed { return channel.close(promise: nil) }
+            guard channel.isActive else { return dialLater() }
+            self.channel = channel
+            wasConnected = true
+            connectedAt = Clock.milliseconds()
+            put(PeerHello(cluster: configuration.clusterID, from: configuration.id, to: member.id).encode(), channel)
+            channel.flush()
+        case .failure(let error):
+            if wasConnected, PeerLink.isRefusal(error) {
+                wasConnected = false
+                events.connectionLost(member.id)
+            }
+            dialLater()
+        }
+    }
+
+    private func dialLater() {
+        let wait = backoffMilliseconds
+        backoffMilliseconds = min(wait * 2, Self.backoffMillisecondsMax)
+        eventLoop.scheduleTask(in: .milliseconds(wait)) { [self] in dial() }
+    }
+
+    /// The other side ended the connection: a new one tells whether it still lives. One that ended soon was refused by the protocol.
+    private func ended() {
+        guard let old = channel, !old.isActive else { return }
+        channel = nil
+        events.dropped(member.id)
+        guard Clock.milliseconds() - connectedAt > Self.backoffMillisecondsMax else { return dialLater() }
+        backoffMilliseconds = 10
+        dial()
+    }
+
+    static func isRefusal(_ error: any Error) -> Bool {
+        if let failed = error as? NIOConnectionError {
+            return !failed.connectionErrors.isEmpty && failed.connectionErrors.allSatisfy { isRefusal($0.error) }
+        }
+        guard let failed = error as? IOError else { return false }
+        return failed.errnoCode == ECONNREFUSED || failed.errnoCode == ECONNRESET
+    }
+
+    /// False when it was dropped.
+    func write(_ message: PeerMessage) -> Bool {
+        guard let channel, channel.isWritable else { return false }
+        put(message.encode(), channel)
+        isDirty = true
+        return true
+    }
+
+    private func put(_ bytes: [UInt8], _ channel: any Channel) {
+        var buffer = channel.allocator.buffer(capacity: bytes.count + 4)
+        buffer.writeInteger(UInt32(truncatingIfNeeded: bytes.count))
+        buffer.writeBytes(bytes)
+        channel.write(buffer, promise: nil)
+    }
+
+    func flush() {
+        guard isDirty else { return }
+        isDirty = false
+        channel?.flush()
+    }
+
+    func close() {
+        isClosed = true
+        channel?.close(promise: nil)
+        channel = nil
+    }
+}

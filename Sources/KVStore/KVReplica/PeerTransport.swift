@@ -1,0 +1,114 @@
+// Connections between replicas, all on the replica's event loop: each peer dials every other one and sends on the connection it dialled,
+// so a peer has one connection for what it says and one for what it hears. Nothing is queued for a peer that is not connected: Raft
+// repeats what matters. A connection that was reset and cannot be dialled again is reported at once: that process is gone.
+import KVCore
+import Logging
+import NIOCore
+import NIOPosix
+import NIOSSL
+import NetPKI
+import Raft
+
+/// What the transport tells its owner, on the event loop.
+struct PeerTransportEvents {
+    var received: (PeerMessage, PeerID) -> Void
+    /// Everything that came with one read was delivered.
+    var batchEnded: () -> Void
+    var dropped: (PeerID) -> Void
+    var connectionLost: (PeerID) -> Void
+}
+
+/// Unchecked: everything but `init` runs on the event loop.
+final class PeerTransport: @unchecked Sendable {
+    private let configuration: ReplicaConfiguration
+    private let eventLoop: any EventLoop
+    private let clientTLS: ClientTLS?
+    private let serverTLS: ServerTLS?
+    private let events: PeerTransportEvents
+    private var links: [PeerID: PeerLink] = [:]
+    private var inbound: [ObjectIdentifier: any Channel] = [:]
+    private var server: (any Channel)?
+    private var isClosed = false
+
+    init(_ configuration: ReplicaConfiguration, _ eventLoop: any EventLoop, _ events: PeerTransportEvents) throws {
+        self.configuration = configuration
+        self.eventLoop = eventLoop
+        self.events = events
+        guard let tls = configuration.tls else {
+            (clientTLS, serverTLS) = (nil, nil)
+            return
+        }
+        let identity = try TLSIdentity(certificatePEM: tls.certificatePEM, keyPEM: tls.keyPEM)
+        clientTLS = try ClientTLS(trustRootsPEM: tls.authorityPEM, identity: identity, alpn: [])
+        serverTLS = try ServerTLS(identity: identity, clientCAPEM: tls.authorityPEM, policy: .required, alpn: [])
+    }
+
+    /// Listens; answers the bound port.
+    func listen() -> EventLoopFuture<Int> {
+        let bootstrap = ServerBootstrap(group: eventLoop)
+            .serverChannelOption(.backlog, value: 64)
+            .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
+            .childChannelOption(.socketOption(.tcp_nodelay), value: 1)
+            .childChannelInitializer { [self] channel in
+                channel.eventLoop.makeCompletedFuture { try setUpInbound(channel) }
+            }
+        return bootstrap.bind(host: configuration.listenHost, port: configuration.listenPort).map { [self] channel in
+            server = channel
+            return channel.localAddress?.port ?? 0
+        }
+    }
+
+    /// Whom to talk to; links to others are closed.
+    func update(_ members: [Member]) {
+        guard !isClosed else { return }
+        for member in members where member.id != configuration.id {
+            if links[member.id]?.member == member { continue }
+            links[member.id]?.close()
+            let link = PeerLink(member, configuration, eventLoop, clientTLS, events)
+            links[member.id] = link
+            link.dial()
+        }
+        for (id, link) in links where !members.contains(where: { $0.id == id }) {
+            link.close()
+            links.removeValue(forKey: id)
+        }
+    }
+
+    func send(_ envelope: Envelope) {
+        guard let link = links[envelope.to], link.write(envelope.message) else { return events.dropped(envelope.to) }
+    }
+
+    func flush() { for link in links.values { link.flush() } }
+
+    func close() {
+        isClosed = true
+        for link in links.values { link.close() }
+        links = [:]
+        server?.close(promise: nil)
+        for channel in inbound.values { channel.close(promise: nil) }
+        inbound = [:]
+    }
+
+    private func setUpInbound(_ channel: any Channel) throws {
+        guard !isClosed, inbound.count < 256 else { throw PeerProtocolError.notForUs("too many connections") }
+        let key = ObjectIdentifier(channel)
+        inbound[key] = channel
+        var sender: PeerID?
+        let reader = FrameReader(
+            onFrame: { [self] bytes in
+                if let sender { return events.received(try PeerMessage(decoding: bytes), sender) }
+                let hello = try PeerHello(decoding: bytes)
+                guard hello.cluster == configuration.clusterID, hello.to == configuration.id else {
+                    throw PeerProtocolError.notForUs("peer \(hello.from) of cluster \(hello.cluster) looks for peer \(hello.to)")
+                }
+                sender = hello.from
+            },
+            onBatchEnd: events.batchEnded,
+            onEnd: { [self] error in
+                inbound.removeValue(forKey: key)
+                if let error { configuration.logger.info("peer connection closed", metadata: ["error": "\(error)"]) }
+            })
+        if let serverTLS { try channel.pipeline.syncOperations.addHandler(serverTLS.makeHandler().handler) }
+        try channel.pipeline.syncOperations.addHandler(reader)
+    }
+}

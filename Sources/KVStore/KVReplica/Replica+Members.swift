@@ -1,0 +1,78 @@
+// Members and hand-over, as operations that return when their effect is seen in the configuration, or fail after a bounded time.
+// The wish may be sent more than once: each of them is harmless when it is already fulfilled.
+import KVCore
+import Raft
+
+extension Replica {
+    static let changeSeconds: Int64 = 15
+
+    package func members() -> [ReplicaMember] { status.members }
+
+    /// Adds a learner: it receives everything and does not vote.
+    package func addMember(_ peer: PeerAddress) async throws(ProposeError) {
+        _ = try await execute(.setMember(peer.member))
+        try await fulfil(.addLearner(peer.id)) { $0.core.raft.configuration.contains(peer.id) }
+    }
+
+    /// Makes a learner that has caught up a voter.
+    package func promoteMember(_ peer: PeerID) async throws(ProposeError) {
+        try await fulfil(.promote(peer)) { loop in
+            let configuration = loop.core.raft.configuration
+            return configuration.isVoter(peer) && !configuration.isJoint
+        }
+    }
+
+    /// Removes a voter or learner; its address goes when it is out.
+    package func removeMember(_ peer: PeerID) async throws(ProposeError) {
+        try await fulfil(.remove(peer)) { !$0.core.raft.configuration.contains(peer) }
+        _ = try await execute(.removeMember(peer))
+    }
+
+    /// Hands leadership over and returns when another peer leads. nil: to whoever is best caught up.
+    package func transferLeadership(to peer: PeerID?) async throws(ProposeError) {
+        let old = status.leader
+        try await fulfil(.transfer(peer)) { loop in
+            guard let leader = loop.core.raft.leader else { return false }
+            return peer.map { leader == $0 } ?? (leader != old)
+        }
+    }
+
+    /// Asks until the effect is there.
+    private func fulfil(
+        _ change: MemberChange, _ isDone: @escaping @Sendable (ReplicaLoop) -> Bool
+    ) async throws(ProposeError) {
+        let deadline = ContinuousClock.now + .seconds(Self.changeSeconds)
+        var wasAsked = false
+        while ContinuousClock.now < deadline {
+            let answer: MemberChangeAnswer? = await loop.call(orElse: .impossible) { loop in
+                if isDone(loop) { return nil }
+                defer { loop.pump() }
+                return loop.core.request(change)
+            }
+            guard let answer else { return }
+            if answer == .impossible { throw loop.isEndedOutside ? .stopped : .noLeader }
+            if answer == .begun || answer == .passedOn { wasAsked = true }
+            for _ in 0..<20 {
+                do { try await Task.sleep(for: .milliseconds(10)) } catch { throw wasAsked ? .unknownOutcome : .noLeader }
+                if await loop.call(orElse: false, isDone) { return }
+            }
+        }
+        throw wasAsked ? .unknownOutcome : .noLeader
+    }
+
+    /// At a planned end: another voter takes over first, if there is one.
+    func handOver() async {
+        let isNeeded = await loop.call(orElse: false) { loop in
+            guard loop.core.raft.isLeader, loop.core.raft.configuration.voters.count > 1 else { return false }
+            defer { loop.pump() }
+            return loop.core.request(.transfer(nil)) == .begun
+        }
+        guard isNeeded else { return }
+        for _ in 0..<100 {
+            if await loop.call(orElse: true, { !$0.core.raft.isLeader }) { break }
+            do { try await Task.sleep(for: .milliseconds(5)) } catch { break }
+        }
+        // The new leader is told of, and what was proposed here goes to it.
+        do { try await Task.sleep(for: .milliseconds(20)) } catch { return }
+    }
+}

@@ -1,0 +1,74 @@
+// What callers put into the replica's mailbox: from any thread, one lock and at most one wake-up a batch.
+// The mailbox is bounded by `pendingProposalsMax`; above, it refuses at once instead of growing.
+import KVCore
+import Raft
+import Synchronization
+
+typealias OutcomeHandler = @Sendable (Result<Outcome, ReplicaFailure>) -> Void
+
+/// One thing asked of the loop.
+enum ReplicaInput: Sendable {
+    case propose(Command, fence: Term?, OutcomeHandler)
+    case keepAlive(LeaseID, OutcomeHandler)
+    case read(@Sendable (ReplicaFailure?) -> Void)
+    case watch(WatchID, KeyRange, after: Revision?, @Sendable (WatchDelivery) -> Void)
+    case cancel(WatchID)
+    case observe(@Sendable (Leadership) -> Void)
+    /// Anything rare.
+    case run(@Sendable (ReplicaLoop) -> Void)
+
+    /// Answers it without the loop.
+    func refuse(_ failure: ReplicaFailure) {
+        switch self {
+        case .propose(_, _, let done), .keepAlive(_, let done): done(.failure(failure))
+        case .read(let done): done(failure)
+        case .watch(_, _, _, let deliver): deliver(.reset)
+        case .cancel, .observe, .run: break
+        }
+    }
+}
+
+/// Inputs that wait for the loop.
+final class Mailbox: Sendable {
+    private struct Box {
+        var inputs: [ReplicaInput] = []
+        var isScheduled = false
+        var isClosed = false
+    }
+    private let box = Mutex(Box())
+    private let inputsMax: Int
+
+    init(inputsMax: Int) { self.inputsMax = inputsMax }
+
+    enum Posted { case first, queued, overloaded, stopped }
+
+    /// `.first`: the loop has to be woken.
+    func post(_ input: ReplicaInput) -> Posted {
+        box.withLock { box in
+            if box.isClosed { return .stopped }
+            if box.inputs.count >= inputsMax { return .overloaded }
+            box.inputs.append(input)
+            defer { box.isScheduled = true }
+            return box.isScheduled ? .queued : .first
+        }
+    }
+
+    func take() -> [ReplicaInput] {
+        box.withLock { box in
+            box.isScheduled = false
+            defer { box.inputs = [] }
+            return box.inputs
+        }
+    }
+
+    var isClosed: Bool { box.withLock { $0.isClosed } }
+
+    /// Nothing enters any more; answers what is still inside.
+    func close() -> [ReplicaInput] {
+        box.withLock { box in
+            box.isClosed = true
+            defer { box.inputs = [] }
+            return box.inputs
+        }
+    }
+}

@@ -1,0 +1,305 @@
+// The shell around `ReplicaCore`: one event loop that takes inputs from the mailbox, the peers, the disk and the clock, and obeys the
+// core's output. It owns the core and every waiting closure; nothing else touches them. It decides nothing about consensus.
+import KVCore
+import KVDisk
+import Logging
+import NIOCore
+import Raft
+import Synchronization
+
+/// What readers on other threads see.
+struct Published: Sendable {
+    var snapshot: StoreSnapshot
+    var status: ReplicaStatus
+}
+
+/// Unchecked: after `init` everything runs on the event loop.
+final class ReplicaLoop: @unchecked Sendable {
+    let configuration: ReplicaConfiguration
+    let eventLoop: any EventLoop
+    let mailbox: Mailbox
+    let published: Mutex<Published>
+    var core: ReplicaCore
+    private var disk: ReplicaDisk?
+    private var logWriter: LogWriter?
+    private var stateWriter: StateWriter?
+    private var transport: PeerTransport?
+    private var ticker: RepeatedTask?
+    private var outcomes: [Ticket: OutcomeHandler] = [:]
+    private var reads: [Ticket: @Sendable (ReplicaFailure?) -> Void] = [:]
+    private var watches: [WatchID: @Sendable (WatchDelivery) -> Void] = [:]
+    private var observers: [@Sendable (Leadership) -> Void] = []
+    private var leadership = Leadership.following(leader: nil)
+    private var lastTicket: UInt64 = 0
+    private var counters = ReplicaCounters()
+    private var leaderlessSince: ContinuousClock.Instant? = .now
+    private var members: [ReplicaMember] = []
+    private var isPumping = false
+    private(set) var isEnded = false
+
+    init(_ configuration: ReplicaConfiguration, _ eventLoop: any EventLoop, _ mailbox: Mailbox) throws {
+        self.configuration = configuration
+        self.eventLoop = eventLoop
+        self.mailbox = mailbox
+        let voters = configuration.joins ? Configuration.empty : Configuration(voters: configuration.initialPeers.map(\.id))
+        let disk = try ReplicaDisk(path: configuration.dataDirectory, initial: voters)
+        self.disk = disk
+        core = ReplicaCore(
+            id: configuration.id, settings: configuration.raft, limits: configuration.limits, restored: disk.restored,
+            state: disk.machine, initialMembers: configuration.initialPeers.map(\.member),
+            seed: UInt64.random(in: .min ... .max), now: Clock.milliseconds())
+        let status = ReplicaStatus(id: configuration.id, name: configuration.name)
+        published = Mutex(Published(snapshot: core.snapshot, status: status))
+        if let mark = disk.restored.voteMark {
+            configuration.logger.error("the log is damaged: this peer does not vote until it has caught up", metadata: ["mark": "\(mark)"])
+        }
+    }
+
+    /// Starts the disk's threads, the transport and the clock; answers the bound peer port.
+    func start() -> EventLoopFuture<Int> {
+        eventLoop.flatSubmit { [self] in
+            do { return try startHere() } catch { return eventLoop.makeFailedFuture(error) }
+        }
+    }
+
+    private func startHere() throws -> EventLoopFuture<Int> {
+        guard let disk else { throw ProposeError.stopped }
+        logWriter = LogWriter(
+            log: disk.log, state: disk.state,
+            saved: { [self] id, count, seconds in eventLoop.execute { [self] in saved(id, count, seconds) } },
+            failed: { [self] error in eventLoop.execute { [self] in fatal("\(error)") } })
+        stateWriter = StateWriter(
+            disk.state, eventLoop, durable: { [self] index in core.stateDurable(at: index) },
+            failed: { [self] error in fatal("\(error)") })
+        let events = PeerTransportEvents(
+            received: { [self] message, peer in counters.messagesReceivedTotal += 1; core.receive(message, from: peer) },
+            batchEnded: { [self] in pump() },
+            dropped: { [self] peer in core.unreachable(peer) },
+            connectionLost: { [self] peer in lostConnection(to: peer) })
+        let transport = try PeerTransport(configuration, eventLoop, events)
+        self.transport = transport
+        let tick = TimeAmount.milliseconds(configuration.tickMilliseconds)
+        let needsNetwork = configuration.joins || configuration.initialPeers.count > 1 || configuration.listenPort != 0
+            || core.members.count > 1
+        let bound = needsNetwork ? transport.listen() : eventLoop.makeSucceededFuture(0)
+        return bound.map { [self] port in
+            ticker = eventLoop.scheduleRepeatedTask(initialDelay: tick, delay: tick) { [self] _ in ticked() }
+            pump()
+            return port
+        }
+    }
+
+    func post(_ input: ReplicaInput) {
+        switch mailbox.post(input) {
+        case .queued: return
+        case .first: wake()
+        case .overloaded: input.refuse(.overloaded)
+        case .stopped: input.refuse(.stopped)
+        }
+    }
+
+    func wake() { eventLoop.execute { [self] in drain() } }
+
+    /// Known to callers on other threads: the mailbox is closed.
+    var isEndedOutside: Bool { mailbox.isClosed }
+
+    private func drain() {
+        for input in mailbox.take() { take(input) }
+        pump()
+    }
+
+    private func ticked() {
+        core.advance(to: Clock.milliseconds())
+        pump()
+    }
+
+    private func lostConnection(to peer: PeerID) {
+        configuration.logger.info("peer is gone", metadata: ["peer": "\(peer)"])
+        core.connectionLost(to: peer)
+        pump()
+    }
+
+    private func saved(_ id: SaveID, _ count: Int, _ seconds: Double) {
+        counters.savesTotal += UInt64(count)
+        counters.saveSecondsSum += seconds
+        guard !isEnded else { return }
+        core.saved(id)
+        pump()
+    }
+}
+
+// MARK: Inputs
+
+extension ReplicaLoop {
+    private func take(_ input: ReplicaInput) {
+        guard !isEnded else { return input.refuse(.stopped) }
+        switch input {
+        case .propose(let command, let fence, let done):
+            counters.proposalsTotal += 1
+            core.propose(ticket(for: done), command, fence: fence)
+        case .keepAlive(let lease, let done): core.keepAlive(ticket(for: done), lease)
+        case .read(let done):
+            lastTicket += 1
+            reads[Ticket(rawValue: lastTicket)] = done
+            core.read(Ticket(rawValue: lastTicket))
+        case .watch(let id, let range, let after, let deliver):
+            watches[id] = deliver
+            core.watch(id, range, after: after)
+        case .cancel(let id):
+            core.cancel(id)
+            watches.removeValue(forKey: id)
+        case .observe(let observe):
+            observers.append(observe)
+            observe(leadership)
+        case .run(let body): body(self)
+        }
+    }
+
+    private func ticket(for done: @escaping OutcomeHandler) -> Ticket {
+        lastTicket += 1
+        let ticket = Ticket(rawValue: lastTicket)
+        outcomes[ticket] = done
+        return ticket
+    }
+}
+
+// MARK: Outputs
+
+extension ReplicaLoop {
+    /// Obeys the core until it wants nothing more.
+    func pump() {
+        guard !isEnded, !isPumping else { return }
+        isPumping = true
+        core.advance(to: Clock.milliseconds())
+        while let output = core.takeOutput() { obey(output) }
+        if let fault = core.fault { fatal("a peer contradicts what is committed: \(fault)") }
+        transport?.flush()
+        stateWriter?.offer(&core)
+        publishStatus()
+        isPumping = false
+    }
+
+    private func obey(_ output: ReplicaOutput) {
+        counters.messagesSentTotal += UInt64(output.messages.count)
+        for envelope in output.messages { transport?.send(envelope) }
+        if let save = output.save {
+            transport?.flush()
+            if save.state != nil { counters.snapshotsReceivedTotal += 1 }
+            logWriter?.submit(save)
+        }
+        if let index = output.compactLog { logWriter?.compact(to: index) }
+        if output.hasNewState {
+            let snapshot = core.snapshot
+            published.withLock { $0.snapshot = snapshot }
+        }
+        if output.hasNewMembers { adoptMembers() }
+        for notice in output.notices { deliver(notice) }
+        for (ticket, result) in output.outcomes {
+            if case .failure = result { counters.proposalsFailedTotal += 1 }
+            outcomes.removeValue(forKey: ticket)?(result)
+        }
+        for (ticket, failure) in output.reads { reads.removeValue(forKey: ticket)?(failure) }
+        if let news = output.leadership { announce(news) }
+    }
+
+    private func deliver(_ notice: WatchNotice) {
+        guard let deliver = watches[notice.watch] else { return }
+        switch notice.delivery {
+        case .compacted, .reset: watches.removeValue(forKey: notice.watch)
+        case .events, .progress: break
+        }
+        deliver(notice.delivery)
+    }
+
+    private func announce(_ news: LeadershipNews) {
+        switch news {
+        case .leading(let term): leadership = .leading(fence: term)
+        case .following(let leader): leadership = .following(leader: leader)
+        }
+        counters.leaderChangesTotal += 1
+        configuration.logger.info("leadership", metadata: ["news": "\(news)", "term": "\(core.raft.term)"])
+        for observe in observers { observe(leadership) }
+    }
+
+    private func adoptMembers() {
+        transport?.update(core.members)
+        let raft = core.raft.configuration
+        members = core.members.filter { raft.contains($0.id) }.map { member in
+            ReplicaMember(
+                id: member.id, name: member.name, host: member.host, port: member.port,
+                role: raft.isVoter(member.id) ? .voter : .learner, isLeader: false)
+        }
+    }
+
+    private func publishStatus() {
+        let status = makeStatus()
+        published.withLock { $0.status = status }
+    }
+
+    private func makeStatus() -> ReplicaStatus {
+        let raft = core.raft
+        let leader = raft.leader
+        if leader != nil { leaderlessSince = nil } else if leaderlessSince == nil { leaderlessSince = .now }
+        var status = ReplicaStatus(id: configuration.id, name: configuration.name)
+        status.role = role
+        status.term = raft.term
+        status.leader = leader
+        status.members = members
+        for i in status.members.indices where status.members[i].id == leader { status.members[i].isLeader = true }
+        status.leaderName = leader == configuration.id ? configuration.name : members.first { $0.id == leader }?.name
+        status.commitIndex = raft.commitIndex
+        status.appliedIndex = core.state.appliedIndex
+        status.revision = core.state.revision
+        status.compactRevision = core.state.compactRevision
+        status.leaderlessSince = leaderlessSince
+        status.isBehind = raft.commitIndex.distance(after: core.state.appliedIndex) > 1000
+        status.keyCount = core.state.tree.count
+        status.stateBytes = core.state.stateBytes
+        status.watchCount = core.watchCount
+        status.leaseCount = core.state.leases.leases.count
+        counters.appliedTotal = core.state.appliedIndex.rawValue
+        status.counters = counters
+        return status
+    }
+
+    private var role: ReplicaStatus.Role {
+        switch core.raft.leadership.role {
+        case .leader: return .leader
+        case .candidate: return .candidate
+        case .follower:
+            return core.raft.configuration.learners.contains(configuration.id) ? .learner : .follower
+        }
+    }
+
+    /// The disk or the protocol cannot be trusted any more: say so once and end the process.
+    private func fatal(_ reason: String) {
+        guard !isEnded else { return }
+        configuration.logger.critical("the replica cannot go on", metadata: ["reason": "\(reason)"])
+        configuration.fatal(reason)
+    }
+}
+
+// MARK: The end
+
+extension ReplicaLoop {
+    /// Stops at once. `isGraceful`: what is applied is written down first. The threads are ended by the returned closure, off the loop.
+    func end(isGraceful: Bool) -> @Sendable () -> Void {
+        guard !isEnded else { return {} }
+        core.failAll()
+        while let output = core.takeOutput() { obey(output) }
+        isEnded = true
+        ticker?.cancel()
+        transport?.close()
+        let log = logWriter
+        let state = stateWriter
+        let changes = isGraceful ? core.takeStateChanges() : nil
+        for input in mailbox.close() { input.refuse(.stopped) }
+        for watch in watches.keys.sorted() { watches[watch]?(.reset) }
+        (outcomes, reads, watches, observers) = ([:], [:], [:], [])
+        (logWriter, stateWriter, transport, disk) = (nil, nil, nil, nil)
+        return {
+            log?.end(isAbandoned: !isGraceful)
+            state?.end(changes)
+        }
+    }
+}

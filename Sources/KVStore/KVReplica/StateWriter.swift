@@ -1,0 +1,83 @@
+// Applied state on its way to `state.sqlite`: in batches behind memory, one at a time, on a thread of its own; every few seconds a
+// checkpoint syncs it, and only then may the log before it go.
+import Glibc
+import KVCore
+import KVDisk
+import NIOCore
+import Raft
+
+/// The state's thread. Its own fields are confined to the event loop.
+final class StateWriter: @unchecked Sendable {
+    static let batchMilliseconds: Int64 = 50
+    static let checkpointMilliseconds: Int64 = 5000
+    private let store: StateStore
+    private let eventLoop: any EventLoop
+    private let thread = WorkerThread()
+    private let durable: @Sendable (LogIndex) -> Void
+    private let failed: @Sendable (DiskError) -> Void
+    private var isBusy = false
+    private var isDirty = false
+    private var lastWrite: Int64 = 0
+    private var lastCheckpoint: Int64
+
+    init(
+        _ store: StateStore, _ eventLoop: any EventLoop, durable: @escaping @Sendable (LogIndex) -> Void,
+        failed: @escaping @Sendable (DiskError) -> Void
+    ) {
+        self.store = store
+        self.eventLoop = eventLoop
+        self.durable = durable
+        self.failed = failed
+        lastCheckpoint = Clock.milliseconds()
+    }
+
+    /// Takes what is to be written when the thread is free and some of it has gathered.
+    func offer(_ core: inout ReplicaCore) {
+        guard !isBusy else { return }
+        let now = Clock.milliseconds()
+        guard now - lastWrite >= Self.batchMilliseconds else { return }
+        if core.hasUnsavedState, let changes = core.takeStateChanges() {
+            isDirty = true
+            lastWrite = now
+            run { store throws(DiskError) in
+                try store.write(changes)
+                return nil
+            }
+        } else if isDirty, now - lastCheckpoint >= Self.checkpointMilliseconds {
+            isDirty = false
+            lastCheckpoint = now
+            run { store throws(DiskError) in try store.checkpoint() }
+        }
+    }
+
+    private func run(_ body: @escaping @Sendable (StateStore) throws(DiskError) -> LogIndex?) {
+        isBusy = true
+        thread.submit { [self] in
+            let result: Result<LogIndex?, DiskError>
+            do throws(DiskError) { result = .success(try body(store)) } catch { result = .failure(error) }
+            eventLoop.execute { [self] in
+                isBusy = false
+                switch result {
+                case .success(let index): if let index { durable(index) }
+                case .failure(let error): failed(error)
+                }
+            }
+        }
+    }
+
+    /// Writes the last changes, then ends the thread. Blocks.
+    func end(_ changes: StateChanges?) {
+        if let changes {
+            thread.submit { [store] in
+                do throws(DiskError) {
+                    try store.write(changes)
+                    _ = try store.checkpoint()
+                } catch {
+                    // What is not written is applied again from the log.
+                    return
+                }
+            }
+        }
+        thread.end()
+    }
+}

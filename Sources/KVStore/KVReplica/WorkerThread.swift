@@ -1,0 +1,78 @@
+// A thread that runs jobs one after the other: for what blocks (the disk), so that the loop never does.
+// It has no state of its own; what a job touches is confined to it by its owner.
+import Glibc
+import Synchronization
+
+/// A thread with a queue of jobs.
+final class WorkerThread: Sendable {
+    private struct Queue {
+        var jobs: [@Sendable () -> Void] = []
+        var isEnding = false
+    }
+    private let queue = Mutex(Queue())
+    private let wakeups: Semaphore
+    private let ended: Semaphore
+
+    init() {
+        wakeups = Semaphore()
+        ended = Semaphore()
+        let box = Unmanaged.passRetained(Body { [self] in run() })
+        var thread = pthread_t()
+        let code = pthread_create(&thread, nil, { raw in
+            guard let raw else { return nil }
+            let body = Unmanaged<Body>.fromOpaque(raw).takeRetainedValue()
+            body.run()
+            return nil
+        }, box.toOpaque())
+        precondition(code == 0, "pthread_create: \(code)")
+        pthread_detach(thread)
+    }
+
+    func submit(_ job: @escaping @Sendable () -> Void) {
+        queue.withLock { $0.jobs.append(job) }
+        wakeups.signal()
+    }
+
+    /// Runs what is queued, then ends; returns when it has. Never called from the thread itself.
+    func end() {
+        queue.withLock { $0.isEnding = true }
+        wakeups.signal()
+        ended.wait()
+    }
+
+    private func run() {
+        while true {
+            wakeups.wait()
+            let (jobs, isEnding) = queue.withLock { queue in
+                defer { queue.jobs = [] }
+                return (queue.jobs, queue.isEnding)
+            }
+            for job in jobs { job() }
+            if isEnding { break }
+        }
+        ended.signal()
+    }
+
+    private final class Body: Sendable {
+        let run: @Sendable () -> Void
+        init(_ run: @escaping @Sendable () -> Void) { self.run = run }
+    }
+}
+
+/// A counting semaphore of the operating system. Unchecked: `sem_t` is made for many threads.
+final class Semaphore: @unchecked Sendable {
+    private let handle: UnsafeMutablePointer<sem_t>
+
+    init() {
+        handle = .allocate(capacity: 1)
+        sem_init(handle, 0, 0)
+    }
+
+    deinit {
+        sem_destroy(handle)
+        handle.deallocate()
+    }
+
+    func signal() { sem_post(handle) }
+    func wait() { while sem_wait(handle) != 0, errno == EINTR {} }
+}
