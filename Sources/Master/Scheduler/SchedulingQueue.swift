@@ -36,6 +36,8 @@ package struct SchedulingQueue: Sendable {
     private var serial: UInt64 = 0
     /// Keys that stand in back-off or are refused; the others need no look at the clock.
     private var resting: Set<String> = []
+    /// Before this time no resting pod is due.
+    private var nextWake = Int64.max
 
     package init() {}
 
@@ -85,7 +87,7 @@ package struct SchedulingQueue: Sendable {
             if until <= now {
                 makeReady(key, entry.attempts, entry.lastAttempt, entry.priority)
             } else {
-                entries[key]?.place = .backoff(until: until)
+                rest(key, .backoff(until: until))
             }
         }
     }
@@ -98,13 +100,7 @@ package struct SchedulingQueue: Sendable {
     /// When `next` may give something again, nil when only a change can help.
     package func deadline() -> Int64? {
         if !heap.isEmpty { return 0 }
-        return resting.compactMap { key in
-            switch entries[key]?.place {
-            case .backoff(let until): until
-            case .refused(let since): since &+ Self.unschedulableMillisecondsMax
-            default: nil
-            }
-        }.min()
+        return resting.isEmpty ? nil : nextWake
     }
 
     private static func backoff(_ attempts: Int) -> Int64 {
@@ -115,6 +111,15 @@ package struct SchedulingQueue: Sendable {
         guard entries[key] != nil else { return }
         entries[key]?.place = place
         resting.insert(key)
+        nextWake = min(nextWake, Self.due(place))
+    }
+
+    private static func due(_ place: Place) -> Int64 {
+        switch place {
+        case .ready: 0
+        case .backoff(let until): until
+        case .refused(let since): since &+ unschedulableMillisecondsMax
+        }
     }
 
     private mutating func makeReady(_ key: String, _ attempts: Int, _ lastAttempt: Int64, _ priority: Int64) {
@@ -125,13 +130,15 @@ package struct SchedulingQueue: Sendable {
     }
 
     private mutating func wake(_ now: Int64) {
+        guard nextWake <= now else { return }
+        nextWake = Int64.max
         for key in resting.sorted() {
             guard let entry = entries[key] else { continue }
-            switch entry.place {
-            case .backoff(let until) where until <= now,
-                .refused(let until) where until &+ Self.unschedulableMillisecondsMax <= now:
+            let due = Self.due(entry.place)
+            if due <= now {
                 makeReady(key, entry.attempts, entry.lastAttempt, entry.priority)
-            default: break
+            } else {
+                nextWake = min(nextWake, due)
             }
         }
     }

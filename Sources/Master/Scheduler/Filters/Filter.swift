@@ -1,6 +1,8 @@
 // The filters: each says whether one node may take one pod, and if not, in upstream's words, why.
 // They run in upstream's order and the first refusal counts, since messages and events show it. Pure functions over a snapshot.
 
+import API
+
 /// Why a node was refused.
 package struct Refusal: Sendable, Hashable {
     package var reasons: [String]

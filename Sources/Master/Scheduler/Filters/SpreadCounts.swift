@@ -1,5 +1,7 @@
 // A topology spread constraint, counted once for a pod: how many matching pods stand in each domain.
 
+import API
+
 /// Matching pods by domain.
 package struct SpreadCounts: Sendable {
     package let constraint: Spread

@@ -1,6 +1,8 @@
 // The scores: among the nodes that may take a pod, which is best? Each plugin gives 0...100 a node, weighted as upstream.
 // Pure; ties are broken by the caller's random numbers.
 
+import API
+
 /// Scores of the feasible nodes for one pod.
 package struct Scores: Sendable {
     let pod: PodView

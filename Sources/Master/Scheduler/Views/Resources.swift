@@ -28,11 +28,11 @@ package struct Resources: Sendable, Hashable {
         guard let object = list?.object else { return }
         for member in object {
             switch member.key {
-            case "cpu": milliCPU = Quantities.scaled(member.value, by: 1000)
-            case "memory": memory = Quantities.scaled(member.value, by: 1)
-            case "ephemeral-storage": ephemeralStorage = Quantities.scaled(member.value, by: 1)
-            case "pods": pods = Quantities.scaled(member.value, by: 1)
-            default: extended[member.key] = Quantities.scaled(member.value, by: 1)
+            case "cpu": milliCPU = Quantity(member.value)?.milliValue ?? 0
+            case "memory": memory = Quantity(member.value)?.value ?? 0
+            case "ephemeral-storage": ephemeralStorage = Quantity(member.value)?.value ?? 0
+            case "pods": pods = Quantity(member.value)?.value ?? 0
+            default: extended[member.key] = Quantity(member.value)?.value ?? 0
             }
         }
     }
@@ -51,28 +51,5 @@ package struct Resources: Sendable, Hashable {
         memory = max(memory, other.memory)
         ephemeralStorage = max(ephemeralStorage, other.ephemeralStorage)
         for (name, amount) in other.extended { extended[name] = max(extended[name] ?? 0, amount) }
-    }
-}
-
-/// Reading of quantities such as `100m`, `1.5`, `128Mi`, `2e3`.
-package enum Quantities {
-    private static let factors: [String: Double] = [
-        "": 1, "n": 1e-9, "u": 1e-6, "m": 1e-3, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12, "P": 1e15, "E": 1e18,
-        "Ki": 1024, "Mi": 1_048_576, "Gi": 1_073_741_824, "Ti": 1_099_511_627_776, "Pi": 1_125_899_906_842_624,
-        "Ei": 1_152_921_504_606_846_976,
-    ]
-
-    /// The value times `factor`, rounded up; 0 when it is no quantity.
-    package static func scaled(_ value: JSON, by factor: Double) -> Int64 {
-        guard let number = value.double ?? value.string.flatMap(number) else { return 0 }
-        let scaled = (number * factor - 1e-6).rounded(.up)
-        return scaled > 9.2e18 ? Int64.max / 4 : scaled < -9.2e18 ? 0 : Int64(scaled)
-    }
-
-    private static func number(_ text: String) -> Double? {
-        if let plain = Double(text) { return plain.isFinite ? plain : nil }
-        let suffix = text.reversed().prefix { $0.isLetter }
-        guard let factor = factors[String(suffix.reversed())], let value = Double(text.dropLast(suffix.count)) else { return nil }
-        return value.isFinite ? value * factor : nil
     }
 }
