@@ -46,7 +46,7 @@ package struct LabelSelector: Sendable, Hashable {
             self = .nothing
             return
         }
-        var requirements = (object["matchLabels"]?.stringMap ?? [:]).map { Requirement(key: $0.key, op: .in, values: [$0.value]) }
+        var requirements = (object["matchLabels"]?.stringMap ?? [:]).map { Requirement(key: $0.key, op: .equals, values: [$0.value]) }
         for expression in object["matchExpressions"]?.elements ?? [] { requirements.append(try Requirement(expression: expression)) }
         self.init(requirements: requirements)
     }
