@@ -89,7 +89,16 @@ package enum StoreKey {
     }
     /// The prefix of all objects of a resource, or of those of one namespace; ends with "/".
     package static func prefix(_ resource: GroupVersionResource, namespace: String? = nil) -> String {
-        let all = "/registry/\(resource.group.isEmpty ? "core" : resource.group)/\(resource.resource)/"
+        let group = resource.stored.group
+        let all = "/registry/\(group.isEmpty ? "core" : group)/\(resource.resource)/"
         return namespace.map { $0.isEmpty ? all : "\(all)\($0)/" } ?? all
+    }
+}
+
+extension GroupVersionResource {
+    /// What names the stored objects: versions of a resource share them, and Events are the same in both their groups.
+    package var stored: GroupVersionResource {
+        let isEvent = resource == "events" && group == "events.k8s.io"
+        return GroupVersionResource(isEvent ? "" : group, "", resource)
     }
 }

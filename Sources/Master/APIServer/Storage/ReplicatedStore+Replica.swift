@@ -1,0 +1,12 @@
+// `Replica` as the API server's store.
+import KVCore
+import KVReplica
+
+extension Replica: ReplicatedStore {
+    package var isLeaderless: Bool {
+        guard let since = status.leaderlessSince else { return false }
+        return ContinuousClock.now - since > .milliseconds(configuration.holdMilliseconds)
+    }
+
+    package var isBehind: Bool { status.isBehind }
+}
