@@ -69,7 +69,9 @@ extension RaftCore {
     /// Entries are under way for a heartbeat's time without an answer: an empty append finds out whether they were lost.
     private mutating func askAgain(at position: Int) {
         let progress = leading.progress[position]
-        guard let term = log.term(at: progress.next.previous) else { return }
+        guard let term = log.term(at: progress.next.previous) else {
+            return leading.progress[position].probe(from: progress.match.next)
+        }
         let previous = EntryID(index: progress.next.previous, term: term)
         send(to: progress.id, .append(.init(previous: previous, entries: [], commit: commitIndex)))
     }

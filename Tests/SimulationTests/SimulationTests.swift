@@ -19,3 +19,35 @@ private func environment(_ name: String) -> UInt64? { getenv(name).flatMap { UIn
         for line in report.trace.suffix(Int(environment("LINES") ?? 120)) { print(line) }
     }
 }
+
+@Test func `the same seed gives the same trace`() {
+    for seed in [3, 17, 99] as [UInt64] {
+        let first = Simulation.run(seed: seed, steps: 5_000), second = Simulation.run(seed: seed, steps: 5_000)
+        #expect(first.traceHash == second.traceHash)
+        #expect(first.steps == second.steps)
+    }
+    #expect(Simulation.run(seed: 3, steps: 2_000).traceHash != Simulation.run(seed: 4, steps: 2_000).traceHash)
+}
+
+/// Each mistake on purpose, and how many seeds may pass before it is noticed.
+private let mistakes: [(name: String, bugs: PlantedBugs)] = {
+    func planted(_ change: (inout PlantedBugs) -> Void) -> PlantedBugs {
+        var bugs = PlantedBugs()
+        change(&bugs)
+        return bugs
+    }
+    return [
+        ("commits entries of older terms by counting", planted { $0.commitsOldTerms = true }),
+        ("answers ReadIndex without a round", planted { $0.readsWithoutRound = true }),
+        ("acknowledges before the save is done", planted { $0.acknowledgesBeforeSave = true }),
+        ("votes for a shorter log", planted { $0.ignoresLogInVotes = true }),
+    ]
+}()
+
+@Test(arguments: mistakes.indices)
+func `a planted bug is found`(_ position: Int) {
+    let mistake = mistakes[position]
+    let report = Simulation.run(first: 1, count: 300, steps: 12_000, planted: mistake.bugs)
+    #expect(report.violation != nil, "nobody noticed a peer that \(mistake.name)")
+    print("\(mistake.name): \(report.violation ?? "not found")")
+}

@@ -1,6 +1,7 @@
 // The twelve invariants, checked on the host that an event touched, right after the event. What one peer shows is compared
 // with what all peers ever showed, so that a contradiction is found at the first step that makes it.
 
+import KVCore
 import Raft
 
 /// Knows what was ever elected, voted, appended and committed anywhere.
@@ -21,6 +22,8 @@ struct Checker {
     private var appended: [EntryID: UInt64] = [:]
     private(set) var committed: [Fact] = []
     private var seen: [Seen]
+    /// The state's hash at some indexes.
+    private var states: [LogIndex: UInt64] = [:]
     var oracle = Oracle()
 
     private struct Ballot: Hashable {
@@ -50,7 +53,7 @@ extension Checker {
     private mutating func begin(_ position: Int, _ host: Host, _ life: Host.Life) {
         let old = seen[position]
         seen[position] = Seen(life: host.lives, term: host.disk.hardState.term, vote: life.raft.vote, commit: life.raft.compactIndex,
-                              applied: life.machine.applied, durableTerm: old.durableTerm)
+                              applied: life.core.state.appliedIndex, durableTerm: old.durableTerm)
     }
 
     /// Election Safety; and Leader Completeness when a leader begins.
@@ -75,7 +78,7 @@ extension Checker {
         if raft.term < old.term { return "host \(raft.id): term went back from \(old.term) to \(raft.term)" }
         if raft.term == old.term, let vote = old.vote, raft.vote != vote { return "host \(raft.id): vote of \(vote) was changed" }
         if raft.commitIndex < old.commit { return "host \(raft.id): commit went back from \(old.commit)" }
-        if life.machine.applied < old.applied { return "host \(raft.id): applied went back from \(old.applied)" }
+        if life.core.state.appliedIndex < old.applied { return "host \(raft.id): applied went back from \(old.applied)" }
         if host.disk.hardState.term < old.durableTerm { return "host \(raft.id): the durable term went back" }
         seen[position].term = raft.term
         seen[position].vote = raft.vote
@@ -130,22 +133,24 @@ extension Checker {
         }
         guard offset == committed.count else { return "host \(raft.id): commit of \(entry.index) leaves a gap" }
         committed.append(Fact(term: entry.term, fingerprint: fingerprint))
-        oracle.commit(entry)
         let id = EntryID(index: entry.index, term: entry.term)
         let outcome = raft.configuration.outcome { peer in hosts.first { $0.id == peer }?.disk.holds(id) }
         return outcome == .won ? nil : "host \(raft.id): committed \(entry.index) is not durable on a quorum"
     }
 
-    /// State Machine Safety: what was applied is what was committed; keys only move on.
+    /// State Machine Safety: what was applied is what was committed, and leads to one state everywhere.
     private mutating func checkApplied(_ position: Int, _ life: Host.Life) -> String? {
-        let machine = life.machine
-        guard machine.applied > seen[position].applied else { return nil }
-        seen[position].applied = machine.applied
-        guard Int(machine.applied.rawValue) <= committed.count else { return "host \(life.raft.id): applied what is not committed" }
-        guard committed[Int(machine.applied.rawValue) - 1].term == machine.term else {
-            return "host \(life.raft.id): applied another entry at \(machine.applied)"
+        let state = life.core.state
+        guard state.appliedIndex > seen[position].applied else { return nil }
+        seen[position].applied = state.appliedIndex
+        guard Int(state.appliedIndex.rawValue) <= committed.count else { return "host \(life.core.id): applied what is not committed" }
+        guard committed[Int(state.appliedIndex.rawValue) - 1].term == state.appliedTerm else {
+            return "host \(life.core.id): applied another entry at \(state.appliedIndex)"
         }
-        return nil
+        guard state.appliedIndex.rawValue % 8 == 0 else { return nil }
+        let hash = state.stateHash, known = states[state.appliedIndex, default: hash]
+        states[state.appliedIndex] = known
+        return hash == known ? nil : "host \(life.core.id): another state at \(state.appliedIndex)"
     }
 
     /// One vote a term, over all lives of a peer.

@@ -1,30 +1,63 @@
-// Clients that write unique values and read them back, one operation at a time each, and the oracle that knows what they may
-// see: it keeps the order of committed writes per key and what was acknowledged when.
+// Clients that write unique values and read them back, one operation at a time each.
 
+import KVCore
 import Raft
 
 /// One operation on its way to a host.
 struct Request {
     enum Kind {
         case put(value: UInt64, fence: Term?)
+        /// Only while the key was last written at `expected`.
+        case swap(value: UInt64, expected: Revision)
         case read
     }
+    static let keys = 6
     var client: Int
     var serial: UInt64
     var key: Int
     var kind: Kind
     var host: Int
+
+    var storeKey: Key { Key([107, UInt8(truncatingIfNeeded: key)]) }
+
+    /// What is proposed; nil for a read.
+    var txn: Txn? {
+        switch kind {
+        case .put(let value, _): return Txn(success: [.put(storeKey, Request.encode(value))])
+        case .swap(let value, let expected):
+            return Txn(compares: [.modRevision(of: storeKey, is: expected)], success: [.put(storeKey, Request.encode(value))])
+        case .read: return nil
+        }
+    }
+
+    var value: UInt64? {
+        switch kind {
+        case .put(let value, _), .swap(let value, _): return value
+        case .read: return nil
+        }
+    }
+
+    static func encode(_ value: UInt64) -> [UInt8] {
+        stride(from: 0, to: 64, by: 8).map { UInt8(truncatingIfNeeded: value >> UInt64($0)) }
+    }
+
+    static func decode(_ bytes: [UInt8]) -> UInt64 {
+        bytes.enumerated().reduce(0) { $0 | UInt64($1.element) << UInt64(min(56, $1.offset * 8)) }
+    }
 }
 
 /// A host's answer.
 struct Reply {
     enum Outcome {
-        case written
-        case value(UInt64)
-        /// Certainly not done.
-        case refused(leader: PeerID?)
+        case written(Revision)
+        /// The comparison did not hold.
+        case unchanged
+        case value(UInt64, Revision)
+        /// Certainly not done and never will be.
+        case refused
         /// Committed, but without effect, since its fence's term was over.
         case fenced
+        case unknown
     }
     var request: Request
     var outcome: Outcome
@@ -34,38 +67,9 @@ struct Reply {
 struct Client {
     var serial: UInt64 = 0
     var current: Request?
-    /// What its operation may not precede: the place in the key's order at invocation.
-    var floor = LogIndex.zero
+    /// What its operation may not precede: the key's revision at invocation.
+    var floor = Revision.zero
     var hint: Int?
     /// Writes acknowledged since the faults ended.
     var writesHealed = 0
-}
-
-/// The order of writes, as committed, and how much of it was shown to clients.
-struct Oracle {
-    private var places: [UInt64: LogIndex] = [0: .zero]
-    private var floors = [LogIndex](repeating: .zero, count: Machine.keys)
-
-    func floor(of key: Int) -> LogIndex { floors[key] }
-
-    mutating func commit(_ entry: Entry) {
-        guard entry.kind == .normal, !entry.isFenced, let command = Command(decoding: entry.data) else { return }
-        places[command.value] = entry.index
-    }
-
-    /// A complaint, when a write that was acknowledged is not committed or stands before what was seen when it began.
-    mutating func acknowledge(_ request: Request, value: UInt64, floor: LogIndex) -> String? {
-        guard let place = places[value] else { return "write \(value) was acknowledged and is not committed" }
-        guard place > floor else { return "write \(value) at \(place) stands before \(floor), seen when it began" }
-        floors[request.key] = max(floors[request.key], place)
-        return nil
-    }
-
-    /// A complaint, when a read shows less than what was acknowledged or read before it began.
-    mutating func observe(_ request: Request, value: UInt64, floor: LogIndex) -> String? {
-        guard let place = places[value] else { return "read shows \(value), which is not committed" }
-        guard place >= floor else { return "stale read of key \(request.key): shows \(place), \(floor) was seen when it began" }
-        floors[request.key] = max(floors[request.key], place)
-        return nil
-    }
 }

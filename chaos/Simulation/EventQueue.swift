@@ -1,17 +1,20 @@
 // The order of a simulated world: events by time, and by age where times are equal. A binary heap, so that nothing about the
 // order depends on hashing.
 
+import KVCore
 import Raft
 
 /// What may happen in the world.
 enum Event {
-    case deliver(Envelope)
+    case deliver(Delivery)
     case tick(host: Int, life: Int)
     case diskDone(host: Int, life: Int)
     case maintain(host: Int)
     case restart(host: Int)
     case hint(host: Int, lost: PeerID)
     case fault
+    /// A fresh leader is cut off or crashes.
+    case ambush(host: Int)
     case heal(Int)
     /// A client begins its next operation.
     case act(client: Int)
@@ -20,10 +23,11 @@ enum Event {
     case giveUp(client: Int, serial: UInt64)
 }
 
-/// A message on its way; a snapshot carries the state itself.
-struct Envelope {
-    var message: Message
-    var state: Machine?
+/// A message on its way, as bytes.
+struct Delivery {
+    var from: PeerID
+    var to: PeerID
+    var bytes: [UInt8]
 }
 
 struct EventQueue {
@@ -63,7 +67,6 @@ struct EventQueue {
     }
 
     private func isBefore(_ left: Int, _ right: Int) -> Bool {
-        let a = heap[left], b = heap[right]
-        return a.time == b.time ? a.order < b.order : a.time < b.time
+        heap[left].time == heap[right].time ? heap[left].order < heap[right].order : heap[left].time < heap[right].time
     }
 }

@@ -1,12 +1,14 @@
-// One simulated process: a peer, its disk and its state machine, obeying `Ready` in the documented order. It stands for the
-// shell; everything that a crash takes away lives in `Life`.
+// One simulated process: a replica and its disk. Everything that a crash takes away lives in `Life`.
 
+import KVCore
 import Raft
 
-/// A machine that runs one peer.
+/// A machine that runs one replica.
 struct Host {
     let id: PeerID
     let settings: RaftSettings
+    let limits: ReplicaLimits
+    let initialMembers: [Member]
     var disk: Disk
     var life: Life?
     /// Counts boots.
@@ -16,35 +18,34 @@ struct Host {
 
     /// What is in memory.
     struct Life {
-        var raft: RaftCore
-        var machine: Machine
-        var writes: [PendingWrite] = []
-        var reads: [PendingRead] = []
-        /// A snapshot that arrived whole.
-        var arrived: Machine?
-        var lastRead: UInt64 = 0
+        var core: ReplicaCore
+        var waiting: [Waiting] = []
+        var lastTicket: UInt64 = 0
         var diskBusy = false
+        /// Its own monotonic clock began here.
+        var clockBase: Int64
+        /// The revision that its watch of everything has delivered.
+        var watched: Revision
+        var watch = WatchID(rawValue: 1)
+
+        var raft: RaftCore { core.raft }
     }
-    struct PendingWrite {
-        var appended: EntryID
+    struct Waiting {
+        var ticket: Ticket
         var request: Request
     }
-    struct PendingRead {
-        var id: ReadID
-        var request: Request
-        var index: LogIndex?
-    }
 
-    init(id: PeerID, settings: RaftSettings, configuration: Configuration) {
-        self.id = id
-        self.settings = settings
-        disk = Disk(configuration: configuration)
-    }
-
-    mutating func boot(seed: UInt64) {
+    mutating func boot(seed: UInt64, now: UInt64) {
         lives += 1
-        disk.resetLogBehindState()
-        let restored = disk.restored
-        life = Life(raft: RaftCore(id: id, settings: settings, restored: restored, seed: seed), machine: disk.state)
+        let restored = disk.restore()
+        let machine = disk.state.machine
+        let clock = Int64(seed % 1_000_000)
+        let core = ReplicaCore(id: id, settings: settings, limits: limits, restored: restored, state: machine,
+                               initialMembers: initialMembers, seed: seed, now: clock)
+        var life = Life(core: core, clockBase: clock - Int64(now / 1000), watched: machine.revision)
+        life.core.watch(life.watch, .all, after: machine.revision)
+        self.life = life
     }
+
+    func clock(at now: UInt64) -> Int64 { (life?.clockBase ?? 0) + Int64(now / 1000) }
 }

@@ -3,10 +3,10 @@
 /// The result of one seed, or of many added up.
 package struct Report: Sendable, CustomStringConvertible {
     package enum Counter: Int, CaseIterable, Sendable {
-        case elections, writes, reads, retries, unknownOutcomes, lostProposals, fencedWrites
-        case snapshotsSent, snapshotsInstalled, snapshotsFailed, compactions
+        case elections, writes, reads, retries, unknownOutcomes, failedGuards, fencedWrites, resyncs
+        case snapshotChunks, snapshotsInstalled, compactions
         case messagesDelivered, messagesLost, messagesDuplicated, messagesLate
-        case crashes, powerCuts, lostSaves, partitions, oneWayPartitions, isolations, pauses, diskStalls
+        case crashes, powerCuts, lostSaves, damagedLogs, partitions, oneWayPartitions, isolations, ambushes, pauses, diskStalls
         case hints, falseHints, transfers, membershipChanges, restarts
     }
     package let seed: UInt64
@@ -16,7 +16,7 @@ package struct Report: Sendable, CustomStringConvertible {
     package internal(set) var steps = 0
     /// Simulated microseconds.
     package internal(set) var time: UInt64 = 0
-    /// The first broken promise; nil when all were kept.
+    /// The first broken promise and how to see it again; nil when all were kept.
     package internal(set) var violation: String?
     package internal(set) var trace: [String] = []
 
@@ -33,7 +33,7 @@ package struct Report: Sendable, CustomStringConvertible {
         steps += other.steps
         time += other.time
         mix(other.traceHash)
-        if violation == nil { violation = other.violation.map { "seed \(other.seed): \($0)" } }
+        if violation == nil { violation = other.violation }
     }
 
     /// What never happened. Over a default set of seeds this must be empty, else the run is too quiet to mean anything.
@@ -46,7 +46,7 @@ package struct Report: Sendable, CustomStringConvertible {
             lines.append("  " + cells[start..<min(start + 7, cells.count)].joined(separator: ", "))
         }
         if !quiet.isEmpty { lines.append("  never happened: " + quiet.joined(separator: ", ")) }
-        if let violation { lines.append("  VIOLATION: \(violation)  (replay: make sim SEED=\(seed))") }
+        if let violation { lines.append("  VIOLATION: \(violation)") }
         return lines.joined(separator: "\n")
     }
 }

@@ -2,6 +2,7 @@
 // then all is mended, and the cluster must become useful again within a bounded time. One thread, no clock, no chance but
 // the seed: the same seed gives the same trace in every process.
 
+import KVCore
 import Raft
 
 /// Runs simulated clusters.
@@ -47,12 +48,14 @@ struct World {
         random = SeededGenerator(seed: seed)
         plan = Plan(using: &random)
         let configuration = Configuration(voters: (1...UInt64(plan.voters)).map { PeerID($0) })
+        let members = configuration.voters.map { Member(id: $0, name: "m\($0)", host: "host\($0)", port: 2380) }
         var settings = plan.settings
         settings.planted = planted
         hosts = []
         for id in 1...UInt64(plan.hosts) {
             let knows = id <= UInt64(plan.voters)
-            hosts.append(Host(id: PeerID(id), settings: settings, configuration: knows ? configuration : .empty))
+            hosts.append(Host(id: PeerID(id), settings: settings, limits: plan.limits, initialMembers: knows ? members : [],
+                              disk: Disk(configuration: knows ? configuration : .empty)))
         }
         network = Network(count: plan.hosts)
         network.quality = plan.quality
@@ -73,50 +76,11 @@ struct World {
 
     mutating func fail(_ complaint: String?) {
         guard let complaint, report.violation == nil else { return }
-        report.violation = "step \(report.steps), \(now) us: \(complaint)"
+        report.violation = "\(complaint) (step \(report.steps), \(now) us; replay: make sim SEED=\(report.seed))"
     }
 
     /// Asked only when `keepsTrace`: the words cost more than the run.
     mutating func note(_ line: String) { report.trace.append("\(now) \(line)") }
-}
-
-/// How hostile a seed's world is.
-struct Plan {
-    var voters: Int
-    var hosts: Int
-    var clients: Int
-    var settings = RaftSettings()
-    var quality = Network.Quality()
-    /// Microseconds between faults, on average.
-    var faultEvery: UInt64
-    /// Microseconds of one disk write.
-    var diskMin: UInt64
-    var diskMax: UInt64
-
-    init(using random: inout SeededGenerator) {
-        func pick(_ range: ClosedRange<UInt64>) -> UInt64 { UInt64.random(in: range, using: &random) }
-        voters = Int(pick(1...5))
-        hosts = voters + Int(pick(0...2))
-        clients = Int(pick(2...6))
-        faultEvery = pick(150_000...1_500_000)
-        diskMin = pick(20...200)
-        diskMax = diskMin + pick(100...8_000)
-        if pick(0...3) > 0 {
-            quality.loss = pick(0...120)
-            quality.duplication = pick(0...80)
-            quality.late = pick(0...80)
-        }
-        quality.delayMin = pick(50...500)
-        quality.delayMax = quality.delayMin + pick(50...6_000)
-        settings.appendBytesMax = Int(pick(100...4_000))
-        settings.inflightMessagesMax = Int(pick(1...32))
-        settings.applyBytesMax = Int(pick(60...4_000))
-        settings.uncommittedBytesMax = Int(pick(500...100_000))
-        settings.readRoundsMax = Int(pick(1...4))
-        settings.saveStallTicks = Int(pick(20...60))
-        settings.promotionLagMax = pick(2...100)
-        settings.appliesBeforeSave = pick(0...2) == 0
-    }
 }
 
 extension World {
@@ -150,30 +114,33 @@ extension World {
         report.steps += 1
         let touched = handle(event)
         guard let touched else { return true }
+        let elections = report[.elections]
         let complaint = checker.check(touched, of: hosts, report: &report)
         fail(complaint)
+        if report[.elections] > elections, chance(plan.ambush) { schedule(.ambush(host: touched), after: 100, plan.ambushMax) }
         mixState(of: touched)
         return true
     }
 
     private mutating func mixState(of position: Int) {
         report.mix(now)
-        guard let raft = hosts[position].life?.raft else { return }
+        guard let raft = hosts[position].life?.core.raft else { return }
         report.mix(raft.id.rawValue)
         report.mix(raft.term.rawValue)
         report.mix(raft.commitIndex.rawValue)
         report.mix(raft.lastIndex.rawValue)
     }
 
-    /// Everybody in the leader's configuration has applied everything, and every client wrote since.
+    /// Every client wrote since, and everybody in the leader's configuration has applied everything, to the same state.
     private var isRecovered: Bool {
-        guard let leader = hosts.compactMap(\.life).first(where: { $0.raft.isLeader && $0.raft.commitIndex == $0.raft.lastIndex })
-        else { return false }
-        let isEven = hosts.allSatisfy { host in
+        guard clients.allSatisfy({ $0.writesHealed >= Simulation.writesToRecover }),
+              let leader = hosts.compactMap(\.life).first(where: { $0.raft.isLeader }),
+              leader.core.state.appliedIndex == leader.raft.lastIndex, !leader.raft.configuration.isJoint else { return false }
+        let hash = leader.core.state.stateHash
+        return hosts.allSatisfy { host in
             guard leader.raft.configuration.contains(host.id) else { return true }
-            return host.life?.machine == leader.machine
+            return host.life?.core.state.appliedIndex == leader.core.state.appliedIndex && host.life?.core.state.stateHash == hash
         }
-        return isEven && !leader.raft.configuration.isJoint && clients.allSatisfy { $0.writesHealed >= 2 }
     }
 
     private var situation: String {
@@ -188,5 +155,6 @@ extension World {
 extension Simulation {
     static let healingMicroseconds: UInt64 = 30_000_000
     static let tickMicroseconds: UInt64 = 10_000
+    static let writesToRecover = 2
     static let patienceMicroseconds: UInt64 = 1_500_000
 }

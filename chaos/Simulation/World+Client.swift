@@ -1,5 +1,6 @@
 // What clients do, and how hosts serve them.
 
+import KVCore
 import Raft
 
 extension World {
@@ -7,18 +8,20 @@ extension World {
     mutating func act(_ client: Int) {
         guard clients[client].current == nil else { return }
         clients[client].serial += 1
-        let key = Int(below(UInt64(Machine.keys)))
-        var kind = Request.Kind.read
-        if chance(600) {
-            let fence: Term? = chance(100) ? hosts.compactMap { $0.life?.raft.term }.randomElement(using: &random) : nil
-            kind = .put(value: nextValue, fence: fence)
-            nextValue += 1
-        }
-        let request = Request(client: client, serial: clients[client].serial, key: key, kind: kind, host: pickHost(client))
+        let key = Int(below(UInt64(Request.keys)))
+        let request = Request(client: client, serial: clients[client].serial, key: key, kind: pickKind(key), host: pickHost(client))
         clients[client].current = request
         clients[client].floor = checker.oracle.floor(of: key)
         schedule(.request(request), after: 50, 1_000)
         queue.add(.giveUp(client: client, serial: request.serial), at: now + Simulation.patienceMicroseconds)
+    }
+
+    private mutating func pickKind(_ key: Int) -> Request.Kind {
+        guard chance(600) else { return .read }
+        nextValue += 1
+        if chance(250) { return .swap(value: nextValue, expected: checker.oracle.floor(of: key)) }
+        let fence: Term? = chance(100) ? hosts.compactMap { $0.life?.raft.term }.randomElement(using: &random) : nil
+        return .put(value: nextValue, fence: fence)
     }
 
     private mutating func pickHost(_ client: Int) -> Int {
@@ -26,12 +29,18 @@ extension World {
         return Int(below(UInt64(hosts.count)))
     }
 
-    /// The same operation at another host; only when it was certainly not done.
+    /// The same wish at another host, under a new value: the old one must never be executed.
     private mutating func tryAgain(_ request: Request) {
-        guard clients[request.client].current?.serial == request.serial else { return }
         report.count(.retries)
+        if let value = request.value { fail(checker.oracle.refuse(value)) }
         var next = request
         next.host = pickHost(request.client)
+        nextValue += 1
+        switch request.kind {
+        case .put(_, let fence): next.kind = .put(value: nextValue, fence: fence)
+        case .swap(_, let expected): next.kind = .swap(value: nextValue, expected: expected)
+        case .read: break
+        }
         clients[request.client].current = next
         schedule(.request(next), after: 2_000, 30_000)
     }
@@ -44,30 +53,38 @@ extension World {
 
     private mutating func endOperation(_ client: Int) {
         clients[client].current = nil
+        if isHealed && clients[client].writesHealed >= Simulation.writesToRecover { return }
         schedule(.act(client: client), after: 100, 20_000)
     }
 
     mutating func take(_ reply: Reply) {
         let request = reply.request, client = request.client
-        guard clients[client].current?.serial == request.serial else { return }
-        switch (reply.outcome, request.kind) {
-        case (.refused(let leader), _):
-            clients[client].hint = leader.map { position(of: $0) }
-            return tryAgain(request)
-        case (.written, .put(let value, _)):
-            report.count(.writes)
-            if isHealed { clients[client].writesHealed += 1 }
-            let floor = clients[client].floor
-            fail(checker.oracle.acknowledge(request, value: value, floor: floor))
-        case (.value(let value), .read):
-            report.count(.reads)
-            let floor = clients[client].floor
-            fail(checker.oracle.observe(request, value: value, floor: floor))
-        case (.fenced, _): report.count(.fencedWrites)
-        default: fail("an answer of another kind")
-        }
+        guard let current = clients[client].current, current.serial == request.serial, current.value == request.value else { return }
         clients[client].hint = request.host
+        if case .refused = reply.outcome {
+            clients[client].hint = nil
+            return tryAgain(request)
+        }
+        fail(judge(reply, floor: clients[client].floor))
         endOperation(client)
+    }
+
+    private mutating func judge(_ reply: Reply, floor: Revision) -> String? {
+        switch reply.outcome {
+        case .written(let revision):
+            report.count(.writes)
+            if isHealed { clients[reply.request.client].writesHealed += 1 }
+            return checker.oracle.acknowledge(reply.request, at: revision, floor: floor)
+        case .unchanged, .fenced:
+            if case .fenced = reply.outcome { report.count(.fencedWrites) } else { report.count(.failedGuards) }
+            return reply.request.value.flatMap { checker.oracle.refuse($0) }
+        case .value(let value, let revision):
+            report.count(.reads)
+            return checker.oracle.observe(reply.request, value: value, at: revision, floor: floor)
+        case .unknown: report.count(.unknownOutcomes)
+        case .refused: break
+        }
+        return nil
     }
 }
 
@@ -76,43 +93,31 @@ extension World {
     mutating func serve(_ request: Request) -> Int? {
         let position = request.host
         guard hosts[position].life != nil else {
-            answer(request, .refused(leader: nil))
+            answer(request, .refused)
             return nil
         }
         if hosts[position].pausedUntil > now {
             queue.add(.request(request), at: hosts[position].pausedUntil)
             return nil
         }
-        switch request.kind {
-        case .put(let value, let fence): propose(request, value: value, fence: fence)
-        case .read: read(request)
-        }
+        pass(request, to: position)
         drain(position)
         return position
     }
 
-    private mutating func propose(_ request: Request, value: UInt64, fence: Term?) {
-        let proposal = Proposal(Command(key: request.key, value: value).encode(), fence: fence)
-        do {
-            guard let appended = try hosts[request.host].life?.raft.propose([proposal]) else { return }
-            let id = EntryID(index: appended.first, term: appended.term)
-            hosts[request.host].life?.writes.append(.init(appended: id, request: request))
-        } catch {
-            answer(request, .refused(leader: hosts[request.host].life?.raft.leader))
+    private mutating func pass(_ request: Request, to position: Int) {
+        guard var life = hosts[position].life else { return }
+        life.lastTicket += 1
+        let ticket = Ticket(rawValue: life.lastTicket)
+        life.waiting.append(.init(ticket: ticket, request: request))
+        if let txn = request.txn {
+            var fence: Term?
+            if case .put(_, let term) = request.kind { fence = term }
+            life.core.propose(ticket, .txn(txn), fence: fence)
+        } else {
+            life.core.read(ticket)
         }
-    }
-
-    private mutating func read(_ request: Request) {
-        guard var life = hosts[request.host].life else { return }
-        life.lastRead += 1
-        let id = ReadID(life.lastRead)
-        do {
-            try life.raft.readIndex(id)
-            life.reads.append(.init(id: id, request: request))
-        } catch {
-            answer(request, .refused(leader: nil))
-        }
-        hosts[request.host].life = life
+        hosts[position].life = life
     }
 
     /// An answer may get lost like any message; the client then gives up some day.
@@ -121,35 +126,30 @@ extension World {
         schedule(.reply(Reply(request: request, outcome: outcome)), after: 50, 1_000)
     }
 
-    mutating func answerWrites(_ entry: Entry, at position: Int) {
-        guard let writes = hosts[position].life?.writes, let first = writes.first, first.appended.index <= entry.index else { return }
-        for write in writes where write.appended.index == entry.index {
-            if write.appended.term != entry.term {
-                report.count(.lostProposals)
-                answer(write.request, .refused(leader: nil))
-            } else {
-                answer(write.request, entry.isFenced ? .fenced : .written)
-            }
+    private mutating func takeWaiting(_ ticket: Ticket, at position: Int) -> Request? {
+        guard let offset = hosts[position].life?.waiting.firstIndex(where: { $0.ticket == ticket }) else {
+            fail("host \(hosts[position].id): ticket \(ticket.rawValue) was answered twice")
+            return nil
         }
-        hosts[position].life?.writes.removeAll { $0.appended.index <= entry.index }
+        return hosts[position].life?.waiting.remove(at: offset).request
     }
 
-    mutating func finish(_ result: ReadResult, at position: Int) {
-        guard let offset = hosts[position].life?.reads.firstIndex(where: { $0.id == result.id }) else { return }
-        if let index = result.index {
-            hosts[position].life?.reads[offset].index = index
-        } else if let read = hosts[position].life?.reads.remove(at: offset) {
-            answer(read.request, .refused(leader: nil))
+    mutating func finish(_ ticket: Ticket, _ result: Result<Outcome, ReplicaFailure>, at position: Int) {
+        guard let request = takeWaiting(ticket, at: position) else { return }
+        switch result {
+        case .success(.txn(let result)): answer(request, result.succeeded ? .written(result.revision) : .unchanged)
+        case .success(.fenced): answer(request, .fenced)
+        case .success(let outcome): fail("a write's outcome is \(outcome)")
+        case .failure(.unknownOutcome): answer(request, .unknown)
+        case .failure(.noLeader), .failure(.overloaded): answer(request, .refused)
+        case .failure(let failure): fail("a write fails with \(failure)")
         }
     }
 
-    mutating func serveReads(_ position: Int) {
-        guard let life = hosts[position].life, !life.reads.isEmpty else { return }
-        for read in life.reads {
-            guard let index = read.index, index <= life.machine.applied else { continue }
-            answer(read.request, .value(life.machine.slots[read.request.key].value))
-        }
-        let applied = life.machine.applied
-        hosts[position].life?.reads.removeAll { $0.index.map { $0 <= applied } ?? false }
+    mutating func finish(_ ticket: Ticket, _ failure: ReplicaFailure?, at position: Int) {
+        guard let request = takeWaiting(ticket, at: position), let view = hosts[position].life?.core.view else { return }
+        guard failure == nil else { return answer(request, .refused) }
+        let record = view.get(request.storeKey)
+        answer(request, .value(record.map { Request.decode($0.value) } ?? 0, record?.modRevision ?? .zero))
     }
 }

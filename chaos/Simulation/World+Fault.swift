@@ -1,5 +1,6 @@
 // What goes wrong: processes, disks, links, and what operators do at the worst moment. Every fault ends by itself.
 
+import KVCore
 import Raft
 
 extension World {
@@ -33,7 +34,8 @@ extension World {
         let lost = hosts[position].disk.crash(survivors: survivors)
         report.count(.lostSaves, lost)
         hosts[position].life = nil
-        schedule(.restart(host: position), after: 20_000, 3_000_000)
+        damage(position)
+        schedule(.restart(host: position), after: 20_000, plan.repairMax)
         guard chance(700) else { return }
         for other in hosts.indices where other != position && !network.isCut(from: position, to: other) {
             schedule(.hint(host: other, lost: hosts[position].id), after: 100, 15_000)
@@ -48,7 +50,7 @@ extension World {
     private mutating func cut(_ links: [(from: Int, to: Int)]) {
         for link in links { network.cut(from: link.from, to: link.to) }
         cuts.append(links)
-        schedule(.heal(cuts.count - 1), after: 100_000, 3_000_000)
+        schedule(.heal(cuts.count - 1), after: 100_000, plan.repairMax)
     }
 
     mutating func mend(_ number: Int) {
@@ -79,7 +81,19 @@ extension World {
     }
 
     private mutating func isolateLeader() {
-        guard let leader = leaders.randomElement(using: &random), hosts.count > 1 else { return }
+        guard let leader = leaders.randomElement(using: &random) else { return }
+        isolate(leader)
+    }
+
+    /// Strikes while a new leader has perhaps sent something and committed nothing.
+    mutating func ambush(_ position: Int) {
+        guard !isHealed, hosts[position].life?.raft.isLeader == true else { return }
+        report.count(.ambushes)
+        if chance(500) { crash(position) } else { isolate(position) }
+    }
+
+    private mutating func isolate(_ leader: Int) {
+        guard hosts.count > 1 else { return }
         if keepsTrace { note("isolate \(hosts[leader].id)") }
         report.count(.isolations)
         let others = hosts.indices.filter { $0 != leader }
@@ -108,40 +122,40 @@ extension World {
     }
 
     private mutating func transfer() {
-        guard let leader = leaders.randomElement(using: &random) else { return }
         let target = chance(500) ? nil : hosts.randomElement(using: &random)?.id
-        do {
-            try hosts[leader].life?.raft.transferLeadership(to: target)
-            report.count(.transfers)
-            drain(leader)
-        } catch { if keepsTrace { note("transfer refused: \(error)") } }
+        request(.transfer(target), .transfers)
     }
 
+    /// A learner more, a promotion, or a removal; not while a damaged peer needs the others.
     private mutating func changeMembers() {
-        guard let leader = leaders.randomElement(using: &random), let current = hosts[leader].life?.raft.configuration else { return }
-        let target = propose(from: current)
-        do {
-            guard let appended = try hosts[leader].life?.raft.proposeConfiguration(target) else { return }
-            if keepsTrace { note("members \(target) at \(appended.first)") }
-            report.count(.membershipChanges)
-            drain(leader)
-        } catch { if keepsTrace { note("members \(target) refused: \(error)") } }
+        guard let leader = leaders.randomElement(using: &random), let current = hosts[leader].life?.raft.configuration,
+              !hosts.contains(where: { $0.life?.raft.isAmnesiac ?? ($0.disk.voteMark != nil) }) else { return }
+        let strangers = hosts.map(\.id).filter { !current.contains($0) }
+        if let learner = current.learners.randomElement(using: &random), chance(600) {
+            request(.promote(learner), .membershipChanges)
+        } else if let stranger = strangers.randomElement(using: &random), chance(600) {
+            request(.addLearner(stranger), .membershipChanges)
+        } else if current.voters.count > 1, let leaving = current.peers.randomElement(using: &random) {
+            request(.remove(leaving), .membershipChanges)
+        }
     }
 
-    /// A learner more, a promotion, a removal, a demotion, or a swap.
-    private mutating func propose(from current: Configuration) -> Configuration {
-        let strangers = hosts.map(\.id).filter { !current.contains($0) }
-        var voters = current.voters, learners = current.learners
-        if let stranger = strangers.randomElement(using: &random), chance(600) { learners.append(stranger) }
-        if let learner = current.learners.randomElement(using: &random), chance(600) {
-            learners.removeAll { $0 == learner }
-            voters.append(learner)
-        }
-        if voters.count > 1, chance(300), let leaving = voters.randomElement(using: &random) {
-            voters.removeAll { $0 == leaving }
-            if chance(400) { learners.append(leaving) }
-        }
-        return Configuration(voters: voters, learners: learners)
+    private mutating func request(_ change: MemberChange, _ counter: Report.Counter) {
+        let position = Int(below(UInt64(hosts.count)))
+        guard hosts[position].life != nil, hosts[position].pausedUntil <= now,
+              let answer = hosts[position].life?.core.request(change) else { return }
+        if keepsTrace { note("\(change) at \(hosts[position].id): \(answer)") }
+        if answer == .begun || answer == .passedOn { report.count(counter) }
+        drain(position)
+    }
+
+    /// At most one peer's log is damaged at a time, and only where the others can go on without it.
+    private mutating func damage(_ position: Int) {
+        let isAlone = hosts.allSatisfy { $0.disk.voteMark == nil }
+        let isSafe = hosts.allSatisfy { $0.id == hosts[position].id || ($0.life?.raft.configuration.allVoters.count ?? 3) >= 3 }
+        guard isAlone, isSafe, plan.voters >= 3, chance(80), !leaders.isEmpty else { return }
+        let count = Int(between(1, 20))
+        if hosts[position].disk.damage(count) > 0 { report.count(.damagedLogs) }
     }
 
     mutating func healAll() {

@@ -1,0 +1,75 @@
+// How hostile the world of one seed is: drawn once, so that some seeds see a small quiet cluster and others the worst of weathers.
+
+import KVCore
+import Raft
+
+/// How hostile a seed's world is.
+struct Plan {
+    var voters: Int
+    var hosts: Int
+    var clients: Int
+    var settings = RaftSettings()
+    var limits = ReplicaLimits()
+    var quality = Network.Quality()
+    /// Microseconds between faults, on average.
+    var faultEvery: UInt64
+    /// Out of 1000 new leaders so many are struck at once.
+    var ambush: UInt64
+    /// Microseconds of one disk write.
+    var diskMin: UInt64
+    var diskMax: UInt64
+
+    /// The longest time until a crashed host or a cut link is back.
+    var repairMax: UInt64 = 3_000_000
+    /// How soon an ambush strikes.
+    var ambushMax: UInt64 = 25_000
+
+    init(using random: inout SeededGenerator) {
+        func pick(_ range: ClosedRange<UInt64>) -> UInt64 { UInt64.random(in: range, using: &random) }
+        voters = Int(pick(1...5))
+        hosts = voters + Int(pick(0...2))
+        clients = Int(pick(2...6))
+        faultEvery = pick(150_000...1_500_000)
+        ambush = pick(0...2) == 0 ? pick(200...800) : pick(0...50)
+        diskMin = pick(20...200)
+        diskMax = diskMin + pick(100...8_000)
+        if pick(0...3) > 0 {
+            quality.loss = pick(0...120)
+            quality.duplication = pick(0...80)
+            quality.late = pick(0...80)
+        }
+        quality.delayMin = pick(50...500)
+        quality.delayMax = quality.delayMin + pick(50...6_000)
+        settings.appendBytesMax = Int(pick(0...2) == 0 ? pick(10...90) : pick(100...4_000))
+        settings.inflightMessagesMax = Int(pick(1...32))
+        settings.applyBytesMax = Int(pick(60...4_000))
+        settings.uncommittedBytesMax = Int(pick(500...100_000))
+        settings.readRoundsMax = Int(pick(1...4))
+        settings.saveStallTicks = Int(pick(20...60))
+        limits.logTailEntries = pick(1...60)
+        limits.compactionMilliseconds = Int64(pick(500...20_000))
+        limits.holdMilliseconds = Int64(pick(200...2_000))
+        limits.answerMilliseconds = limits.holdMilliseconds + Int64(pick(100...3_000))
+        limits.resendMilliseconds = Int64(pick(100...1_000))
+        settings.promotionLagMax = pick(2...100)
+        settings.appliesBeforeSave = pick(0...2) == 0
+        if pick(0...7) == 0 { becomeStorm(pick) }
+    }
+
+    /// One leader after the other, each struck before it has committed anything, and entries that travel one by one: the weather
+    /// of the paper's figure 8.
+    private mutating func becomeStorm(_ pick: (ClosedRange<UInt64>) -> UInt64) {
+        voters = 5
+        hosts = 5
+        clients = 6
+        ambush = 950
+        ambushMax = pick(3_000...15_000)
+        repairMax = pick(150_000...600_000)
+        faultEvery = pick(300_000...1_000_000)
+        quality = Network.Quality(delayMin: 500, delayMax: pick(1_000...4_000))
+        diskMax = diskMin + 300
+        settings.appendBytesMax = 10
+        settings.inflightMessagesMax = Int(pick(1...3))
+        settings.uncommittedBytesMax = 100_000
+    }
+}
