@@ -1,5 +1,6 @@
-// The byte forms of our own formats: little-endian fixed words, varints and length-prefixed bytes, in one growing array.
-// The reader checks every bound: whatever bytes arrive, it answers a value or throws `DecodeError`, and never traps.
+// The byte forms of our own formats: little-endian fixed words, varints and length-prefixed bytes, in one growing
+// array. The reader checks every bound: whatever bytes arrive, it answers a value or throws `DecodeError`, and never
+// traps.
 
 /// The bytes are not what they claim to be.
 package struct DecodeError: Error, Hashable, Sendable {

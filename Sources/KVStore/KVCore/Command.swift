@@ -1,5 +1,6 @@
-// What a Raft entry asks the state machine to do, and its byte form. The proposer encodes a `ClientProposal`; the leader puts the format
-// version and log time before it when it appends. A peer that meets a version it does not know refuses the command, it never guesses.
+// What a Raft entry asks the state machine to do, and its byte form. The proposer encodes a `ClientProposal`; the
+// leader puts the format version and log time before it when it appends. A peer that meets a version it does not know
+// refuses the command, it never guesses.
 import Raft
 
 /// One command of the log.

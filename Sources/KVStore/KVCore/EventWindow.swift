@@ -1,5 +1,5 @@
-// The most recent changes, with the values they replaced: watches resume from it and past revisions are read by undoing it.
-// Bounded in revisions and bytes; what falls out is only on disk. It never decides what the store holds now.
+// The most recent changes, with the values they replaced: watches resume from it and past revisions are read by undoing
+// it. Bounded in revisions and bytes; what falls out is only on disk. It never decides what the store holds now.
 
 /// All the changes of one revision.
 package struct RevisionEvents: Hashable, Sendable {
@@ -21,7 +21,8 @@ extension KeyValue {
     package var bytes: Int { key.bytes.count + value.count + 96 }
 }
 
-/// Contiguous revisions `floor+1 ... last`, in small blocks, so that a copy that readers hold costs the writer one block, not all.
+/// Contiguous revisions `floor+1 ... last`, in small blocks, so that a copy that readers hold costs the writer one
+/// block, not all.
 package struct EventWindow: Sendable {
     package static let revisionsMaxDefault = 32_768
     package static let bytesMaxDefault = 32 << 20

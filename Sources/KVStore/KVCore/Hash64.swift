@@ -1,5 +1,5 @@
-// A fast hash of 64 bits for our own formats (checksums of the log, agreement on state). Not for adversaries, not keyed, and the
-// same on every machine and in every version: it is written to disk.
+// A fast hash of 64 bits for our own formats (checksums of the log, agreement on state). Not for adversaries, not
+// keyed, and the same on every machine and in every version: it is written to disk.
 
 /// Mixes words by wide multiplication.
 package struct Hash64: Sendable {

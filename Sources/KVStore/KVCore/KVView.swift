@@ -30,8 +30,8 @@ package struct KVView: Sendable {
 
     package func count(_ range: KeyRange) -> Int { tree.count(range) }
 
-    /// Serves a range request at this view's revision (`request.revision` is ignored here). As in etcd, `count` is of the
-    /// whole range, before bounds on revisions and before the limit.
+    /// Serves a range request at this view's revision (`request.revision` is ignored here). As in etcd, `count` is of
+    /// the whole range, before bounds on revisions and before the limit.
     package func range(_ request: RangeRequest) -> RangeResult {
         let total = Int64(tree.count(request.range))
         if request.countOnly { return RangeResult(items: [], more: false, count: total) }

@@ -1,5 +1,6 @@
-// Leases: keys that vanish when nobody keeps them alive. Deadlines are in log time (milliseconds that leaders add up and replicate).
-// A lease never expires by a local clock: the leader proposes an expiry, and every peer checks it against log time.
+// Leases: keys that vanish when nobody keeps them alive. Deadlines are in log time (milliseconds that leaders add up
+// and replicate). A lease never expires by a local clock: the leader proposes an expiry, and every peer checks it
+// against log time.
 
 /// A granted lease.
 package struct Lease: Hashable, Sendable {

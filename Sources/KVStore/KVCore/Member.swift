@@ -1,5 +1,6 @@
-// The replicated directory: how each peer is called and where it listens. Raft's configuration says who takes part; this says how to
-// reach them. It changes by commands, so that every peer, also one that joins later, has the same list.
+// The replicated directory: how each peer is called and where it listens. Raft's configuration says who takes part;
+// this says how to reach them. It changes by commands, so that every peer, also one that joins later, has the same
+// list.
 import Raft
 
 /// How to reach a peer.

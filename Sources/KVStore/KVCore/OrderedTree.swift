@@ -1,6 +1,7 @@
-// Current state: a B+ tree of records in key order that is copied only along the path of a write (a snapshot is one reference).
-// It exists so that readers on any thread keep an immutable snapshot while the one writer goes on.
-// A node that more than one tree can reach is never changed: every mutation first asks whether the node is uniquely referenced.
+// Current state: a B+ tree of records in key order that is copied only along the path of a write (a snapshot is one
+// reference). It exists so that readers on any thread keep an immutable snapshot while the one writer goes on. A node
+// that more than one tree can reach is never changed: every mutation first asks whether the node is uniquely
+// referenced.
 import Glibc
 
 /// A node: a leaf holds records, an inner node holds children and the smallest key of each child but the first.

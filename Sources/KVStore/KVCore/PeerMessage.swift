@@ -1,5 +1,6 @@
-// What replicas say to each other: Raft's messages, proposals on their way to the leader, and snapshots in chunks. All of it may be
-// lost, repeated or reordered by the transport. The byte form is our own; decoding hostile bytes throws, it never traps.
+// What replicas say to each other: Raft's messages, proposals on their way to the leader, and snapshots in chunks. All
+// of it may be lost, repeated or reordered by the transport. The byte form is our own; decoding hostile bytes throws,
+// it never traps.
 import Raft
 
 /// A proposal that another peer should append.

@@ -1,5 +1,6 @@
-// What only the leader does unasked: count log time, propose the end of leases and idle sessions, compact history, and enter the first
-// members into the directory. Each duty is fenced by its term, so that a deposed leader's duties have no effect.
+// What only the leader does unasked: count log time, propose the end of leases and idle sessions, compact history, and
+// enter the first members into the directory. Each duty is fenced by its term, so that a deposed leader's duties have
+// no effect.
 import Raft
 
 struct LeaderDuties: Sendable {

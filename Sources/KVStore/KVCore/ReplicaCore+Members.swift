@@ -1,5 +1,6 @@
-// Changes of members and of leadership, done by the leader; a follower passes the wish on. Raft's configuration decides who takes part,
-// the directory (a command) says how to reach them. Whoever asks looks at the configuration to see what came of it.
+// Changes of members and of leadership, done by the leader; a follower passes the wish on. Raft's configuration decides
+// who takes part, the directory (a command) says how to reach them. Whoever asks looks at the configuration to see what
+// came of it.
 import Raft
 
 /// What came of a wish at once.

@@ -1,5 +1,5 @@
-// From Raft's `Ready` to the shell's output: apply what is committed, match outcomes with who waits, tell watchers, and see who leads.
-// Applying is the only place where the state changes, but for the installation of a snapshot.
+// From Raft's `Ready` to the shell's output: apply what is committed, match outcomes with who waits, tell watchers, and
+// see who leads. Applying is the only place where the state changes, but for the installation of a snapshot.
 import Raft
 
 extension ReplicaCore {

@@ -1,6 +1,7 @@
-// Proposals from here to their outcome: numbered under this boot's session, appended here or forwarded to the leader, sent again when
-// leadership moves, and matched by number when they are applied locally. The session table makes every repetition harmless.
-// A proposal that is given up is `.noLeader` only when no copy of it ever left this place; else its outcome is unknown.
+// Proposals from here to their outcome: numbered under this boot's session, appended here or forwarded to the leader,
+// sent again when leadership moves, and matched by number when they are applied locally. The session table makes every
+// repetition harmless. A proposal that is given up is `.noLeader` only when no copy of it ever left this place; else
+// its outcome is unknown.
 import Raft
 
 /// Where a proposal is.

@@ -1,5 +1,5 @@
-// Linearizable reads: tickets that come together share one ReadIndex; each is granted when the local state has reached the index.
-// A read never proposes anything, so giving it up is always safe.
+// Linearizable reads: tickets that come together share one ReadIndex; each is granted when the local state has reached
+// the index. A read never proposes anything, so giving it up is always safe.
 import Raft
 
 struct ReadTable: Sendable {

@@ -1,5 +1,6 @@
-// Snapshots between replicas, a piece at a time: the receiver asks for each next piece, so a lost one is simply asked for again.
-// The sender holds an immutable state; the receiver tells Raft only when it has everything, and swaps when the disk has it.
+// Snapshots between replicas, a piece at a time: the receiver asks for each next piece, so a lost one is simply asked
+// for again. The sender holds an immutable state; the receiver tells Raft only when it has everything, and swaps when
+// the disk has it.
 import Raft
 
 struct SnapshotSender: Sendable {

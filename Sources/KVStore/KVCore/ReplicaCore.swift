@@ -1,6 +1,7 @@
-// One replica as a synchronous value: Raft, the state machine it feeds, the proposals and reads that wait, snapshots, watches and the
-// leader's duties. Inputs are method calls, everything that is to be done comes out of `takeOutput`. No clock, thread, chance or
-// dictionary order: the simulator drives the same code. Effects carry tickets, never closures; the shell knows who holds them.
+// One replica as a synchronous value: Raft, the state machine it feeds, the proposals and reads that wait, snapshots,
+// watches and the leader's duties. Inputs are method calls, everything that is to be done comes out of `takeOutput`. No
+// clock, thread, chance or dictionary order: the simulator drives the same code. Effects carry tickets, never closures;
+// the shell knows who holds them.
 import Raft
 
 /// The shell's name for something that waits for an answer.
@@ -145,7 +146,8 @@ package struct ReplicaCore: Sendable {
         return known.values.sorted { $0.id < $1.id }
     }
 
-    /// Time passed: at most a few ticks are made up for, so that a peer that was frozen hears the others before it campaigns.
+    /// Time passed: at most a few ticks are made up for, so that a peer that was frozen hears the others before it
+    /// campaigns.
     package mutating func advance(to time: Int64) {
         guard time > now else { return }
         now = time

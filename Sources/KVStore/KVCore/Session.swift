@@ -1,5 +1,6 @@
-// Sessions make a retried proposal execute once: each client (one boot of one master) numbers its proposals, and the replicated table
-// remembers which numbers were executed, with their outcomes. An unknown or expired session is refused, never executed again.
+// Sessions make a retried proposal execute once: each client (one boot of one master) numbers its proposals, and the
+// replicated table remembers which numbers were executed, with their outcomes. An unknown or expired session is
+// refused, never executed again.
 
 /// One boot of one proposer.
 package struct ClientID: RawRepresentable, Hashable, Comparable, Sendable {

@@ -1,5 +1,6 @@
-// The whole state as a sequence of pieces, and back. The sender walks an immutable snapshot with a cursor, so that no second copy of
-// the state is ever made; the receiver builds a new state beside its old one and swaps when the last piece has come.
+// The whole state as a sequence of pieces, and back. The sender walks an immutable snapshot with a cursor, so that no
+// second copy of the state is ever made; the receiver builds a new state beside its old one and swaps when the last
+// piece has come.
 import Raft
 
 /// Makes the pieces.

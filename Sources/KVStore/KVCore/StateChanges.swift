@@ -1,5 +1,5 @@
-// What the state database has not been told yet: whole revisions, and the leases and sessions that changed, with the counters of
-// the moment. One value is one transaction on disk, so that `applied` is never there without its effects.
+// What the state database has not been told yet: whole revisions, and the leases and sessions that changed, with the
+// counters of the moment. One value is one transaction on disk, so that `applied` is never there without its effects.
 import Raft
 
 /// One write of the state database.

@@ -1,5 +1,6 @@
-// The past: a view at an earlier revision is the current tree with the window's changes undone, newest first.
-// And the hash of the logical state, by which peers notice that they disagree: it depends on nothing local (no window, no disk).
+// The past: a view at an earlier revision is the current tree with the window's changes undone, newest first. And the
+// hash of the logical state, by which peers notice that they disagree: it depends on nothing local (no window, no
+// disk).
 
 extension StateMachine {
     /// The recent revisions that are kept in memory, oldest first.

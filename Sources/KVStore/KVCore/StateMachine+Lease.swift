@@ -1,5 +1,5 @@
-// Lease commands. Deadlines move in log time only; an expiry names leases, and each is checked again when it is applied, so that a
-// keep-alive that was committed first wins.
+// Lease commands. Deadlines move in log time only; an expiry names leases, and each is checked again when it is
+// applied, so that a keep-alive that was committed first wins.
 
 extension StateMachine {
     package static let ttlMillisecondsMax: Int64 = 9_000_000_000 * 1000

@@ -1,6 +1,6 @@
-// Transactions with etcd v3's meaning: every comparison, also of nested transactions, is decided against the state before; the chosen
-// operations are checked as a whole, then executed in order; later reads see earlier writes; one revision for all of it.
-// Nothing is written before everything is known to be allowed.
+// Transactions with etcd v3's meaning: every comparison, also of nested transactions, is decided against the state
+// before; the chosen operations are checked as a whole, then executed in order; later reads see earlier writes; one
+// revision for all of it. Nothing is written before everything is known to be allowed.
 
 extension StateMachine {
     mutating func transact(_ txn: Txn, _ change: inout Change) -> Outcome {

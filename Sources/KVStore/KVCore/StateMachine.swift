@@ -1,6 +1,7 @@
 // The replicated state: keys with history counters, leases and sessions, changed only by applying entries in log order.
-// `apply` is a total function of (state, entry): the same on every peer, without clock, chance or dictionary order. A command that is
-// wrong in any way is a committed refusal; nothing that arrives in an entry may trap, or every master would crash on it for ever.
+// `apply` is a total function of (state, entry): the same on every peer, without clock, chance or dictionary order. A
+// command that is wrong in any way is a committed refusal; nothing that arrives in an entry may trap, or every master
+// would crash on it for ever.
 import Raft
 
 /// What applying one entry did.

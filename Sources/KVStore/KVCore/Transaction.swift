@@ -1,5 +1,6 @@
-// What a client of the store may ask: reads and writes of keys, guarded by comparisons, all in one transaction (etcd v3's model).
-// These are values: they are encoded into a Raft entry, applied by `StateMachine` on every peer alike, and answered with a `TxnResult`.
+// What a client of the store may ask: reads and writes of keys, guarded by comparisons, all in one transaction (etcd
+// v3's model). These are values: they are encoded into a Raft entry, applied by `StateMachine` on every peer alike, and
+// answered with a `TxnResult`.
 
 import Glibc
 
@@ -61,7 +62,8 @@ package struct KeyValue: Hashable, Sendable {
     }
 }
 
-/// One change that watchers see. `current` of a deletion has an empty value and the deletion's revision as `modRevision`.
+/// One change that watchers see. `current` of a deletion has an empty value and the deletion's revision as
+/// `modRevision`.
 package struct KVEvent: Hashable, Sendable {
     package enum Kind: UInt8, Sendable { case put, delete }
     package var kind: Kind
@@ -76,7 +78,8 @@ package struct KVEvent: Hashable, Sendable {
     }
 }
 
-/// A comparison that guards a transaction, over one key or every key of a range. An absent key has version, revisions and lease 0.
+/// A comparison that guards a transaction, over one key or every key of a range. An absent key has version, revisions
+/// and lease 0.
 package struct Compare: Hashable, Sendable {
     package enum Relation: UInt8, Sendable { case equal, greater, less, notEqual }
     package enum Target: Hashable, Sendable {
@@ -203,7 +206,8 @@ package struct RangeResult: Hashable, Sendable {
     }
 }
 
-/// The answer to a transaction. `revision` is the store's revision after it: the `modRevision` of every key that it wrote.
+/// The answer to a transaction. `revision` is the store's revision after it: the `modRevision` of every key that it
+/// wrote.
 package struct TxnResult: Hashable, Sendable {
     package var succeeded: Bool
     package var revision: Revision

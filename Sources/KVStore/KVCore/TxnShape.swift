@@ -1,5 +1,5 @@
-// What can be refused about a transaction without looking at the state: too many operations, empty keys, a key written twice.
-// The rule for duplicates is etcd's: puts may repeat only across the two branches of one nested transaction.
+// What can be refused about a transaction without looking at the state: too many operations, empty keys, a key written
+// twice. The rule for duplicates is etcd's: puts may repeat only across the two branches of one nested transaction.
 
 enum TxnShape {
     static let depthMax = 8

@@ -1,5 +1,6 @@
-// Who watches which keys, and what each is told: whole revisions, in order, once. It answers deliveries as values; the shell calls the
-// watchers. A watch of one key is found by the key; watches of ranges are tried one after the other, in order of their ids.
+// Who watches which keys, and what each is told: whole revisions, in order, once. It answers deliveries as values; the
+// shell calls the watchers. A watch of one key is found by the key; watches of ranges are tried one after the other, in
+// order of their ids.
 
 /// Names a watch; unique within one boot.
 package struct WatchID: RawRepresentable, Hashable, Comparable, Sendable {
@@ -46,7 +47,8 @@ package struct WatchHub: Sendable {
 
     package var count: Int { watches.count }
 
-    /// Registers a watch; the answer is its backlog: what the window holds after `after` (nil: from now), then progress.
+    /// Registers a watch; the answer is its backlog: what the window holds after `after` (nil: from now), then
+    /// progress.
     package mutating func add(_ id: WatchID, _ range: KeyRange, after: Revision?, _ state: StateMachine) -> [WatchNotice] {
         guard let backlog = state.window.after(after ?? state.revision) else {
             let floor = Revision(max(state.window.floor.rawValue, state.compactRevision.rawValue))

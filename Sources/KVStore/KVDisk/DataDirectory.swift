@@ -1,5 +1,5 @@
-// The directory that one replica owns: made with mode 0700, locked for as long as the process lives, so that two processes never write
-// one log. The names of its files are decided here.
+// The directory that one replica owns: made with mode 0700, locked for as long as the process lives, so that two
+// processes never write one log. The names of its files are decided here.
 import Glibc
 
 /// An opened and locked data directory.

@@ -1,5 +1,6 @@
-// One SQLite connection and its prepared statements: the only place that calls SQLite. Confined to one thread at a time by its owner.
-// Any result that is not expected is thrown with SQLite's own words; nothing is retried here and nothing is ignored.
+// One SQLite connection and its prepared statements: the only place that calls SQLite. Confined to one thread at a time
+// by its owner. Any result that is not expected is thrown with SQLite's own words; nothing is retried here and nothing
+// is ignored.
 import CSQLite
 import Glibc
 

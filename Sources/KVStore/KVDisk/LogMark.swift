@@ -1,5 +1,6 @@
-// The mark: how far the log was once durably saved, kept in a file apart from the log. It is written after a save, so it may lag but
-// never lead; a log that ends below it was damaged, not short, and its owner must not vote until it has fetched what it lost.
+// The mark: how far the log was once durably saved, kept in a file apart from the log. It is written after a save, so
+// it may lag but never lead; a log that ends below it was damaged, not short, and its owner must not vote until it has
+// fetched what it lost.
 import Glibc
 import KVCore
 import Raft

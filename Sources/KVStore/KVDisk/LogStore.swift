@@ -1,5 +1,6 @@
-// The Raft log, term and vote on disk. One transaction a batch of saves, synced when it returns; entries are chained by checksums, so
-// that a damaged or replaced row is found when the log is read. Used by one thread; a save that throws was not done.
+// The Raft log, term and vote on disk. One transaction a batch of saves, synced when it returns; entries are chained by
+// checksums, so that a damaged or replaced row is found when the log is read. Used by one thread; a save that throws
+// was not done.
 import KVCore
 import Raft
 

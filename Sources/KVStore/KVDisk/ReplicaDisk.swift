@@ -1,5 +1,6 @@
-// What a replica finds at start: its directory locked, both databases opened, read and brought together into what Raft continues from.
-// A log that is damaged leaves its owner without a vote; a state that is behind the log cannot be repaired from it and is refused.
+// What a replica finds at start: its directory locked, both databases opened, read and brought together into what Raft
+// continues from. A log that is damaged leaves its owner without a vote; a state that is behind the log cannot be
+// repaired from it and is refused.
 import KVCore
 import Raft
 

@@ -1,11 +1,13 @@
-// The applied state on disk: every record, the history of kept revisions, leases, sessions, members, and how far the log was applied,
-// always in one transaction with its effects. It follows memory in batches and is synced by checkpoints only; what a power cut takes
-// from its end is applied again from the log, which is never compacted beyond a checkpoint.
+// The applied state on disk: every record, the history of kept revisions, leases, sessions, members, and how far the
+// log was applied, always in one transaction with its effects. It follows memory in batches and is synced by
+// checkpoints only; what a power cut takes from its end is applied again from the log, which is never compacted beyond
+// a checkpoint.
 import KVCore
 import Raft
 import Synchronization
 
-/// The state database of one replica. Safe to call from the log's and the state's thread: a lock keeps whole operations apart.
+/// The state database of one replica. Safe to call from the log's and the state's thread: a lock keeps whole operations
+/// apart.
 package final class StateStore: Sendable {
     private struct Guarded {
         var applied = LogIndex.zero

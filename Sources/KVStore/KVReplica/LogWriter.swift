@@ -1,5 +1,6 @@
-// Saves on their way to the log: whatever queued while the disk was busy is the next batch. A snapshot is installed before the log is
-// reset to it. A full disk is tried again (nothing was acknowledged); any other failure ends the process: it is never retried.
+// Saves on their way to the log: whatever queued while the disk was busy is the next batch. A snapshot is installed
+// before the log is reset to it. A full disk is tried again (nothing was acknowledged); any other failure ends the
+// process: it is never retried.
 import Glibc
 import KVCore
 import KVDisk

@@ -1,5 +1,6 @@
-// Frames between peers: four bytes of length, then the bytes. The first frame of a connection is the hello; it names the cluster, the
-// sender and the receiver, so that a peer never talks to a stranger or to a namesake on a reused address.
+// Frames between peers: four bytes of length, then the bytes. The first frame of a connection is the hello; it names
+// the cluster, the sender and the receiver, so that a peer never talks to a stranger or to a namesake on a reused
+// address.
 import KVCore
 import NIOCore
 import Raft

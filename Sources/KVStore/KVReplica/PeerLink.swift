@@ -1,5 +1,6 @@
-// The connection on which this replica speaks to one peer: dialled, kept, and dialled again with back-off. It decides nothing; it
-// tells the transport's owner when a peer's process seems to be gone (reset, and the new connection refused).
+// The connection on which this replica speaks to one peer: dialled, kept, and dialled again with back-off. It decides
+// nothing; it tells the transport's owner when a peer's process seems to be gone (reset, and the new connection
+// refused).
 import Glibc
 import KVCore
 import Logging
@@ -83,7 +84,8 @@ final class PeerLink: @unchecked Sendable {
         eventLoop.scheduleTask(in: .milliseconds(wait)) { [self] in dial() }
     }
 
-    /// The other side ended the connection: a new one tells whether it still lives. One that ended soon was refused by the protocol.
+    /// The other side ended the connection: a new one tells whether it still lives. One that ended soon was refused by
+    /// the protocol.
     private func ended() {
         guard let old = channel, !old.isActive else { return }
         channel = nil

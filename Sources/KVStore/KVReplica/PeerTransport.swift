@@ -1,6 +1,7 @@
-// Connections between replicas, all on the replica's event loop: each peer dials every other one and sends on the connection it dialled,
-// so a peer has one connection for what it says and one for what it hears. Nothing is queued for a peer that is not connected: Raft
-// repeats what matters. A connection that was reset and cannot be dialled again is reported at once: that process is gone.
+// Connections between replicas, all on the replica's event loop: each peer dials every other one and sends on the
+// connection it dialled, so a peer has one connection for what it says and one for what it hears. Nothing is queued for
+// a peer that is not connected: Raft repeats what matters. A connection that was reset and cannot be dialled again is
+// reported at once: that process is gone.
 import KVCore
 import Logging
 import NIOCore

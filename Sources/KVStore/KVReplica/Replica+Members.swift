@@ -1,5 +1,5 @@
-// Members and hand-over, as operations that return when their effect is seen in the configuration, or fail after a bounded time.
-// The wish may be sent more than once: each of them is harmless when it is already fulfilled.
+// Members and hand-over, as operations that return when their effect is seen in the configuration, or fail after a
+// bounded time. The wish may be sent more than once: each of them is harmless when it is already fulfilled.
 import KVCore
 import Raft
 

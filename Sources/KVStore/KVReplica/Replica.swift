@@ -1,5 +1,5 @@
-// The replicated store of one master, as its users see it: propose, read, watch, and know who leads. Safe from any thread.
-// Inside, one loop owns all state and drains a mailbox; nothing here decides anything about consensus.
+// The replicated store of one master, as its users see it: propose, read, watch, and know who leads. Safe from any
+// thread. Inside, one loop owns all state and drains a mailbox; nothing here decides anything about consensus.
 import KVCore
 import Logging
 import NIOCore
@@ -53,7 +53,8 @@ package final class Replica: Sendable {
 
     // MARK: Writes
 
-    /// Executes the transaction once, or says why not. `fence`: it has no effect unless the leader's term at append equals it.
+    /// Executes the transaction once, or says why not. `fence`: it has no effect unless the leader's term at append
+    /// equals it.
     package func propose(_ txn: Txn, fence: Term? = nil) async throws(ProposeError) -> TxnResult {
         let result = await withUnsafeContinuation { (waiting: UnsafeContinuation<Result<TxnResult, ProposeError>, Never>) in
             propose(txn, fence: fence) { waiting.resume(returning: $0) }
@@ -201,4 +202,9 @@ extension ProposeError {
         case .success(let outcome): .success(outcome)
         }
     }
+}
+
+extension Replica {
+    /// Up to where the log is gone; who needs less is sent a snapshot.
+    package func compactedLogIndex() async -> LogIndex { await loop.call(orElse: .zero) { $0.core.raft.compactIndex } }
 }

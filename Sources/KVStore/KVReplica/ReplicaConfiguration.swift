@@ -1,5 +1,5 @@
-// Everything a replica is told once, at start: who it is, who the others are, where it keeps its data, how it speaks to them.
-// Read from flags and files by the executable only; validated here; nothing below looks at the environment.
+// Everything a replica is told once, at start: who it is, who the others are, where it keeps its data, how it speaks to
+// them. Read from flags and files by the executable only; validated here; nothing below looks at the environment.
 import Glibc
 import KVCore
 import Logging
@@ -57,13 +57,18 @@ package struct ReplicaConfiguration: Sendable {
     /// Current state above this refuses writes.
     package var stateBytesMax = 2 << 30
     package var compactionMilliseconds: Int64 = 300_000
+    /// The state database is synced so often; the log before that may go.
+    package var checkpointMilliseconds: Int64 = 5000
+    /// Entries kept in the log for followers that lag; who lags more is sent a snapshot.
+    package var logTailEntries: UInt64 = 4096
     package var logger: Logger
-    /// The disk failed, or what is committed was contradicted: the process must end. Called once, on the replica's thread.
+    /// The disk failed, or what is committed was contradicted: the process must end. Called once, on the replica's
+    /// thread.
     package var fatal: @Sendable (String) -> Void = { _ in exit(1) }
 
     package init(
         dataDirectory: String, id: PeerID, name: String, clusterID: UInt64, initialPeers: [PeerAddress],
-        listenHost: String, listenPort: Int, tls: PeerTLS?, logger: Logger
+        listenHost: String, listenPort: Int, tls: PeerTLS?, logger: Logger = Logger(label: "replica")
     ) {
         self.dataDirectory = dataDirectory
         self.id = id
@@ -84,8 +89,12 @@ package struct ReplicaConfiguration: Sendable {
         limits.pendingMax = pendingProposalsMax
         limits.stateBytesMax = stateBytesMax
         limits.compactionMilliseconds = compactionMilliseconds
+        limits.logTailEntries = max(1, logTailEntries)
         return limits
     }
+
+    /// Only what ends the replica is logged.
+    package mutating func silence() { logger.logLevel = .critical }
 
     /// Plain TCP is for loopback only; a replica is among its own initial peers unless it joins.
     package func validate() throws(ConfigurationError) {
@@ -99,7 +108,7 @@ package struct ReplicaConfiguration: Sendable {
     }
 
     /// A cluster of one, without any network.
-    package static func single(dataDirectory: String, name: String = "m1", logger: Logger) -> ReplicaConfiguration {
+    package static func single(dataDirectory: String, name: String = "m1", logger: Logger = Logger(label: "replica")) -> ReplicaConfiguration {
         let me = PeerAddress(id: PeerID(1), name: name, host: "127.0.0.1", port: 0)
         return ReplicaConfiguration(
             dataDirectory: dataDirectory, id: me.id, name: name, clusterID: 1, initialPeers: [me],

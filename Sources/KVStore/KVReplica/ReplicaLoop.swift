@@ -1,5 +1,6 @@
-// The shell around `ReplicaCore`: one event loop that takes inputs from the mailbox, the peers, the disk and the clock, and obeys the
-// core's output. It owns the core and every waiting closure; nothing else touches them. It decides nothing about consensus.
+// The shell around `ReplicaCore`: one event loop that takes inputs from the mailbox, the peers, the disk and the clock,
+// and obeys the core's output. It owns the core and every waiting closure; nothing else touches them. It decides
+// nothing about consensus.
 import KVCore
 import KVDisk
 import Logging
@@ -69,7 +70,8 @@ final class ReplicaLoop: @unchecked Sendable {
             saved: { [self] id, count, seconds in eventLoop.execute { [self] in saved(id, count, seconds) } },
             failed: { [self] error in eventLoop.execute { [self] in fatal("\(error)") } })
         stateWriter = StateWriter(
-            disk.state, eventLoop, durable: { [self] index in core.stateDurable(at: index) },
+            disk.state, eventLoop, checkpointMilliseconds: configuration.checkpointMilliseconds,
+            durable: { [self] index in core.stateDurable(at: index) },
             failed: { [self] error in fatal("\(error)") })
         let events = PeerTransportEvents(
             received: { [self] message, peer in counters.messagesReceivedTotal += 1; core.receive(message, from: peer) },
@@ -282,7 +284,8 @@ extension ReplicaLoop {
 // MARK: The end
 
 extension ReplicaLoop {
-    /// Stops at once. `isGraceful`: what is applied is written down first. The threads are ended by the returned closure, off the loop.
+    /// Stops at once. `isGraceful`: what is applied is written down first. The threads are ended by the returned
+    /// closure, off the loop.
     func end(isGraceful: Bool) -> @Sendable () -> Void {
         guard !isEnded else { return {} }
         core.failAll()

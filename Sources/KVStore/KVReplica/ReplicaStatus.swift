@@ -1,5 +1,6 @@
-// What callers of a replica are told besides results: errors of proposals, who leads, and the numbers for metrics and `tern status`.
-// All are values, copied out under a lock; none of them is ever used to decide anything inside the replica.
+// What callers of a replica are told besides results: errors of proposals, who leads, and the numbers for metrics and
+// `tern status`. All are values, copied out under a lock; none of them is ever used to decide anything inside the
+// replica.
 import KVCore
 import Raft
 

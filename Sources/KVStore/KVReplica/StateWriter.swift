@@ -1,5 +1,5 @@
-// Applied state on its way to `state.sqlite`: in batches behind memory, one at a time, on a thread of its own; every few seconds a
-// checkpoint syncs it, and only then may the log before it go.
+// Applied state on its way to `state.sqlite`: in batches behind memory, one at a time, on a thread of its own; every
+// few seconds a checkpoint syncs it, and only then may the log before it go.
 import Glibc
 import KVCore
 import KVDisk
@@ -9,7 +9,7 @@ import Raft
 /// The state's thread. Its own fields are confined to the event loop.
 final class StateWriter: @unchecked Sendable {
     static let batchMilliseconds: Int64 = 50
-    static let checkpointMilliseconds: Int64 = 5000
+    private let checkpointMilliseconds: Int64
     private let store: StateStore
     private let eventLoop: any EventLoop
     private let thread = WorkerThread()
@@ -21,10 +21,12 @@ final class StateWriter: @unchecked Sendable {
     private var lastCheckpoint: Int64
 
     init(
-        _ store: StateStore, _ eventLoop: any EventLoop, durable: @escaping @Sendable (LogIndex) -> Void,
+        _ store: StateStore, _ eventLoop: any EventLoop, checkpointMilliseconds: Int64,
+        durable: @escaping @Sendable (LogIndex) -> Void,
         failed: @escaping @Sendable (DiskError) -> Void
     ) {
         self.store = store
+        self.checkpointMilliseconds = checkpointMilliseconds
         self.eventLoop = eventLoop
         self.durable = durable
         self.failed = failed
@@ -43,7 +45,7 @@ final class StateWriter: @unchecked Sendable {
                 try store.write(changes)
                 return nil
             }
-        } else if isDirty, now - lastCheckpoint >= Self.checkpointMilliseconds {
+        } else if isDirty, now - lastCheckpoint >= checkpointMilliseconds {
             isDirty = false
             lastCheckpoint = now
             run { store throws(DiskError) in try store.checkpoint() }
