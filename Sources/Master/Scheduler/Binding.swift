@@ -12,12 +12,12 @@ struct Binding: Sendable {
         case gone
     }
 
-    let pod: PodView
+    let pod: SchedulingPod
     let client: any ObjectClient
     let recorder: EventRecorder
     let now: Int64
 
-    init(_ pod: PodView, _ client: any ObjectClient, _ recorder: EventRecorder, _ now: Int64) {
+    init(_ pod: SchedulingPod, _ client: any ObjectClient, _ recorder: EventRecorder, _ now: Int64) {
         self.pod = pod
         self.client = client
         self.recorder = recorder

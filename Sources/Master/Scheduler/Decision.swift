@@ -16,6 +16,16 @@ package struct Preemption: Sendable, Hashable {
     package struct Victim: Sendable, Hashable {
         package var key: String
         package var uid: String
+
+        package init(key: String, uid: String) {
+            self.key = key
+            self.uid = uid
+        }
+    }
+
+    package init(node: String, victims: [Victim]) {
+        self.node = node
+        self.victims = victims
     }
 }
 
@@ -24,7 +34,7 @@ package enum Decider {
     static let feasibleNodesMax = 200
 
     /// Finds the best node for a pod.
-    package static func decide(_ pod: PodView, _ snapshot: Snapshot, using random: inout some RandomNumberGenerator) -> Decision {
+    package static func decide(_ pod: SchedulingPod, _ snapshot: Snapshot, using random: inout some RandomNumberGenerator) -> Decision {
         guard !snapshot.nodes.isEmpty else { return .refuse(message: "no nodes available to schedule pods", preemption: nil) }
         let cycle = Cycle(pod, snapshot)
         var feasible: [NodeState] = [], refusals: [String: Refusal] = [:]
@@ -38,14 +48,14 @@ package enum Decider {
     }
 
     /// A large cluster is walked from another place for each pod, so that the cut at `feasibleNodesMax` favours nobody.
-    private static func order(_ nodes: [NodeState], _ pod: PodView) -> [NodeState] {
+    private static func order(_ nodes: [NodeState], _ pod: SchedulingPod) -> [NodeState] {
         guard nodes.count > feasibleNodesMax else { return nodes }
         let start = pod.uid.utf8.reduce(0) { ($0 &* 31 &+ Int($1)) & 0xFFFFFF } % nodes.count
         return Array(nodes[start...] + nodes[..<start])
     }
 
     private static func best(
-        _ pod: PodView, _ feasible: [NodeState], _ snapshot: Snapshot, using random: inout some RandomNumberGenerator
+        _ pod: SchedulingPod, _ feasible: [NodeState], _ snapshot: Snapshot, using random: inout some RandomNumberGenerator
     ) -> String {
         if feasible.count == 1 { return feasible[0].view.name }
         let scores = Scores(pod, feasible, snapshot).total()
@@ -54,7 +64,7 @@ package enum Decider {
         return feasible[winners.randomElement(using: &random) ?? 0].view.name
     }
 
-    private static func refuse(_ pod: PodView, _ snapshot: Snapshot, _ refusals: [String: Refusal]) -> Decision {
+    private static func refuse(_ pod: SchedulingPod, _ snapshot: Snapshot, _ refusals: [String: Refusal]) -> Decision {
         let message = summary(refusals.values.flatMap(\.reasons), nodes: snapshot.nodes.count)
         guard pod.mayPreempt else {
             return .refuse(message: "\(message) preemption: not eligible due to preemptionPolicy=Never.", preemption: nil)

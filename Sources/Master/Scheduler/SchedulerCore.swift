@@ -4,7 +4,7 @@
 
 /// A decision and the pod that it concerns.
 package struct Attempt: Sendable {
-    package var pod: PodView
+    package var pod: SchedulingPod
     package var decision: Decision
 }
 
@@ -14,7 +14,7 @@ package struct SchedulerCore: Sendable {
     package private(set) var snapshot = Snapshot()
     package private(set) var queue = SchedulingQueue()
     /// Pods that wait for a node, by key.
-    private var waiting: [String: PodView] = [:]
+    private var waiting: [String: SchedulingPod] = [:]
     /// Pods decided but not yet seen as bound, by key: the uid.
     private var assumed: [String: String] = [:]
     /// Waiting pods that may want to be where other pods are: a placed pod may help them.
@@ -22,7 +22,7 @@ package struct SchedulerCore: Sendable {
 
     package init(name: String = "default-scheduler") { self.name = name }
 
-    package mutating func apply(node: NodeView, now: Int64) {
+    package mutating func apply(node: SchedulingNode, now: Int64) {
         if snapshot.set(node) { queue.clusterChanged(now: now) }
     }
 
@@ -31,7 +31,7 @@ package struct SchedulerCore: Sendable {
     package mutating func apply(namespace: String, labels: [String: String]?) { snapshot.namespaceLabels[namespace] = labels }
 
     /// A pod was added or changed.
-    package mutating func apply(pod: PodView, now: Int64) {
+    package mutating func apply(pod: SchedulingPod, now: Int64) {
         if pod.occupies { return placed(pod, now: now) }
         guard pod.waits(for: name) else { return removePod(pod.key, now: now) }
         let before = waiting.updateValue(pod, forKey: pod.key)
@@ -67,14 +67,14 @@ package struct SchedulerCore: Sendable {
     }
 
     /// The binding was refused or its outcome is not known: the pod is tried again.
-    package mutating func bindingFailed(_ pod: PodView, now: Int64) {
+    package mutating func bindingFailed(_ pod: SchedulingPod, now: Int64) {
         guard assumed[pod.key] == pod.uid else { return }
         forget(pod.key)
         queue.failed(pod.key, now: now)
     }
 
     /// The pod no longer exists: it is dropped until the informer speaks of it again.
-    package mutating func podIsGone(_ pod: PodView, now: Int64) {
+    package mutating func podIsGone(_ pod: SchedulingPod, now: Int64) {
         guard assumed[pod.key] == pod.uid else { return }
         removePod(pod.key, now: now)
     }
@@ -93,7 +93,7 @@ package struct SchedulerCore: Sendable {
         snapshot.remove(key)
     }
 
-    private mutating func placed(_ pod: PodView, now: Int64) {
+    private mutating func placed(_ pod: SchedulingPod, now: Int64) {
         waiting[pod.key] = nil
         choosy.remove(pod.key)
         assumed[pod.key] = nil

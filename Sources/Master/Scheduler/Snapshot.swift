@@ -3,17 +3,17 @@
 
 /// A node and what is on it.
 package struct NodeState: Sendable {
-    package var view: NodeView
-    package var pods: [String: PodView] = [:]
+    package var view: SchedulingNode
+    package var pods: [String: SchedulingPod] = [:]
     package var requested = Resources()
     /// Requests for scoring, where a container without any counts as a small one.
     package var scoredCPU: Int64 = 0
     package var scoredMemory: Int64 = 0
     package var ports: [HostPort] = []
 
-    package init(view: NodeView) { self.view = view }
+    package init(view: SchedulingNode) { self.view = view }
 
-    package mutating func add(_ pod: PodView) {
+    package mutating func add(_ pod: SchedulingPod) {
         pods[pod.key] = pod
         account(pod, times: 1)
         ports += pod.ports
@@ -27,14 +27,14 @@ package struct NodeState: Sendable {
         }
     }
 
-    private mutating func account(_ pod: PodView, times sign: Int64) {
+    private mutating func account(_ pod: SchedulingPod, times sign: Int64) {
         requested.add(pod.requests, times: sign)
         scoredCPU &+= sign &* pod.scoredCPU
         scoredMemory &+= sign &* pod.scoredMemory
     }
 }
 
-extension PodView {
+extension SchedulingPod {
     /// Requests for scoring: upstream's 100m and 200 MB where nothing is asked for.
     var scoredCPU: Int64 { requests.milliCPU == 0 ? 100 : requests.milliCPU }
     var scoredMemory: Int64 { requests.memory == 0 ? 200 * 1024 * 1024 : requests.memory }
@@ -48,9 +48,9 @@ package struct Snapshot: Sendable {
     private var index: [String: Int] = [:]
     private var places: [String: String] = [:]
     /// Pods on nodes that are not known (yet), by node.
-    private var strays: [String: [String: PodView]] = [:]
+    private var strays: [String: [String: SchedulingPod]] = [:]
     /// Pods on nodes whose constraints concern other pods, by key.
-    package private(set) var concerned: [String: PodView] = [:]
+    package private(set) var concerned: [String: SchedulingPod] = [:]
 
     package init() {}
 
@@ -60,7 +60,7 @@ package struct Snapshot: Sendable {
     package func place(of key: String) -> NodeState? { places[key].flatMap(node) }
 
     /// Adds a node or takes its new state; true when something changed that scheduling looks at.
-    package mutating func set(_ view: NodeView) -> Bool {
+    package mutating func set(_ view: SchedulingNode) -> Bool {
         if let i = index[view.name] {
             guard nodes[i].view != view else { return false }
             nodes[i].view = view
@@ -81,7 +81,7 @@ package struct Snapshot: Sendable {
     }
 
     /// Puts a pod on a node, taking it from where it was.
-    package mutating func put(_ pod: PodView, on node: String) {
+    package mutating func put(_ pod: SchedulingPod, on node: String) {
         remove(pod.key)
         places[pod.key] = node
         if pod.constraints?.concernsPods == true { concerned[pod.key] = pod }

@@ -56,7 +56,7 @@ package final class Caches: Sendable {
     func waitForSync() async { for shelf in byResource.values { await shelf.waitForSync() } }
 
     /// Whether what was written is shown; kinds without a shelf, and filtered ones, count as shown.
-    func isMet(_ expectation: Expectation) -> Bool {
+    func isMet(_ expectation: Awaited) -> Bool {
         switch expectation {
         case .revision(let resource, let revision):
             guard resource != .configMaps, resource != .leases, let shelf = byResource[resource] else { return true }

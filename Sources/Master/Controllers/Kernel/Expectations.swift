@@ -4,7 +4,7 @@
 import API
 
 /// Something written that a cache does not show yet.
-package enum Expectation: Sendable, Hashable {
+package enum Awaited: Sendable, Hashable {
     case revision(GroupVersionResource, UInt64)
     case gone(GroupVersionResource, Target)
 }
@@ -15,19 +15,19 @@ package struct Expectations: Sendable {
     package static let millisecondsMax: Int64 = 5_000
 
     private struct Pending: Sendable {
-        var list: [Expectation]
+        var list: [Awaited]
         var since: Int64
     }
     private var pending: [String: Pending] = [:]
 
     package init() {}
 
-    package mutating func expect(_ list: [Expectation], for key: String, now: Int64) {
+    package mutating func expect(_ list: [Awaited], for key: String, now: Int64) {
         if !list.isEmpty { pending[key] = Pending(list: list, since: now) }
     }
 
     /// What is not known to be seen yet, empty when nothing is waited for any more.
-    package mutating func open(for key: String, now: Int64) -> [Expectation] {
+    package mutating func open(for key: String, now: Int64) -> [Awaited] {
         guard let waiting = pending[key] else { return [] }
         if waiting.since &+ Self.millisecondsMax >= now { return waiting.list }
         pending[key] = nil

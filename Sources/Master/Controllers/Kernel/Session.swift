@@ -5,7 +5,7 @@ import API
 
 /// What became of a list of changes.
 package struct Performed: Sendable {
-    package var written: [Expectation] = []
+    package var written: [Awaited] = []
     package var failures: [Failure] = []
     /// Names of pods that were created.
     package var created: [String] = []
@@ -75,7 +75,7 @@ package struct Session: Sendable {
     }
 
     /// Several writes of one object in a list follow each other: the later ones take over the version of the earlier.
-    private func write(_ change: Change, _ versions: inout [String: JSON]) async throws(StatusError) -> ([Expectation], name: String) {
+    private func write(_ change: Change, _ versions: inout [String: JSON]) async throws(StatusError) -> ([Awaited], name: String) {
         switch change {
         case .create(let resource, let object):
             let made = try await client.create(resource, namespace: object.scope, object)

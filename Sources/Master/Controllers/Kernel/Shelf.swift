@@ -16,14 +16,14 @@ package protocol AnyShelf: Sendable {
 
 /// Values of one resource by key, and by whatever `indexes` names for each.
 package final class Shelf<Value: Sendable>: AnyShelf {
-    struct Content {
+    struct Content: Sendable {
         var values: [String: Value] = [:]
         var index: [String: Set<String>] = [:]
     }
 
     package let resource: GroupVersionResource
     private let informer: Informer<Value>
-    private let content = Mutex(Content())
+    private let content = Shared(Content())
     private let identity: @Sendable (Value) -> (uid: String, isBeingDeleted: Bool)
 
     init(
@@ -102,4 +102,13 @@ extension Shelf where Value == JSON {
             ["ns:\(tree.namespace)", "owner:\(tree.controllerReference?["uid"]?.string ?? "")"]
         })
     }
+}
+
+/// A value that several closures share.
+final class Shared<Value: Sendable>: Sendable {
+    private let mutex: Mutex<Value>
+
+    init(_ value: Value) { mutex = Mutex(value) }
+
+    func withLock<R: Sendable>(_ body: (inout Value) -> R) -> R { mutex.withLock { body(&$0) } }
 }

@@ -85,10 +85,3 @@ final class NodeLoops: Sendable {
 
     private static func statuses(_ node: NodeView?) -> [String: String] { node?.conditions.mapValues(\.status) ?? [:] }
 }
-
-/// A value that several closures share.
-final class Shared<Value: Sendable>: Sendable {
-    private let mutex: Mutex<Value>
-    init(_ value: Value) { mutex = Mutex(value) }
-    func withLock<R: Sendable>(_ body: (inout Value) -> R) -> R { mutex.withLock { body(&$0) } }
-}

@@ -18,7 +18,7 @@ package struct AffinityCounts: Sendable {
     /// The first of a group that wants to be together may go anywhere.
     private var mayBeFirst = false
 
-    init(_ pod: PodView, _ snapshot: Snapshot) {
+    init(_ pod: SchedulingPod, _ snapshot: Snapshot) {
         forbid(pod, snapshot)
         guard let constraints = pod.constraints, !(constraints.affinity.isEmpty && constraints.antiAffinity.isEmpty) else { return }
         terms = constraints.affinity
@@ -29,7 +29,7 @@ package struct AffinityCounts: Sendable {
         mayBeFirst = wanted.isEmpty && terms.allSatisfy { $0.matches(pod, snapshot.namespaceLabels) }
     }
 
-    private mutating func forbid(_ pod: PodView, _ snapshot: Snapshot) {
+    private mutating func forbid(_ pod: SchedulingPod, _ snapshot: Snapshot) {
         for (key, other) in snapshot.concerned {
             guard let anti = other.constraints?.antiAffinity, !anti.isEmpty, let node = snapshot.place(of: key) else { continue }
             for term in anti where term.matches(pod, snapshot.namespaceLabels) {
@@ -38,7 +38,7 @@ package struct AffinityCounts: Sendable {
         }
     }
 
-    private mutating func count(_ other: PodView, on node: NodeView, _ namespaceLabels: [String: [String: String]]) {
+    private mutating func count(_ other: SchedulingPod, on node: SchedulingNode, _ namespaceLabels: [String: [String: String]]) {
         if !terms.isEmpty && terms.allSatisfy({ $0.matches(other, namespaceLabels) }) {
             for term in terms {
                 if let value = node.labels[term.topologyKey] { wanted.insert(Domain(key: term.topologyKey, value: value)) }
@@ -49,21 +49,21 @@ package struct AffinityCounts: Sendable {
         }
     }
 
-    func isSatisfied(by node: NodeView) -> Bool {
+    func isSatisfied(by node: SchedulingNode) -> Bool {
         guard !terms.isEmpty else { return true }
         guard terms.allSatisfy({ node.labels[$0.topologyKey] != nil }) else { return false }
         return mayBeFirst || terms.allSatisfy { contains(wanted, $0.topologyKey, node) }
     }
 
-    func isRepelled(by node: NodeView) -> Bool {
+    func isRepelled(by node: SchedulingNode) -> Bool {
         antiTerms.contains { contains(unwanted, $0.topologyKey, node) }
     }
 
-    func offends(_ node: NodeView) -> Bool {
+    func offends(_ node: SchedulingNode) -> Bool {
         forbidden.contains { node.labels[$0.key] == $0.value }
     }
 
-    private func contains(_ domains: Set<Domain>, _ key: String, _ node: NodeView) -> Bool {
+    private func contains(_ domains: Set<Domain>, _ key: String, _ node: SchedulingNode) -> Bool {
         node.labels[key].map { domains.contains(Domain(key: key, value: $0)) } ?? false
     }
 }

@@ -22,11 +22,11 @@ package struct Refusal: Sendable, Hashable {
 
 /// What is computed once for a pod before nodes are looked at.
 package struct Cycle: Sendable {
-    package var pod: PodView
+    package var pod: SchedulingPod
     package var affinity: AffinityCounts
     package var spread: [SpreadCounts]
 
-    package init(_ pod: PodView, _ snapshot: Snapshot) {
+    package init(_ pod: SchedulingPod, _ snapshot: Snapshot) {
         self.pod = pod
         affinity = AffinityCounts(pod, snapshot)
         spread = (pod.constraints?.spread ?? []).filter(\.isHard).map { SpreadCounts($0, pod, snapshot) }

@@ -9,7 +9,7 @@ package struct SpreadCounts: Sendable {
     private var least: Int64 = 0
     private var matchesItself: Int64 = 0
 
-    init(_ constraint: Spread, _ pod: PodView, _ snapshot: Snapshot) {
+    init(_ constraint: Spread, _ pod: SchedulingPod, _ snapshot: Snapshot) {
         self.constraint = constraint
         for node in snapshot.nodes {
             guard let value = node.view.labels[constraint.topologyKey], includes(node.view, pod) else { continue }
@@ -27,7 +27,7 @@ package struct SpreadCounts: Sendable {
         return count
     }
 
-    private func includes(_ node: NodeView, _ pod: PodView) -> Bool {
+    private func includes(_ node: SchedulingNode, _ pod: SchedulingPod) -> Bool {
         if constraint.honoursAffinity, let constraints = pod.constraints, !constraints.accepts(node) { return false }
         guard constraint.honoursTaints else { return true }
         return node.taints.allSatisfy { $0.effect == "PreferNoSchedule" || pod.tolerates($0) }

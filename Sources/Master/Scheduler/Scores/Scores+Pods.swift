@@ -20,7 +20,7 @@ extension Scores {
         return rounded.map { (most + least - $0) * 100 / most }
     }
 
-    private func add(_ penalties: inout [Double], key: String, maxSkew: Int64, _ belongs: (PodView) -> Bool) {
+    private func add(_ penalties: inout [Double], key: String, maxSkew: Int64, _ belongs: (SchedulingPod) -> Bool) {
         var counts: [String: Double] = [:]
         for node in nodes {
             guard let value = node.view.labels[key] else { continue }
@@ -58,8 +58,8 @@ extension Scores {
         return scores.map { ($0 - least) * 100 / (most - least) }
     }
 
-    private func weigh(_ other: PodView, on node: NodeView, into sums: inout [Domain: Int64]) {
-        func add(_ terms: [Weighted<PodTerm>], _ target: PodView, _ sign: Int64) {
+    private func weigh(_ other: SchedulingPod, on node: SchedulingNode, into sums: inout [Domain: Int64]) {
+        func add(_ terms: [Weighted<PodTerm>], _ target: SchedulingPod, _ sign: Int64) {
             for preference in terms where preference.term.matches(target, snapshot.namespaceLabels) {
                 guard let value = node.labels[preference.term.topologyKey] else { continue }
                 sums[Domain(key: preference.term.topologyKey, value: value), default: 0] += sign * preference.weight

@@ -5,11 +5,11 @@ import API
 
 /// Scores of the feasible nodes for one pod.
 package struct Scores: Sendable {
-    let pod: PodView
+    let pod: SchedulingPod
     let nodes: [NodeState]
     let snapshot: Snapshot
 
-    package init(_ pod: PodView, _ nodes: [NodeState], _ snapshot: Snapshot) {
+    package init(_ pod: SchedulingPod, _ nodes: [NodeState], _ snapshot: Snapshot) {
         self.pod = pod
         self.nodes = nodes
         self.snapshot = snapshot

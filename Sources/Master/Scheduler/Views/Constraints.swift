@@ -21,7 +21,7 @@ package struct PodTerm: Sendable, Hashable {
     }
 
     /// Whether `pod` is one of those that the term speaks of.
-    func matches(_ pod: PodView, _ namespaceLabels: [String: [String: String]]) -> Bool {
+    func matches(_ pod: SchedulingPod, _ namespaceLabels: [String: [String: String]]) -> Bool {
         let inside = namespaces.contains(pod.namespace)
             || (namespaceSelector?.matches(namespaceLabels[pod.namespace] ?? [:]) ?? false)
         return inside && selector.matches(pod.labels)
@@ -96,7 +96,7 @@ package struct Constraints: Sendable {
     private static let preferred = "preferredDuringSchedulingIgnoredDuringExecution"
 
     /// Whether the node selector and the required node affinity accept a node.
-    package func accepts(_ node: NodeView) -> Bool {
+    package func accepts(_ node: SchedulingNode) -> Bool {
         nodeSelector.allSatisfy { node.labels[$0.key] == $0.value } && (nodeTerms?.contains { $0.matches(name: node.name, labels: node.labels) } ?? true)
     }
 

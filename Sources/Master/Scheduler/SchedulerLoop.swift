@@ -22,7 +22,7 @@ package struct SchedulerOptions: Sendable {
 }
 
 /// Finds nodes for pods.
-package final class Scheduler: Sendable {
+package final class SchedulerLoop: Sendable {
     private struct State {
         var core: SchedulerCore
         var random = SystemRandomNumberGenerator()
@@ -35,8 +35,8 @@ package final class Scheduler: Sendable {
     }
 
     private let options: SchedulerOptions
-    private let pods: Informer<PodView>
-    private let nodes: Informer<NodeView>
+    private let pods: Informer<SchedulingPod>
+    private let nodes: Informer<SchedulingNode>
     private let namespaces: Informer<[String: String]>
     private let recorder: EventRecorder
     private let state: Mutex<State>
@@ -44,8 +44,8 @@ package final class Scheduler: Sendable {
     /// `client` reads for the caches; it carries no fence and is never written through.
     package init(client: any ObjectClient, options: SchedulerOptions) {
         self.options = options
-        pods = Informer(client, InformerScope(.pods)) { PodView($0) }
-        nodes = Informer(client, InformerScope(.nodes)) { NodeView($0) }
+        pods = Informer(client, InformerScope(.pods)) { SchedulingPod($0) }
+        nodes = Informer(client, InformerScope(.nodes)) { SchedulingNode($0) }
         namespaces = Informer(client, InformerScope(.namespaces)) { $0.labels }
         recorder = EventRecorder(component: options.name, host: "\(options.name)-\(options.identity)", now: options.now)
         state = Mutex(State(core: SchedulerCore(name: options.name)))

@@ -4,7 +4,7 @@
 import API
 
 /// A node as scheduling sees it.
-package struct NodeView: Sendable, Hashable {
+package struct SchedulingNode: Sendable, Hashable {
     package var name: String
     package var labels: [String: String]
     package var taints: [Taint]

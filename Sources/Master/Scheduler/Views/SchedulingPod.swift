@@ -18,7 +18,7 @@ package struct HostPort: Sendable, Hashable {
 }
 
 /// A pod as scheduling sees it.
-package final class PodView: Sendable {
+package final class SchedulingPod: Sendable {
     package let namespace: String
     package let name: String
     package let uid: String
