@@ -107,7 +107,7 @@ let package = Package(
         tests("KVReplicaTests", ["KVReplica", "KVDisk", "KVCore", "Raft", "NetPKI"]),
         tests("NetTests", ["NetHTTP", "NetGRPC", "NetDNS", "NetBalancer", "NetPKI", nio, posix, http1, ssl]),
         tests("APIServerTests", ["APIServer", "API", "APIClient", "KVReplica", "KVCore", "NetHTTP", "NetPKI", nio, posix]),
-        tests("ControllersTests", ["Controllers", "Scheduler", "Cloud", "API"]),
+        tests("ControllersTests", ["Controllers", "Scheduler", "Cloud", "API", "APIServer", "KVReplica", "NetHTTP", "NetPKI", nio, posix, logging]),
         tests("WorkerTests", ["Kubelet", "Proxy", "Network", "DNSServer", "Worker", "API", "NetDNS"]),
         tests("SimulationTests", ["Simulation", "KVCore", "Raft"]),
     ],
