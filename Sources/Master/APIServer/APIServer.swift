@@ -74,7 +74,10 @@ package final class APIServer: HTTPService {
     }
 
     /// Begins to follow the store; call once, after the replica has started.
-    package func start() { feed.start() }
+    package func start() {
+        objects.roles.follow(objects.store)
+        feed.start()
+    }
 
     /// `/readyz` fails and watches end from now on; requests under way are answered.
     package func drain() {

@@ -44,7 +44,7 @@ package struct Removal: Sendable, Hashable {
 }
 
 /// What becomes of the object.
-enum RemovalDecision: Sendable {
+package enum RemovalDecision: Sendable {
     /// Gone at once; the object as it was last.
     case remove(JSON)
     /// Stays, marked as being deleted.
@@ -80,7 +80,7 @@ extension Removal {
     }
 
     /// `grace` is what the kind makes of the asked seconds.
-    func decide(_ stored: JSON, grace: Int, defaultPropagation: String, now: Double) -> RemovalDecision {
+    package func decide(_ stored: JSON, grace: Int, defaultPropagation: String, now: Double) -> RemovalDecision {
         var object = stored
         object["metadata", "finalizers"] = Self.list(finalizers(stored, defaultPropagation))
         let held = !Self.isFree(object)

@@ -14,6 +14,7 @@ package struct ResourceStore: Sendable {
     let schema: SchemaTable
     let policy: ServerPolicy
     let trees: TreeCache
+    let roles = RoleStamp()
     let now: @Sendable () -> Double
 
     package init(
@@ -26,8 +27,13 @@ package struct ResourceStore: Sendable {
         trees = TreeCache()
     }
 
-    package func reader(_ view: KVView) -> ViewReader { ViewReader(view: view, schema: schema, trees: trees) }
-    package func reader() -> ViewReader { reader(store.view()) }
+    package func reader(_ view: KVView) -> ViewReader { ViewReader(view: view, schema: schema, trees: trees, stamp: nil) }
+
+    /// Of now. The stamp is taken before the view, so that what is compiled from the view is never older than its stamp.
+    package func reader() -> ViewReader {
+        let stamp = roles.stamp
+        return ViewReader(view: store.view(), schema: schema, trees: trees, stamp: stamp)
+    }
 
     func behavior(_ call: WriteCall) -> any KindBehavior { policy.kinds.behavior(call.resource.resource) }
 }

@@ -63,7 +63,7 @@ package struct StoredObject: Sendable {
     var metadataBytes: ArraySlice<UInt8> { bytes[(Self.headerBytes + Self.metadataStart)..<(Self.headerBytes + metadataEnd)] }
 
     /// The labels, read from the metadata alone.
-    var labels: [String: String] {
+    package var labels: [String: String] {
         let tree = metadataBytes.withUnsafeBytes { raw -> JSON? in
             do { return try JSON.parse(raw) } catch { return nil }
         }
@@ -71,7 +71,7 @@ package struct StoredObject: Sendable {
     }
 
     /// The whole object as a tree, with kind, apiVersion and resourceVersion.
-    func tree(_ kind: GroupVersionKind) -> JSON? {
+    package func tree(_ kind: GroupVersionKind) -> JSON? {
         var buffer = ByteBuffer()
         buffer.reserveCapacity(bytes.count + Self.spliceBytesMax + 128)
         writeObject(kind, into: &buffer)

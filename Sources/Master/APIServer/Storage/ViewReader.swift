@@ -9,6 +9,7 @@ package struct ViewReader: ObjectReader {
     package let view: KVView
     let schema: SchemaTable
     let trees: TreeCache
+    package var stamp: Int64?
 
     package func get(_ resource: GroupVersionResource, namespace: String?, name: String) -> JSON? {
         guard let kind = schema.resource(resource)?.kind else { return nil }
