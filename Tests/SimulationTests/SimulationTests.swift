@@ -47,7 +47,7 @@ private let mistakes: [(name: String, bugs: PlantedBugs)] = {
 @Test(arguments: mistakes.indices)
 func `a planted bug is found`(_ position: Int) {
     let mistake = mistakes[position]
-    let report = Simulation.run(first: 1, count: 300, steps: 12_000, planted: mistake.bugs)
+    let report = Simulation.run(first: 1, count: 400, steps: 12_000, planted: mistake.bugs, weather: .storm)
     #expect(report.violation != nil, "nobody noticed a peer that \(mistake.name)")
     print("\(mistake.name): \(report.violation ?? "not found")")
 }

@@ -3,6 +3,14 @@
 import KVCore
 import Raft
 
+/// Which worlds are drawn.
+package enum Weather: Sendable {
+    /// All kinds.
+    case mixed
+    /// Only the kind that breaks leaders at once.
+    case storm
+}
+
 /// How hostile a seed's world is.
 struct Plan {
     var voters: Int
@@ -24,7 +32,7 @@ struct Plan {
     /// How soon an ambush strikes.
     var ambushMax: UInt64 = 25_000
 
-    init(using random: inout SeededGenerator) {
+    init(weather: Weather, using random: inout SeededGenerator) {
         func pick(_ range: ClosedRange<UInt64>) -> UInt64 { UInt64.random(in: range, using: &random) }
         voters = Int(pick(1...5))
         hosts = voters + Int(pick(0...2))
@@ -53,7 +61,8 @@ struct Plan {
         limits.resendMilliseconds = Int64(pick(100...1_000))
         settings.promotionLagMax = pick(2...100)
         settings.appliesBeforeSave = pick(0...2) == 0
-        if pick(0...7) == 0 { becomeStorm(pick) }
+        let isStorm = pick(0...7) == 0
+        if isStorm || weather == .storm { becomeStorm(pick) }
     }
 
     /// One leader after the other, each struck before it has committed anything, and entries that travel one by one: the weather
@@ -63,9 +72,12 @@ struct Plan {
         hosts = 5
         clients = 6
         ambush = 950
-        ambushMax = pick(3_000...15_000)
-        repairMax = pick(150_000...600_000)
-        faultEvery = pick(300_000...1_000_000)
+        ambushMax = pick(3_000...12_000)
+        repairMax = pick(110_000...400_000)
+        faultEvery = pick(500_000...2_000_000)
+        settings.heartbeatTicks = 2
+        settings.electionTicksMin = 5
+        settings.electionTicksMax = Int(pick(10...16))
         quality = Network.Quality(delayMin: 500, delayMax: pick(1_000...4_000))
         diskMax = diskMin + 300
         settings.appendBytesMax = 10

@@ -8,8 +8,9 @@ import Raft
 /// Runs simulated clusters.
 package enum Simulation {
     /// One seed. `steps` counts events of the first phase; `trace` keeps what happened, in words.
-    package static func run(seed: UInt64, steps: Int = 20_000, planted: PlantedBugs = PlantedBugs(), trace: Bool = false) -> Report {
-        var world = World(seed: seed, planted: planted, keepsTrace: trace)
+    package static func run(seed: UInt64, steps: Int = 20_000, planted: PlantedBugs = PlantedBugs(), weather: Weather = .mixed,
+                            trace: Bool = false) -> Report {
+        var world = World(seed: seed, planted: planted, weather: weather, keepsTrace: trace)
         world.begin()
         world.runFaults(steps: steps)
         world.runHealing()
@@ -17,10 +18,11 @@ package enum Simulation {
     }
 
     /// Many seeds from `first` on, added up. Stops at the first violation.
-    package static func run(first: UInt64, count: Int, steps: Int = 20_000, planted: PlantedBugs = PlantedBugs()) -> Report {
+    package static func run(first: UInt64, count: Int, steps: Int = 20_000, planted: PlantedBugs = PlantedBugs(),
+                            weather: Weather = .mixed) -> Report {
         var sum = Report(seed: first)
         for offset in 0..<UInt64(max(0, count)) {
-            sum.add(run(seed: first &+ offset, steps: steps, planted: planted))
+            sum.add(run(seed: first &+ offset, steps: steps, planted: planted, weather: weather))
             if sum.violation != nil { break }
         }
         return sum
@@ -44,9 +46,9 @@ struct World {
     var cuts: [[(from: Int, to: Int)]] = []
     let keepsTrace: Bool
 
-    init(seed: UInt64, planted: PlantedBugs, keepsTrace: Bool) {
+    init(seed: UInt64, planted: PlantedBugs, weather: Weather, keepsTrace: Bool) {
         random = SeededGenerator(seed: seed)
-        plan = Plan(using: &random)
+        plan = Plan(weather: weather, using: &random)
         let configuration = Configuration(voters: (1...UInt64(plan.voters)).map { PeerID($0) })
         let members = configuration.voters.map { Member(id: $0, name: "m\($0)", host: "host\($0)", port: 2380) }
         var settings = plan.settings

@@ -48,6 +48,7 @@ extension World {
     mutating func giveUp(_ client: Int, serial: UInt64) {
         guard clients[client].current?.serial == serial else { return }
         report.count(.unknownOutcomes)
+        clients[client].hint = nil
         endOperation(client)
     }
 

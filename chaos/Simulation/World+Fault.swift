@@ -50,7 +50,7 @@ extension World {
     private mutating func cut(_ links: [(from: Int, to: Int)]) {
         for link in links { network.cut(from: link.from, to: link.to) }
         cuts.append(links)
-        schedule(.heal(cuts.count - 1), after: 100_000, plan.repairMax)
+        schedule(.heal(cuts.count - 1), after: min(100_000, plan.repairMax / 2), plan.repairMax)
     }
 
     mutating func mend(_ number: Int) {
@@ -89,7 +89,7 @@ extension World {
     mutating func ambush(_ position: Int) {
         guard !isHealed, hosts[position].life?.raft.isLeader == true else { return }
         report.count(.ambushes)
-        if chance(500) { crash(position) } else { isolate(position) }
+        if chance(300) { crash(position) } else { isolate(position) }
     }
 
     private mutating func isolate(_ leader: Int) {
