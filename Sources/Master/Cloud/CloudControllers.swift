@@ -1,5 +1,6 @@
-// The cloud controllers' shell: nodes, services and routes brought in line with what a provider says. Runs only where a provider
-// is configured and only while this master leads. Works through everything in rounds; a change brings the next round early.
+// The cloud controllers' shell: nodes, services and routes brought in line with what a provider says. Runs only where a
+// provider is configured and only while this master leads. Works through everything in rounds; a change brings the next
+// round early.
 
 import API
 import Synchronization
@@ -26,11 +27,15 @@ package final class CloudControllers: Sendable {
         self.identity = identity
         self.now = now
         nodes = Informer(client, InformerScope(.nodes)) { Self.slim($0) }
-        services = Informer(client, InformerScope(.services)) { $0["spec", "type"]?.string == "LoadBalancer" || !$0.finalizers.isEmpty ? $0 : nil }
+        services = Informer(client, InformerScope(.services)) {
+            $0["spec", "type"]?.string == "LoadBalancer" || !$0.finalizers.isEmpty ? $0 : nil
+        }
         recorder = EventRecorder(component: "service-controller", now: now)
         services.onChange { [weak self] _ in self?.wakeUp() }
         nodes.onChange { [weak self] change in
-            if case .updated(_, let old, let new) = change, old["spec"] == new["spec"], old["metadata", "labels"] == new["metadata", "labels"] {
+            if case .updated(_, let old, let new) = change, old["spec"] == new["spec"],
+                old["metadata", "labels"] == new["metadata", "labels"]
+            {
                 return
             }
             self?.wakeUp()
@@ -103,10 +108,13 @@ package final class CloudControllers: Sendable {
 
     private func round(_ client: any ObjectClient) async {
         for node in nodes.all { await attempt { try await self.follow(node, client) } }
-        var taken = Dictionary(services.all.map { ("\($0.namespace)/\($0.name)", CloudPlan.addresses(of: $0)) }, uniquingKeysWith: { $1 })
+        var taken = Dictionary(
+            services.all.map { ("\($0.namespace)/\($0.name)", CloudPlan.addresses(of: $0)) }, uniquingKeysWith: { $1 })
         for service in services.all { await balance(service, &taken, client) }
         let routes = nodes.all.flatMap { node in
-            (node["spec", "podCIDRs"]?.elements ?? []).compactMap(\.string).map { CloudRoute(node: node.name, range: $0) }
+            (node["spec", "podCIDRs"]?.elements ?? []).compactMap(\.string).map {
+                CloudRoute(node: node.name, range: $0)
+            }
         }
         await attempt { _ = try await self.provider.ensureRoutes(routes) }
     }
@@ -120,24 +128,32 @@ package final class CloudControllers: Sendable {
         let key = "\(service.namespace)/\(service.name)"
         do {
             if CloudPlan.wantsBalancer(service) {
-                guard let addresses = try await provider.ensureLoadBalancer(service, nodes: nodes.keys, taken: taken) else { return }
+                guard let addresses = try await provider.ensureLoadBalancer(service, nodes: nodes.keys, taken: taken)
+                else { return }
                 taken[key] = addresses
                 var current = service
                 if let claim = CloudPlan.claim(service) { current = try await perform(claim, client) ?? service }
                 if let assign = CloudPlan.assign(current, addresses) {
                     _ = try await perform(assign, client)
-                    recorder.record(ObjectReference(service), reason: "EnsuredLoadBalancer", message: "Ensured load balancer", through: client)
+                    recorder.record(
+                        ObjectReference(service), reason: "EnsuredLoadBalancer", message: "Ensured load balancer",
+                        through: client)
                 }
             } else if service.finalizers.contains(CloudPlan.finalizer) {
-                try await provider.deleteLoadBalancer(namespace: service.namespace, name: service.name, uid: service.uid)
+                try await provider.deleteLoadBalancer(
+                    namespace: service.namespace, name: service.name, uid: service.uid)
                 taken[key] = nil
                 var current = service
-                if !service.isBeingDeleted, let clear = CloudPlan.assign(service, []) { current = try await perform(clear, client) ?? service }
+                if !service.isBeingDeleted, let clear = CloudPlan.assign(service, []) {
+                    current = try await perform(clear, client) ?? service
+                }
                 if let release = CloudPlan.release(current) { _ = try await perform(release, client) }
             }
         } catch let error as CloudError {
             let text = "Error syncing load balancer: failed to ensure load balancer: \(error)"
-            recorder.record(ObjectReference(service), warning: true, reason: "SyncLoadBalancerFailed", message: text, through: client)
+            recorder.record(
+                ObjectReference(service), warning: true, reason: "SyncLoadBalancerFailed", message: text,
+                through: client)
         } catch {
             return  // the API server refused: the next round sees the new state
         }
@@ -147,7 +163,8 @@ package final class CloudControllers: Sendable {
         switch change {
         case .patchNode(let name, let status, let patch):
             return try await client.patch(
-                .nodes, namespace: nil, name: name, subresource: status ? "status" : nil, type: status ? .strategic : .merge, patch)
+                .nodes, namespace: nil, name: name, subresource: status ? "status" : nil,
+                type: status ? .strategic : .merge, patch)
         case .deleteNode(let name, let uid):
             try await client.delete(.nodes, namespace: nil, name: name, DeleteOptions(uid: uid))
             return nil

@@ -20,7 +20,9 @@ package enum CloudPlan {
         switch answer {
         case .notMine: return []
         case .gone:
-            let isReady = node["status", "conditions"]?.elements.contains { $0["type"]?.string == "Ready" && $0["status"]?.string == "True" }
+            let isReady = node["status", "conditions"]?.elements.contains {
+                $0["type"]?.string == "Ready" && $0["status"]?.string == "True"
+            }
             return isReady == true ? [] : [.deleteNode(name: node.name, uid: node.uid)]
         case .found(let instance): return [specification(node, instance), addresses(node, instance)].compactMap { $0 }
         }
@@ -33,7 +35,9 @@ package enum CloudPlan {
             ("topology.kubernetes.io/region", instance.region),
         ] where !value.isEmpty && node.labels[key] != value { labels[key] = .string(value) }
         let old = node["spec", "taints"]?.elements ?? []
-        var taints = old.filter { $0["key"]?.string != uninitialized && ($0["key"]?.string != shutdown || instance.isShutDown) }
+        var taints = old.filter {
+            $0["key"]?.string != uninitialized && ($0["key"]?.string != shutdown || instance.isShutDown)
+        }
         if instance.isShutDown && !taints.contains(where: { $0["key"]?.string == shutdown }) {
             taints.append(["key": .string(shutdown), "effect": "NoSchedule"])
         }

@@ -1,4 +1,5 @@
-// The border to a cloud: what the cloud controllers ask of a provider. A provider answers and acts; it never touches the API server.
+// The border to a cloud: what the cloud controllers ask of a provider. A provider answers and acts; it never touches
+// the API server.
 
 import API
 
@@ -22,7 +23,8 @@ package struct CloudInstance: Sendable, Hashable {
     }
 
     package init(
-        providerID: String, instanceType: String = "", zone: String = "", region: String = "", addresses: [Address] = [], isShutDown: Bool = false
+        providerID: String, instanceType: String = "", zone: String = "", region: String = "",
+        addresses: [Address] = [], isShutDown: Bool = false
     ) {
         self.providerID = providerID
         self.instanceType = instanceType
@@ -62,7 +64,8 @@ package protocol CloudProvider: Sendable {
     func instance(node: String, providerID: String) async throws(CloudError) -> CloudAnswer
     /// Makes or keeps the balancer of a service; gives its addresses, nil when the provider does no balancing.
     /// `taken`: the addresses of all services, by `namespace/name`.
-    func ensureLoadBalancer(_ service: JSON, nodes: [String], taken: [String: [String]]) async throws(CloudError) -> [String]?
+    func ensureLoadBalancer(_ service: JSON, nodes: [String], taken: [String: [String]]) async throws(CloudError)
+        -> [String]?
     func deleteLoadBalancer(namespace: String, name: String, uid: String) async throws(CloudError)
     /// false: the provider sets no routes.
     func ensureRoutes(_ routes: [CloudRoute]) async throws(CloudError) -> Bool
@@ -90,8 +93,12 @@ package struct StaticPoolProvider: CloudProvider {
     static func expand(_ text: String) -> [String]? {
         let ends = text.split(separator: "-", omittingEmptySubsequences: false).map(String.init)
         if ends.count == 2 {
-            guard let first = IPAddress(ends[0])?.v4, let last = IPAddress(ends[1])?.v4, first <= last else { return nil }
-            return (first...min(last, first &+ UInt32(addressesMax - 1) < first ? last : first &+ UInt32(addressesMax - 1))).map { IPAddress(v4: $0).description }
+            guard let first = IPAddress(ends[0])?.v4, let last = IPAddress(ends[1])?.v4, first <= last else {
+                return nil
+            }
+            return
+                (first...min(last, first &+ UInt32(addressesMax - 1) < first ? last : first &+ UInt32(addressesMax - 1)))
+                .map { IPAddress(v4: $0).description }
         }
         if let range = CIDR(text) {
             return (0..<min(range.size, UInt64(addressesMax))).compactMap { range.address(at: $0)?.description }
@@ -101,13 +108,17 @@ package struct StaticPoolProvider: CloudProvider {
 
     package func instance(node: String, providerID: String) async throws(CloudError) -> CloudAnswer { .notMine }
 
-    package func ensureLoadBalancer(_ service: JSON, nodes: [String], taken: [String: [String]]) async throws(CloudError) -> [String]? {
+    package func ensureLoadBalancer(_ service: JSON, nodes: [String], taken: [String: [String]])
+        async throws(CloudError) -> [String]?
+    {
         let key = "\(service.namespace)/\(service.name)"
         return [try Self.choose(service, key, pool, taken)]
     }
 
     /// The address it has, the one it asks for, or the first free one. Pure.
-    static func choose(_ service: JSON, _ key: String, _ pool: [String], _ taken: [String: [String]]) throws(CloudError) -> String {
+    static func choose(_ service: JSON, _ key: String, _ pool: [String], _ taken: [String: [String]]) throws(CloudError)
+        -> String
+    {
         let others = Set(taken.filter { $0.key != key }.values.flatMap { $0 })
         let wished = service["spec", "loadBalancerIP"]?.string ?? ""
         if !wished.isEmpty {
@@ -116,7 +127,9 @@ package struct StaticPoolProvider: CloudProvider {
             return wished
         }
         if let kept = taken[key]?.first, pool.contains(kept), !others.contains(kept) { return kept }
-        guard let free = pool.first(where: { !others.contains($0) }) else { throw CloudError("no free address in the pool") }
+        guard let free = pool.first(where: { !others.contains($0) }) else {
+            throw CloudError("no free address in the pool")
+        }
         return free
     }
 

@@ -1,5 +1,5 @@
-// All controllers of a master: caches that are warm from start to stop, and loops that act between activate and deactivate.
-// Whoever follows Raft's leadership calls these; nothing here decides who leads.
+// All controllers of a master: caches that are warm from start to stop, and loops that act between activate and
+// deactivate. Whoever follows Raft's leadership calls these; nothing here decides who leads.
 
 import API
 import Synchronization

@@ -1,5 +1,5 @@
-// Which controller looks at which key, and which change of the cluster asks it to. One loop a controller; each takes the world
-// that its plan needs from the caches.
+// Which controller looks at which key, and which change of the cluster asks it to. One loop a controller; each takes
+// the world that its plan needs from the caches.
 
 import API
 import Synchronization
@@ -21,11 +21,13 @@ final class Controllers: Sendable {
     let rootCAs: Loop
     let clusterRoles: Loop
     let certificates: Loop
+    let tokens: Loop
     let garbage: Loop
     private var all: [Loop] {
         [
-            deployments, replicaSets, replicationControllers, daemonSets, endpoints, endpointSlices, namespaces, serviceAccounts, rootCAs,
-            clusterRoles, certificates,
+            deployments, replicaSets, replicationControllers, daemonSets, endpoints, endpointSlices, namespaces,
+            serviceAccounts, rootCAs,
+            clusterRoles, certificates, tokens,
         ] + nodes.all
     }
 
@@ -46,7 +48,10 @@ final class Controllers: Sendable {
         rootCAs = NamespaceLoops.rootCAs(caches, options.rootCA)
         clusterRoles = NamespaceLoops.clusterRoles(caches)
         certificates = NamespaceLoops.certificates(caches, options.authority)
-        garbage = Loop("garbage-collector-controller", caches, width: 16, seed: { collector.keys }) { await collector.work($0, $1) }
+        tokens = NamespaceLoops.tokens(caches)
+        garbage = Loop("garbage-collector-controller", caches, width: 16, seed: { collector.keys }) {
+            await collector.work($0, $1)
+        }
     }
 
     func activate(_ session: Session) { for loop in all { loop.activate(session) } }
@@ -74,7 +79,9 @@ final class Controllers: Sendable {
             replicaSets.enqueue(key)
             for set in [old, new].compactMap({ $0 }) { enqueueDeployment(of: set) }
         }
-        caches.replicationControllers.onChange { [replicationControllers] key, _, _ in replicationControllers.enqueue(key) }
+        caches.replicationControllers.onChange { [replicationControllers] key, _, _ in
+            replicationControllers.enqueue(key)
+        }
         caches.daemonSets.onChange { [daemonSets] key, _, _ in daemonSets.enqueue(key) }
         caches.controllerRevisions.onChange { [daemonSets] _, old, new in
             for revision in [old, new].compactMap({ $0 }) {
@@ -140,7 +147,9 @@ final class Controllers: Sendable {
         caches.endpoints.onChange { [endpoints] key, _, _ in endpoints.enqueue(key) }
         caches.endpointSlices.onChange { [endpointSlices] _, old, new in
             for slice in [old, new].compactMap({ $0 }) {
-                if let name = slice.labels["kubernetes.io/service-name"] { endpointSlices.enqueue("\(slice.namespace)/\(name)") }
+                if let name = slice.labels["kubernetes.io/service-name"] {
+                    endpointSlices.enqueue("\(slice.namespace)/\(name)")
+                }
             }
         }
         caches.pods.onChange { [caches] _, old, new in
@@ -170,6 +179,9 @@ final class Controllers: Sendable {
         }
         caches.clusterRoles.onChange { [caches, clusterRoles] _, _, _ in
             for role in caches.clusterRoles.all where role["aggregationRule"] != nil { clusterRoles.enqueue(role.name) }
+        }
+        caches.bootstrapTokens.onChange { [tokens] key, _, new in
+            if new != nil { tokens.enqueue(key) }
         }
         caches.signingRequests.onChange { [certificates] key, _, new in
             if new != nil { certificates.enqueue(key) }

@@ -31,7 +31,8 @@ struct Binding: Sendable {
             "target": ["apiVersion": "v1", "kind": "Node", "name": .string(node)],
         ]
         do throws(StatusError) {
-            _ = try await client.create(.pods, namespace: pod.namespace, name: pod.name, subresource: "binding", binding)
+            _ = try await client.create(
+                .pods, namespace: pod.namespace, name: pod.name, subresource: "binding", binding)
         } catch {
             if error.isNotFound { return .gone }
             note(warning: true, "FailedScheduling", "running Bind plugin \"DefaultBinder\": \(error.message)")
@@ -49,14 +50,16 @@ struct Binding: Sendable {
 
     private func mark(_ message: String, nominated: String?) async {
         let condition: JSON = [
-            "type": "PodScheduled", "status": "False", "lastProbeTime": .null, "lastTransitionTime": .string(Timestamp.seconds(now)),
+            "type": "PodScheduled", "status": "False", "lastProbeTime": .null,
+            "lastTransitionTime": .string(Timestamp.seconds(now)),
             "reason": "Unschedulable", "message": .string(message),
         ]
         var status: JSON = ["conditions": [condition]]
         if let nominated { status["nominatedNodeName"] = .string(nominated) }
         await attempt {
             _ = try await client.patch(
-                .pods, namespace: pod.namespace, name: pod.name, subresource: "status", type: .strategic, ["status": status])
+                .pods, namespace: pod.namespace, name: pod.name, subresource: "status", type: .strategic,
+                ["status": status])
         }
     }
 
@@ -66,7 +69,8 @@ struct Binding: Sendable {
             guard parts.count == 2 else { continue }
             let condition: JSON = [
                 "type": "DisruptionTarget", "status": "True", "lastTransitionTime": .string(Timestamp.seconds(now)),
-                "reason": "PreemptionByScheduler", "message": "default-scheduler: preempting to accommodate a higher priority pod",
+                "reason": "PreemptionByScheduler",
+                "message": "default-scheduler: preempting to accommodate a higher priority pod",
             ]
             await attempt {
                 _ = try await client.patch(
@@ -75,8 +79,11 @@ struct Binding: Sendable {
                 try await client.delete(.pods, namespace: parts[0], name: parts[1], DeleteOptions(uid: victim.uid))
             }
             let about = ObjectReference(
-                apiVersion: "v1", kind: "Pod", namespace: parts[0], name: parts[1], uid: victim.uid, resourceVersion: "")
-            recorder.record(about, reason: "Preempted", message: "Preempted by pod \(pod.uid) on node \(preemption.node)", through: client)
+                apiVersion: "v1", kind: "Pod", namespace: parts[0], name: parts[1], uid: victim.uid, resourceVersion: ""
+            )
+            recorder.record(
+                about, reason: "Preempted", message: "Preempted by pod \(pod.uid) on node \(preemption.node)",
+                through: client)
         }
     }
 

@@ -34,16 +34,27 @@ package enum Decider {
     static let feasibleNodesMax = 200
 
     /// Finds the best node for a pod.
-    package static func decide(_ pod: SchedulingPod, _ snapshot: Snapshot, using random: inout some RandomNumberGenerator) -> Decision {
-        guard !snapshot.nodes.isEmpty else { return .refuse(message: "no nodes available to schedule pods", preemption: nil) }
+    package static func decide(
+        _ pod: SchedulingPod, _ snapshot: Snapshot, using random: inout some RandomNumberGenerator
+    ) -> Decision {
+        guard !snapshot.nodes.isEmpty else {
+            return .refuse(message: "no nodes available to schedule pods", preemption: nil)
+        }
         let cycle = Cycle(pod, snapshot)
-        var feasible: [NodeState] = [], refusals: [String: Refusal] = [:]
+        var feasible: [NodeState] = []
+        var refusals: [String: Refusal] = [:]
         for node in order(snapshot.nodes, pod) {
-            if let refusal = cycle.refusal(of: node) { refusals[node.view.name] = refusal } else { feasible.append(node) }
+            if let refusal = cycle.refusal(of: node) {
+                refusals[node.view.name] = refusal
+            } else {
+                feasible.append(node)
+            }
             if feasible.count >= feasibleNodesMax { break }
         }
         if feasible.isEmpty { return refuse(pod, snapshot, refusals) }
-        if let nominated = feasible.first(where: { $0.view.name == pod.nominatedNodeName }) { return .bind(node: nominated.view.name) }
+        if let nominated = feasible.first(where: { $0.view.name == pod.nominatedNodeName }) {
+            return .bind(node: nominated.view.name)
+        }
         return .bind(node: best(pod, feasible, snapshot, using: &random))
     }
 
@@ -55,7 +66,8 @@ package enum Decider {
     }
 
     private static func best(
-        _ pod: SchedulingPod, _ feasible: [NodeState], _ snapshot: Snapshot, using random: inout some RandomNumberGenerator
+        _ pod: SchedulingPod, _ feasible: [NodeState], _ snapshot: Snapshot,
+        using random: inout some RandomNumberGenerator
     ) -> String {
         if feasible.count == 1 { return feasible[0].view.name }
         let scores = Scores(pod, feasible, snapshot).total()
@@ -67,9 +79,12 @@ package enum Decider {
     private static func refuse(_ pod: SchedulingPod, _ snapshot: Snapshot, _ refusals: [String: Refusal]) -> Decision {
         let message = summary(refusals.values.flatMap(\.reasons), nodes: snapshot.nodes.count)
         guard pod.mayPreempt else {
-            return .refuse(message: "\(message) preemption: not eligible due to preemptionPolicy=Never.", preemption: nil)
+            return .refuse(
+                message: "\(message) preemption: not eligible due to preemptionPolicy=Never.", preemption: nil)
         }
-        if let preemption = Preemptor.plan(pod, snapshot, refusals) { return .refuse(message: message, preemption: preemption) }
+        if let preemption = Preemptor.plan(pod, snapshot, refusals) {
+            return .refuse(message: message, preemption: preemption)
+        }
         let why = refusals.values.map {
             $0.isHopeless ? "Preemption is not helpful for scheduling" : "No preemption victims found for incoming pod"
         }

@@ -1,6 +1,6 @@
-// The scheduler as one synchronous value: changes of the cluster go in, decisions come out, one pod at a time.
-// A decided pod is assumed to be on its node at once, so that the next decision sees it; the shell reports how the binding went.
-// It never does I/O and never reads a clock.
+// The scheduler as one synchronous value: changes of the cluster go in, decisions come out, one pod at a time. A
+// decided pod is assumed to be on its node at once, so that the next decision sees it; the shell reports how the
+// binding went. It never does I/O and never reads a clock.
 
 /// A decision and the pod that it concerns.
 package struct Attempt: Sendable {
@@ -28,7 +28,9 @@ package struct SchedulerCore: Sendable {
 
     package mutating func removeNode(_ name: String) { snapshot.removeNode(name) }
 
-    package mutating func apply(namespace: String, labels: [String: String]?) { snapshot.namespaceLabels[namespace] = labels }
+    package mutating func apply(namespace: String, labels: [String: String]?) {
+        snapshot.namespaceLabels[namespace] = labels
+    }
 
     /// A pod was added or changed.
     package mutating func apply(pod: SchedulingPod, now: Int64) {
@@ -53,7 +55,10 @@ package struct SchedulerCore: Sendable {
     /// The next decision, nil when nobody's turn is now.
     package mutating func next(now: Int64, using random: inout some RandomNumberGenerator) -> Attempt? {
         while let key = queue.next(now: now) {
-            guard let pod = waiting[key] else { queue.remove(key); continue }
+            guard let pod = waiting[key] else {
+                queue.remove(key)
+                continue
+            }
             let decision = Decider.decide(pod, snapshot, using: &random)
             switch decision {
             case .bind(let node):

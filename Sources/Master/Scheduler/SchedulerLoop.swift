@@ -1,5 +1,5 @@
-// The scheduler's shell: informers feed the core on every master; while this master leads, decisions are carried out as bindings,
-// many at once, through the client that carries the fence of the term. It decides nothing itself.
+// The scheduler's shell: informers feed the core on every master; while this master leads, decisions are carried out as
+// bindings, many at once, through the client that carries the fence of the term. It decides nothing itself.
 
 import API
 import Synchronization
@@ -117,7 +117,8 @@ package final class SchedulerLoop: Sendable {
         namespaces.onChange { [weak self] change in
             self?.feed { core in
                 switch change {
-                case .added(let name, let labels), .updated(let name, _, let labels): core.apply(namespace: name, labels: labels)
+                case .added(let name, let labels), .updated(let name, _, let labels):
+                    core.apply(namespace: name, labels: labels)
                 case .deleted(let name, _): core.apply(namespace: name, labels: nil)
                 }
             }
@@ -145,7 +146,8 @@ package final class SchedulerLoop: Sendable {
     /// Decides as long as there is somebody to decide about and room for the write.
     private func pump(_ state: inout State) {
         guard let client = state.client else { return }
-        let term = state.term, now = options.now()
+        let term = state.term
+        let now = options.now()
         while state.writes < options.writesMax, let attempt = state.core.next(now: now, using: &state.random) {
             state.writes += 1
             Task { await self.carryOut(attempt, client, term) }
@@ -156,7 +158,8 @@ package final class SchedulerLoop: Sendable {
     private func wake(at deadline: Int64, _ now: Int64, _ state: inout State) {
         guard deadline < state.timer else { return }
         state.timer = deadline
-        let term = state.term, wait = max(1, deadline &- now)
+        let term = state.term
+        let wait = max(1, deadline &- now)
         Task {
             do { try await Task.sleep(for: .milliseconds(wait)) } catch { return }
             self.state.withLock { state in

@@ -1,5 +1,5 @@
-// The pods that wait for a node: ready ones in order of priority, refused ones until something changes, and in between a back-off.
-// Pure: time is an argument in milliseconds. It holds keys only; the pods themselves stand in the core.
+// The pods that wait for a node: ready ones in order of priority, refused ones until something changes, and in between
+// a back-off. Pure: time is an argument in milliseconds. It holds keys only; the pods themselves stand in the core.
 
 /// Where waiting pods stand.
 package struct SchedulingQueue: Sendable {
@@ -43,7 +43,8 @@ package struct SchedulingQueue: Sendable {
 
     package var count: Int { entries.count }
 
-    /// Adds a pod that may be tried at once; one that waits already keeps its place unless `again` says that it changed.
+    /// Adds a pod that may be tried at once; one that waits already keeps its place unless `again` says that it
+    /// changed.
     package mutating func add(_ key: String, priority: Int64, again: Bool = false) {
         if let entry = entries[key] {
             if again || entry.priority != priority { makeReady(key, entry.attempts, entry.lastAttempt, priority) }
@@ -61,7 +62,9 @@ package struct SchedulingQueue: Sendable {
     package mutating func next(now: Int64) -> String? {
         wake(now)
         while let turn = heap.popFirst(Turn.before) {
-            guard let entry = entries[turn.key], entry.serial == turn.serial, case .ready = entry.place else { continue }
+            guard let entry = entries[turn.key], entry.serial == turn.serial, case .ready = entry.place else {
+                continue
+            }
             entries[turn.key]?.attempts += 1
             entries[turn.key]?.lastAttempt = now
             entries[turn.key]?.place = .backoff(until: Int64.max)  // in flight
@@ -94,7 +97,9 @@ package struct SchedulingQueue: Sendable {
 
     /// Puts back everything that was in flight, at the loss of leadership.
     package mutating func reset() {
-        for (key, entry) in entries.sorted(by: { $0.value.serial < $1.value.serial }) { makeReady(key, 0, 0, entry.priority) }
+        for (key, entry) in entries.sorted(by: { $0.value.serial < $1.value.serial }) {
+            makeReady(key, 0, 0, entry.priority)
+        }
     }
 
     /// When `next` may give something again, nil when only a change can help.
@@ -124,7 +129,8 @@ package struct SchedulingQueue: Sendable {
 
     private mutating func makeReady(_ key: String, _ attempts: Int, _ lastAttempt: Int64, _ priority: Int64) {
         serial += 1
-        entries[key] = Entry(priority: priority, serial: serial, attempts: attempts, lastAttempt: lastAttempt, place: .ready)
+        entries[key] = Entry(
+            priority: priority, serial: serial, attempts: attempts, lastAttempt: lastAttempt, place: .ready)
         resting.remove(key)
         heap.push(Turn(priority: priority, serial: serial, key: key), Turn.before)
     }
@@ -163,7 +169,9 @@ extension Array {
         var i = 0
         while true {
             var least = i
-            for child in [2 * i + 1, 2 * i + 2] where child < count && before(self[child], self[least]) { least = child }
+            for child in [2 * i + 1, 2 * i + 2] where child < count && before(self[child], self[least]) {
+                least = child
+            }
             if least == i { return first }
             swapAt(i, least)
             i = least

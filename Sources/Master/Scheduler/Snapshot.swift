@@ -1,5 +1,5 @@
-// The cluster as the scheduler sees it: nodes with the pods on them, among these the pods whose binding is still under way.
-// A value: a what-if (preemption) is a copy. It knows no queue and no time.
+// The cluster as the scheduler sees it: nodes with the pods on them, among these the pods whose binding is still under
+// way. A value: a what-if (preemption) is a copy. It knows no queue and no time.
 
 /// A node and what is on it.
 package struct NodeState: Sendable {

@@ -137,3 +137,17 @@ struct CertificateTests {
         #expect(CertificatePlan.approval(request(CertificatePlan.servingSigner, user: "system:node:w1", usages: usages), names, approvesServing: false) == nil)
     }
 }
+
+struct TokenTests {
+    private func token(_ data: JSON) -> BootstrapToken {
+        BootstrapToken(["metadata": ["name": "bootstrap-token-abcdef", "namespace": "kube-system", "uid": "t"], "data": data])
+    }
+
+    @Test func `a bootstrap token goes when its time is over`() {
+        let ends = token(["expiration": "MjAyNS0wNi0xNVQxNTowNjo0MFo="])  // 2025-06-15T15:06:40Z
+        #expect(ends.expiration == epoch)
+        #expect(TokenCleaner.changes(ends, now: epoch - 5000).summaries == ["again 5000"])
+        #expect(TokenCleaner.changes(ends, now: epoch).summaries == ["delete secrets bootstrap-token-abcdef"])
+        #expect(TokenCleaner.changes(token([:]), now: epoch) == [])
+    }
+}

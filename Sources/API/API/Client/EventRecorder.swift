@@ -1,5 +1,5 @@
-// Events as control loops and the kubelet record them: one object a fact, repeated facts counted up instead of written anew.
-// Recording never fails anybody: what cannot be written is dropped, and the queue is bounded.
+// Events as control loops and the kubelet record them: one object a fact, repeated facts counted up instead of written
+// anew. Recording never fails anybody: what cannot be written is dropped, and the queue is bounded.
 
 import Synchronization
 
@@ -15,7 +15,8 @@ package struct ObjectReference: Sendable, Hashable {
     package var fieldPath: String
 
     package init(
-        apiVersion: String, kind: String, namespace: String, name: String, uid: String, resourceVersion: String, fieldPath: String = ""
+        apiVersion: String, kind: String, namespace: String, name: String, uid: String, resourceVersion: String,
+        fieldPath: String = ""
     ) {
         self.apiVersion = apiVersion
         self.kind = kind
@@ -28,7 +29,8 @@ package struct ObjectReference: Sendable, Hashable {
 
     package init(_ object: JSON, fieldPath: String = "") {
         self.init(
-            apiVersion: object.apiVersion, kind: object.kind, namespace: object.namespace, name: object.name, uid: object.uid,
+            apiVersion: object.apiVersion, kind: object.kind, namespace: object.namespace, name: object.name,
+            uid: object.uid,
             resourceVersion: object.resourceVersion, fieldPath: fieldPath)
     }
 
@@ -37,7 +39,8 @@ package struct ObjectReference: Sendable, Hashable {
             ("kind", kind), ("namespace", namespace), ("name", name), ("uid", uid), ("apiVersion", apiVersion),
             ("resourceVersion", resourceVersion), ("fieldPath", fieldPath),
         ]
-        return .object(JSONObject(uniqueMembers: pairs.filter { !$0.1.isEmpty }.map { .init(key: $0.0, value: .string($0.1)) }))
+        return .object(
+            JSONObject(uniqueMembers: pairs.filter { !$0.1.isEmpty }.map { .init(key: $0.0, value: .string($0.1)) }))
     }
 }
 
@@ -67,13 +70,18 @@ package struct EventCounter: Sendable {
     package init() {}
 
     package mutating func record(
-        _ about: ObjectReference, warning: Bool, reason: String, message: String, component: String, host: String, now: Int64
+        _ about: ObjectReference, warning: Bool, reason: String, message: String, component: String, host: String,
+        now: Int64
     ) -> Write {
         var bare = about
         bare.resourceVersion = ""
         let fact = Fact(about: bare, reason: reason, message: message, component: component)
         let namespace = about.namespace.isEmpty ? "default" : about.namespace
-        var known = counts[fact] ?? Count(name: "\(about.name).\(String(UInt64(bitPattern: now &* 1_000_000 &+ Int64(counts.count)), radix: 16))", count: 0, first: now, last: now)
+        var known =
+            counts[fact]
+            ?? Count(
+                name: "\(about.name).\(String(UInt64(bitPattern: now &* 1_000_000 &+ Int64(counts.count)), radix: 16))",
+                count: 0, first: now, last: now)
         known.count += 1
         known.last = now
         if counts.count >= Self.factsMax { forgetOld(now) }
@@ -83,8 +91,10 @@ package struct EventCounter: Sendable {
             "metadata": ["name": .string(known.name), "namespace": .string(namespace)],
             "involvedObject": about.tree, "reason": .string(reason), "message": .string(String(message.prefix(1024))),
             "type": warning ? "Warning" : "Normal", "count": .int(known.count),
-            "source": host.isEmpty ? ["component": .string(component)] : ["component": .string(component), "host": .string(host)],
-            "firstTimestamp": .string(Timestamp.seconds(known.first)), "lastTimestamp": .string(Timestamp.seconds(known.last)),
+            "source": host.isEmpty
+                ? ["component": .string(component)] : ["component": .string(component), "host": .string(host)],
+            "firstTimestamp": .string(Timestamp.seconds(known.first)),
+            "lastTimestamp": .string(Timestamp.seconds(known.last)),
             "reportingComponent": .string(component), "reportingInstance": .string(host),
         ]
         guard known.count > 1 else { return .create(event) }
@@ -124,11 +134,13 @@ package final class EventRecorder: Sendable {
     deinit { writes.finish() }
 
     package func record(
-        _ about: ObjectReference, warning: Bool = false, reason: String, message: String, component: String? = nil, through client: any ObjectClient
+        _ about: ObjectReference, warning: Bool = false, reason: String, message: String, component: String? = nil,
+        through client: any ObjectClient
     ) {
         let write = counter.withLock {
             $0.record(
-                about, warning: warning, reason: reason, message: message, component: component ?? self.component, host: host, now: now())
+                about, warning: warning, reason: reason, message: message, component: component ?? self.component,
+                host: host, now: now())
         }
         writes.yield((write, client))
     }
@@ -139,8 +151,9 @@ package final class EventRecorder: Sendable {
             case .create(let event): _ = try await client.create(.events, namespace: event.namespace, event)
             case .count(let namespace, let name, let patch, let event):
                 do throws(StatusError) {
-                    _ = try await client.patch(.events, namespace: namespace, name: name, subresource: nil, type: .merge, patch)
-                } catch where error.isNotFound {
+                    _ = try await client.patch(
+                        .events, namespace: namespace, name: name, subresource: nil, type: .merge, patch)
+                } catch  where error.isNotFound {
                     _ = try await client.create(.events, namespace: namespace, event)
                 }
             }

@@ -19,9 +19,11 @@ package struct LeaderLease: Sendable {
     /// The lease after a renewal. Pure.
     package static func renewed(_ lease: JSON?, name: String, holder: String, now: Int64) -> JSON {
         let time = JSON.string(Timestamp.microseconds(now))
-        var lease = lease ?? [
-            "apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": ["name": .string(name), "namespace": "kube-system"],
-        ]
+        var lease =
+            lease ?? [
+                "apiVersion": "coordination.k8s.io/v1", "kind": "Lease",
+                "metadata": ["name": .string(name), "namespace": "kube-system"],
+            ]
         if lease["spec", "holderIdentity"]?.string != holder {
             lease["spec", "leaseTransitions"] = .int((lease["spec", "leaseTransitions"]?.int ?? -1) + 1)
             lease["spec", "acquireTime"] = time

@@ -1,5 +1,6 @@
-// Label and node selectors as they stand in objects (`matchLabels`, `matchExpressions`, node selector terms), in the form in which
-// control loops match them thousands of times a second. Parsing is lenient: what is malformed matches nothing.
+// Label and node selectors as they stand in objects (`matchLabels`, `matchExpressions`, node selector terms), in the
+// form in which control loops match them thousands of times a second. Parsing is lenient: what is malformed matches
+// nothing.
 
 /// One condition on a set of labels.
 package struct MatchExpression: Sendable, Hashable {
@@ -43,7 +44,9 @@ package struct MatchExpression: Sendable, Hashable {
     }
 
     private func compare(_ labels: [String: String], _ order: (Int64, Int64) -> Bool) -> Bool {
-        guard let have = labels[key].flatMap({ Int64($0) }), let bound = values.first.flatMap({ Int64($0) }) else { return false }
+        guard let have = labels[key].flatMap({ Int64($0) }), let bound = values.first.flatMap({ Int64($0) }) else {
+            return false
+        }
         return order(have, bound)
     }
 }
@@ -55,7 +58,10 @@ package struct MatchSelector: Sendable, Hashable {
     package init(requirements: [MatchExpression]?) { self.requirements = requirements }
 
     package init(_ tree: JSON?) {
-        guard let tree, tree.object != nil else { requirements = nil; return }
+        guard let tree, tree.object != nil else {
+            requirements = nil
+            return
+        }
         var all = (tree["matchLabels"]?.stringMap ?? [:]).sorted { $0.key < $1.key }
             .map { MatchExpression(key: $0.key, operation: .in, values: [$0.value]) }
         all += (tree["matchExpressions"]?.elements ?? []).map(MatchExpression.init)
@@ -67,7 +73,9 @@ package struct MatchSelector: Sendable, Hashable {
     }
 
     /// The same with one more condition for each of the named labels that the pod itself carries (`matchLabelKeys`).
-    package func narrowed(by keys: JSON?, of labels: [String: String], _ operation: MatchExpression.Operator = .in) -> MatchSelector {
+    package func narrowed(by keys: JSON?, of labels: [String: String], _ operation: MatchExpression.Operator = .in)
+        -> MatchSelector
+    {
         let extra = (keys?.elements ?? []).compactMap(\.string).compactMap { key in
             labels[key].map { MatchExpression(key: key, operation: operation, values: [$0]) }
         }
@@ -87,14 +95,16 @@ package struct NodeTerm: Sendable, Hashable {
 
     package func matches(name: String, labels: [String: String]) -> Bool {
         guard !(self.labels.isEmpty && fields.isEmpty) else { return false }
-        return self.labels.allSatisfy { $0.matches(labels) } && fields.allSatisfy { $0.matches(["metadata.name": name]) }
+        return self.labels.allSatisfy { $0.matches(labels) }
+            && fields.allSatisfy { $0.matches(["metadata.name": name]) }
     }
 }
 
 extension JSON {
     /// Of a pod's spec: whether its node selector and required node affinity accept a node.
     package func placementAccepts(node: String, labels: [String: String]) -> Bool {
-        let required = self["affinity", "nodeAffinity", "requiredDuringSchedulingIgnoredDuringExecution", "nodeSelectorTerms"]?.array
+        let required = self[
+            "affinity", "nodeAffinity", "requiredDuringSchedulingIgnoredDuringExecution", "nodeSelectorTerms"]?.array
         guard (self["nodeSelector"]?.stringMap ?? [:]).allSatisfy({ labels[$0.key] == $0.value }) else { return false }
         return required?.contains { NodeTerm($0).matches(name: node, labels: labels) } ?? true
     }

@@ -1,4 +1,5 @@
-// Taints of nodes and the tolerations of pods that answer them; used by the scheduler, the eviction of pods and daemon sets.
+// Taints of nodes and the tolerations of pods that answer them; used by the scheduler, the eviction of pods and daemon
+// sets.
 
 /// A taint of a node.
 package struct Taint: Sendable, Hashable {
@@ -13,7 +14,8 @@ package struct Taint: Sendable, Hashable {
     }
 
     package init(_ tree: JSON) {
-        self.init(key: tree["key"]?.string ?? "", value: tree["value"]?.string ?? "", effect: tree["effect"]?.string ?? "")
+        self.init(
+            key: tree["key"]?.string ?? "", value: tree["value"]?.string ?? "", effect: tree["effect"]?.string ?? "")
     }
 }
 

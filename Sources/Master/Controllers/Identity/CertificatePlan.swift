@@ -1,5 +1,6 @@
-// Certificate signing requests of kubelets: approves those that may have what they ask for, signs what is approved, and deletes
-// old requests. Keys and X.509 are elsewhere: reading a request and signing one are closures given by whoever owns the CA.
+// Certificate signing requests of kubelets: approves those that may have what they ask for, signs what is approved, and
+// deletes old requests. Keys and X.509 are elsewhere: reading a request and signing one are closures given by whoever
+// owns the CA.
 
 import API
 
@@ -11,7 +12,10 @@ package struct RequestedIdentity: Sendable, Hashable {
     package var addresses: [String]
     package var hasOtherNames: Bool
 
-    package init(commonName: String, organizations: [String], dnsNames: [String] = [], addresses: [String] = [], hasOtherNames: Bool = false) {
+    package init(
+        commonName: String, organizations: [String], dnsNames: [String] = [], addresses: [String] = [],
+        hasOtherNames: Bool = false
+    ) {
         self.commonName = commonName
         self.organizations = organizations
         self.dnsNames = dnsNames
@@ -25,13 +29,16 @@ package struct CertificateAuthority: Sendable {
     /// Reads `spec.request`; nil when it is no request.
     package var inspect: @Sendable (_ request: String) -> RequestedIdentity?
     /// Signs `spec.request` for `usages` and at most `seconds` (nil: the default); gives `status.certificate`.
-    package var sign: @Sendable (_ request: String, _ signer: String, _ usages: [String], _ seconds: Int64?) async throws -> String
+    package var sign:
+        @Sendable (_ request: String, _ signer: String, _ usages: [String], _ seconds: Int64?) async throws -> String
     /// Approve `kubernetes.io/kubelet-serving` too, for nodes that exist.
     package var approvesServing: Bool
 
     package init(
         inspect: @escaping @Sendable (_ request: String) -> RequestedIdentity?,
-        sign: @escaping @Sendable (_ request: String, _ signer: String, _ usages: [String], _ seconds: Int64?) async throws -> String,
+        sign:
+            @escaping @Sendable (_ request: String, _ signer: String, _ usages: [String], _ seconds: Int64?)
+            async throws -> String,
         approvesServing: Bool = true
     ) {
         self.inspect = inspect
@@ -57,19 +64,28 @@ package enum CertificatePlan {
         guard let identity, request.condition("Approved") == nil, request.condition("Denied") == nil else { return nil }
         let usages = Set((request["spec", "usages"]?.elements ?? []).compactMap(\.string))
         let user = request["spec", "username"]?.string ?? ""
-        guard identity.commonName.hasPrefix("system:node:"), identity.organizations == ["system:nodes"], !identity.hasOtherNames else { return nil }
+        guard identity.commonName.hasPrefix("system:node:"), identity.organizations == ["system:nodes"],
+            !identity.hasOtherNames
+        else { return nil }
         switch request["spec", "signerName"]?.string {
         case clientSigner:
             guard identity.dnsNames.isEmpty, identity.addresses.isEmpty,
-                usages.isSubset(of: ["key encipherment", "digital signature", "client auth"]), usages.contains("client auth")
+                usages.isSubset(of: ["key encipherment", "digital signature", "client auth"]),
+                usages.contains("client auth")
             else { return nil }
             if user == identity.commonName {
-                return .ask(subresource: "selfnodeclient", message: "Auto approving self kubelet client certificate after SubjectAccessReview.")
+                return .ask(
+                    subresource: "selfnodeclient",
+                    message: "Auto approving self kubelet client certificate after SubjectAccessReview.")
             }
-            return .ask(subresource: "nodeclient", message: "Auto approving kubelet client certificate after SubjectAccessReview.")
+            return .ask(
+                subresource: "nodeclient",
+                message: "Auto approving kubelet client certificate after SubjectAccessReview.")
         case servingSigner:
-            guard approvesServing, user == identity.commonName, !(identity.dnsNames.isEmpty && identity.addresses.isEmpty),
-                usages.isSubset(of: ["key encipherment", "digital signature", "server auth"]), usages.contains("server auth")
+            guard approvesServing, user == identity.commonName,
+                !(identity.dnsNames.isEmpty && identity.addresses.isEmpty),
+                usages.isSubset(of: ["key encipherment", "digital signature", "server auth"]),
+                usages.contains("server auth")
             else { return nil }
             return .now(message: "Auto approving kubelet serving certificate of the node itself.")
         default: return nil
@@ -81,9 +97,10 @@ package enum CertificatePlan {
         let spec = request["spec"] ?? .null
         var review: JSON = [
             "resourceAttributes": [
-                "group": "certificates.k8s.io", "version": "*", "resource": "certificatesigningrequests", "verb": "create",
+                "group": "certificates.k8s.io", "version": "*", "resource": "certificatesigningrequests",
+                "verb": "create",
                 "subresource": .string(subresource),
-            ],
+            ]
         ]
         review["user"] = spec["username"]
         review["uid"] = spec["uid"]
@@ -111,7 +128,9 @@ package enum CertificatePlan {
 
     /// Milliseconds from creation after which a request is dropped: a day when pending, an hour when decided.
     package static func lifetime(_ request: JSON) -> Int64 {
-        let isDecided = request.condition("Approved") != nil || request.condition("Denied") != nil || request.condition("Failed") != nil
+        let isDecided =
+            request.condition("Approved") != nil || request.condition("Denied") != nil
+            || request.condition("Failed") != nil
         return isDecided ? 3_600_000 : 86_400_000
     }
 }
@@ -121,14 +140,19 @@ struct CertificateController: Sendable {
     let authority: CertificateAuthority
 
     func work(_ request: JSON, _ session: Session) async -> Performed {
-        let age = session.now() &- request.createdAt, lifetime = CertificatePlan.lifetime(request)
+        let age = session.now() &- request.createdAt
+        let lifetime = CertificatePlan.lifetime(request)
         if age > lifetime {
-            return await session.perform([.delete(.certificateSigningRequests, Target(request), DeleteOptions(uid: request.uid))])
+            return await session.perform([
+                .delete(.certificateSigningRequests, Target(request), DeleteOptions(uid: request.uid))
+            ])
         }
         let body = request["spec", "request"]?.string ?? ""
-        let approval = CertificatePlan.approval(request, authority.inspect(body), approvesServing: authority.approvesServing)
+        let approval = CertificatePlan.approval(
+            request, authority.inspect(body), approvesServing: authority.approvesServing)
         switch approval {
-        case .now(let message): return await session.perform([CertificatePlan.approve(request, message, now: session.now())])
+        case .now(let message):
+            return await session.perform([CertificatePlan.approve(request, message, now: session.now())])
         case .ask(let subresource, let message):
             guard await isAllowed(request, subresource, session) else { return Performed(again: 60_000) }
             return await session.perform([CertificatePlan.approve(request, message, now: session.now())])
@@ -141,7 +165,8 @@ struct CertificateController: Sendable {
     private func isAllowed(_ request: JSON, _ subresource: String, _ session: Session) async -> Bool {
         let reviews = GroupVersionResource("authorization.k8s.io", "v1", "subjectaccessreviews")
         do throws(StatusError) {
-            let answer = try await session.client.create(reviews, namespace: nil, CertificatePlan.review(request, subresource: subresource))
+            let answer = try await session.client.create(
+                reviews, namespace: nil, CertificatePlan.review(request, subresource: subresource))
             return answer["status", "allowed"]?.bool ?? false
         } catch {
             return false
@@ -157,7 +182,9 @@ struct CertificateController: Sendable {
             object["status", "certificate"] = .string(certificate)
         } catch {
             var conditions = request["status", "conditions"]?.elements ?? []
-            conditions.append(Conditions.make("Failed", "True", "SignerValidationFailure", "\(error)", now: session.now(), updated: true))
+            conditions.append(
+                Conditions.make(
+                    "Failed", "True", "SignerValidationFailure", "\(error)", now: session.now(), updated: true))
             object["status", "conditions"] = .array(conditions)
         }
         return await session.perform([.updateStatus(.certificateSigningRequests, object)])

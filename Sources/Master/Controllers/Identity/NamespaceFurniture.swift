@@ -7,7 +7,8 @@ package enum ServiceAccountPlan {
     package static func changes(_ namespace: JSON?, exists: Bool) -> [Change] {
         guard let namespace, !namespace.isBeingDeleted, !exists else { return [] }
         let account: JSON = [
-            "apiVersion": "v1", "kind": "ServiceAccount", "metadata": ["name": "default", "namespace": .string(namespace.name)],
+            "apiVersion": "v1", "kind": "ServiceAccount",
+            "metadata": ["name": "default", "namespace": .string(namespace.name)],
         ]
         return [.create(.serviceAccounts, account)]
     }
@@ -15,7 +16,8 @@ package enum ServiceAccountPlan {
 
 package enum RootCAPublisher {
     package static let name = "kube-root-ca.crt"
-    private static let description = "Contains a CA bundle that can be used to verify the kube-apiserver when using internal endpoints such as "
+    private static let description =
+        "Contains a CA bundle that can be used to verify the kube-apiserver when using internal endpoints such as "
         + "the internal service IP or kubernetes.default.svc. No other usage is guaranteed across distributions of Kubernetes clusters."
 
     package static func changes(_ namespace: JSON?, existing: JSON?, ca: String) -> [Change] {
@@ -44,7 +46,8 @@ package enum ClusterRoleAggregation {
         guard !selectors.isEmpty else { return [] }
         var rules: [JSON] = []
         for selector in selectors {
-            for other in all.sorted(by: { $0.name < $1.name }) where other.name != role.name && selector.matches(other.labels) {
+            for other in all.sorted(by: { $0.name < $1.name })
+            where other.name != role.name && selector.matches(other.labels) {
                 for rule in other["rules"]?.elements ?? [] where !rules.contains(rule) { rules.append(rule) }
             }
         }

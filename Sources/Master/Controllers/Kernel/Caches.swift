@@ -20,15 +20,19 @@ package final class Caches: Sendable {
     package let rootCAs: Shelf<JSON>
     package let clusterRoles: Shelf<JSON>
     package let signingRequests: Shelf<JSON>
+    package let bootstrapTokens: Shelf<BootstrapToken>
     private let byResource: [GroupVersionResource: any AnyShelf]
 
     package init(_ client: any ObjectClient) {
-        pods = Shelf(client, InformerScope(.pods), transform: { PodView($0) }, identity: { ($0.uid, $0.isBeingDeleted) }) { pod in
+        pods = Shelf(
+            client, InformerScope(.pods), transform: { PodView($0) }, identity: { ($0.uid, $0.isBeingDeleted) }
+        ) { pod in
             ["ns:\(pod.namespace)", "owner:\(pod.owner?.uid ?? "")", "node:\(pod.nodeName)"]
         }
         nodes = Shelf(client, InformerScope(.nodes), transform: { NodeView($0) }, identity: { ($0.uid, false) })
         nodeLeases = Shelf(
-            client, InformerScope(.leases, namespace: "kube-node-lease"), transform: { LeaseView($0) }, identity: { ($0.uid, false) })
+            client, InformerScope(.leases, namespace: "kube-node-lease"), transform: { LeaseView($0) },
+            identity: { ($0.uid, false) })
         deployments = .trees(client, InformerScope(.deployments))
         replicaSets = .trees(client, InformerScope(.replicaSets))
         replicationControllers = .trees(client, InformerScope(.replicationControllers))
@@ -36,17 +40,25 @@ package final class Caches: Sendable {
         controllerRevisions = .trees(client, InformerScope(.controllerRevisions))
         services = .trees(client, InformerScope(.services))
         endpoints = .trees(client, InformerScope(.endpoints))
-        endpointSlices = Shelf(client, InformerScope(.endpointSlices), transform: { $0 }, identity: { ($0.uid, $0.isBeingDeleted) }) { slice in
+        endpointSlices = Shelf(
+            client, InformerScope(.endpointSlices), transform: { $0 }, identity: { ($0.uid, $0.isBeingDeleted) }
+        ) { slice in
             ["service:\(slice.namespace)/\(slice.labels["kubernetes.io/service-name"] ?? "")"]
         }
         namespaces = .trees(client, InformerScope(.namespaces))
-        serviceAccounts = Shelf(client, InformerScope(.serviceAccounts), transform: { Target($0) }, identity: { ($0.uid, false) })
+        serviceAccounts = Shelf(
+            client, InformerScope(.serviceAccounts), transform: { Target($0) }, identity: { ($0.uid, false) })
         rootCAs = .trees(client, InformerScope(.configMaps, fieldSelector: "metadata.name=\(RootCAPublisher.name)"))
         clusterRoles = .trees(client, InformerScope(.clusterRoles))
         signingRequests = .trees(client, InformerScope(.certificateSigningRequests))
+        bootstrapTokens = Shelf(
+            client,
+            InformerScope(.secrets, namespace: "kube-system", fieldSelector: "type=bootstrap.kubernetes.io/token"),
+            transform: { BootstrapToken($0) }, identity: { ($0.target.uid, false) })
         let all: [any AnyShelf] = [
-            pods, nodes, nodeLeases, deployments, replicaSets, replicationControllers, daemonSets, controllerRevisions, services, endpoints,
-            endpointSlices, namespaces, serviceAccounts, rootCAs, clusterRoles, signingRequests,
+            pods, nodes, nodeLeases, deployments, replicaSets, replicationControllers, daemonSets, controllerRevisions,
+            services, endpoints,
+            endpointSlices, namespaces, serviceAccounts, rootCAs, clusterRoles, signingRequests, bootstrapTokens,
         ]
         byResource = Dictionary(all.map { ($0.resource, $0) }, uniquingKeysWith: { first, _ in first })
     }
@@ -59,7 +71,8 @@ package final class Caches: Sendable {
     func isMet(_ expectation: Awaited) -> Bool {
         switch expectation {
         case .revision(let resource, let revision):
-            guard resource != .configMaps, resource != .leases, let shelf = byResource[resource] else { return true }
+            guard resource != .configMaps, resource != .leases, resource != .secrets, let shelf = byResource[resource]
+            else { return true }
             return shelf.revision >= revision
         case .gone(let resource, let target): return !(byResource[resource]?.showsAlive(target) ?? false)
         }

@@ -1,5 +1,6 @@
 // What a control loop has written and must see in its own caches before it plans again for the same key; else it would
-// create or delete twice. A write is seen when the cache shows its revision, a deletion when the object is gone or going.
+// create or delete twice. A write is seen when the cache shows its revision, a deletion when the object is gone or
+// going.
 
 import API
 

@@ -1,5 +1,5 @@
-// The keys that a control loop has to look at: each at most once in the queue and once in work, failures with a growing delay.
-// Pure; the loop around it owns tasks and timers.
+// The keys that a control loop has to look at: each at most once in the queue and once in work, failures with a growing
+// delay. Pure; the loop around it owns tasks and timers.
 
 /// A queue of keys without doubles.
 package struct KeyQueue: Sendable {

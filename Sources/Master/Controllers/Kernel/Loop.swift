@@ -1,5 +1,5 @@
-// The shell around one controller: a queue of keys, at most a few in work at once, back-off for failures, and a session while
-// this master leads. Without a session nothing is queued and nothing acts.
+// The shell around one controller: a queue of keys, at most a few in work at once, back-off for failures, and a session
+// while this master leads. Without a session nothing is queued and nothing acts.
 
 import API
 import Synchronization
@@ -26,7 +26,9 @@ package final class Loop: Sendable {
     private let state = Mutex(State())
 
     /// `seed` gives all keys: they are looked at when leadership begins. `width` keys are in work at once.
-    init(_ name: String, _ caches: Caches, width: Int = 8, seed: @escaping @Sendable () -> [String], work: @escaping Work) {
+    init(
+        _ name: String, _ caches: Caches, width: Int = 8, seed: @escaping @Sendable () -> [String], work: @escaping Work
+    ) {
         self.name = name
         self.width = width
         self.caches = caches

@@ -1,4 +1,5 @@
-// Small readings and makings of trees that several controllers share: owner references, conditions, counts, template hashes.
+// Small readings and makings of trees that several controllers share: owner references, conditions, counts, template
+// hashes.
 
 import API
 
@@ -13,7 +14,8 @@ extension JSON {
     /// An owner reference to this object that makes it the controller.
     func controllerReference(_ kind: GroupVersionKind) -> JSON {
         [
-            "apiVersion": .string(kind.apiVersion), "kind": .string(kind.kind), "name": .string(name), "uid": .string(uid),
+            "apiVersion": .string(kind.apiVersion), "kind": .string(kind.kind), "name": .string(name),
+            "uid": .string(uid),
             "controller": true, "blockOwnerDeletion": true,
         ]
     }
@@ -28,14 +30,16 @@ extension JSON {
         switch self {
         case .array(let values): .array(values.map(\.essential))
         case .object(let object):
-            .object(JSONObject(uniqueMembers: object.members.compactMap { member in
-                let value = member.value.essential
-                switch value {
-                case .null, .array([]): return nil
-                case .object(let inner) where inner.isEmpty: return nil
-                default: return .init(key: member.key, value: value)
-                }
-            }))
+            .object(
+                JSONObject(
+                    uniqueMembers: object.members.compactMap { member in
+                        let value = member.value.essential
+                        switch value {
+                        case .null, .array([]): return nil
+                        case .object(let inner) where inner.isEmpty: return nil
+                        default: return .init(key: member.key, value: value)
+                        }
+                    }))
         default: self
         }
     }
@@ -43,7 +47,8 @@ extension JSON {
 
 /// Conditions of a status, kept as a list with one entry a type.
 enum Conditions {
-    /// Sets a condition; `lastTransitionTime` moves only when the status does, and nothing changes when reason and message stay.
+    /// Sets a condition; `lastTransitionTime` moves only when the status does, and nothing changes when reason and
+    /// message stay.
     static func set(_ list: inout [JSON], _ condition: JSON) {
         let type = condition["type"]?.string
         guard let i = list.firstIndex(where: { $0["type"]?.string == type }) else { return list.append(condition) }
@@ -55,7 +60,9 @@ enum Conditions {
 
     static func remove(_ list: inout [JSON], _ type: String) { list.removeAll { $0["type"]?.string == type } }
 
-    static func make(_ type: String, _ status: String, _ reason: String, _ message: String, now: Int64, updated: Bool = false) -> JSON {
+    static func make(
+        _ type: String, _ status: String, _ reason: String, _ message: String, now: Int64, updated: Bool = false
+    ) -> JSON {
         var condition: JSON = ["type": .string(type), "status": .string(status)]
         if updated { condition["lastUpdateTime"] = .string(Timestamp.seconds(now)) }
         condition["lastTransitionTime"] = .string(Timestamp.seconds(now))
@@ -69,7 +76,9 @@ enum Conditions {
 enum Portion {
     static func resolve(_ value: JSON?, of total: Int64, roundUp: Bool) -> Int64 {
         if let number = value?.int { return max(0, number) }
-        guard let text = value?.string, text.hasSuffix("%"), let percent = Int64(text.dropLast()), percent >= 0 else { return 0 }
+        guard let text = value?.string, text.hasSuffix("%"), let percent = Int64(text.dropLast()), percent >= 0 else {
+            return 0
+        }
         let product = total.multipliedReportingOverflow(by: percent)
         guard !product.overflow else { return total }
         return roundUp ? (product.partialValue &+ 99) / 100 : product.partialValue / 100

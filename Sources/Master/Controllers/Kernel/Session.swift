@@ -1,5 +1,5 @@
-// One term of leadership: the client that carries its fence, and the carrying out of changes through it. A session outlives
-// its term harmlessly, since the store refuses its writes.
+// One term of leadership: the client that carries its fence, and the carrying out of changes through it. A session
+// outlives its term harmlessly, since the store refuses its writes.
 
 import API
 
@@ -36,9 +36,11 @@ package struct Session: Sendable {
         Session(client: client, recorder: recorder, component: component, now: now)
     }
 
-    /// Carries out changes in order. A failed one ends the list, except that what is already gone is as good as deleted.
+    /// Carries out changes in order. A failed one ends the list, except that what is already gone is as good as
+    /// deleted.
     package func perform(_ changes: [Change]) async -> Performed {
-        var all = Performed(), versions: [String: JSON] = [:]
+        var all = Performed()
+        var versions: [String: JSON] = [:]
         for change in changes {
             let one = await perform(change, &versions)
             all.merge(one)
@@ -58,7 +60,8 @@ package struct Session: Sendable {
         switch change {
         case .note(let note):
             recorder.record(
-                note.about, warning: note.isWarning, reason: note.reason, message: note.message, component: component, through: client)
+                note.about, warning: note.isWarning, reason: note.reason, message: note.message, component: component,
+                through: client)
             return Performed()
         case .again(let milliseconds): return Performed(again: milliseconds)
         case .many(let list): return await slowStart(list)
@@ -75,7 +78,9 @@ package struct Session: Sendable {
     }
 
     /// Several writes of one object in a list follow each other: the later ones take over the version of the earlier.
-    private func write(_ change: Change, _ versions: inout [String: JSON]) async throws(StatusError) -> ([Awaited], name: String) {
+    private func write(_ change: Change, _ versions: inout [String: JSON]) async throws(StatusError) -> (
+        [Awaited], name: String
+    ) {
         switch change {
         case .create(let resource, let object):
             let made = try await client.create(resource, namespace: object.scope, object)
@@ -83,7 +88,8 @@ package struct Session: Sendable {
         case .update(let resource, var object, let subresource):
             let key = "\(resource) \(object.key)"
             if let version = versions[key] { object["metadata", "resourceVersion"] = version }
-            let made = try await client.update(resource, namespace: object.scope, name: object.name, subresource: subresource, object)
+            let made = try await client.update(
+                resource, namespace: object.scope, name: object.name, subresource: subresource, object)
             versions[key] = made["metadata", "resourceVersion"]
             return ([.revision(resource, UInt64(made.resourceVersion) ?? 0)], made.name)
         case .patch(let resource, let target, let subresource, let type, let patch):
@@ -99,9 +105,12 @@ package struct Session: Sendable {
         }
     }
 
-    /// One, then twice as many each time all went well; the first failure stops the growth, so that a quota is not hammered.
+    /// One, then twice as many each time all went well; the first failure stops the growth, so that a quota is not
+    /// hammered.
     private func slowStart(_ list: [Change]) async -> Performed {
-        var all = Performed(), rest = list[...], size = 1
+        var all = Performed()
+        var rest = list[...]
+        var size = 1
         while !rest.isEmpty && all.failures.isEmpty {
             let batch = rest.prefix(size)
             rest = rest.dropFirst(size)

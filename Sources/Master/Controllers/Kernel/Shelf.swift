@@ -1,5 +1,6 @@
-// A cache of one kind of object: an informer and indexes over what it holds, so that a plan finds its world without walking all.
-// It is filled on every master, whether that leads or not. Handlers run in the order of changes and must not block.
+// A cache of one kind of object: an informer and indexes over what it holds, so that a plan finds its world without
+// walking all. It is filled on every master, whether that leads or not. Handlers run in the order of changes and must
+// not block.
 
 import API
 import Synchronization
@@ -69,7 +70,9 @@ package final class Shelf<Value: Sendable>: AnyShelf {
     package var revision: UInt64 { UInt64(informer.resourceVersion) ?? 0 }
 
     package func showsAlive(_ target: Target) -> Bool {
-        guard let value = get(target.namespace.isEmpty ? target.name : "\(target.namespace)/\(target.name)") else { return false }
+        guard let value = get(target.namespace.isEmpty ? target.name : "\(target.namespace)/\(target.name)") else {
+            return false
+        }
         let identity = identity(value)
         return identity.uid == target.uid && !identity.isBeingDeleted
     }
@@ -82,7 +85,8 @@ package final class Shelf<Value: Sendable>: AnyShelf {
 extension Shelf.Content {
     mutating func set(_ key: String, _ old: Value?, _ new: Value?, _ indexes: (Value) -> [String]) {
         values[key] = new
-        let before = Set(old.map(indexes) ?? []), after = Set(new.map(indexes) ?? [])
+        let before = Set(old.map(indexes) ?? [])
+        let after = Set(new.map(indexes) ?? [])
         for entry in before.subtracting(after) {
             index[entry]?.remove(key)
             if index[entry]?.isEmpty == true { index[entry] = nil }
@@ -94,13 +98,16 @@ extension Shelf.Content {
 extension Shelf where Value == JSON {
     /// Whole trees without managedFields, indexed by namespace and controller.
     static func trees(_ client: any ObjectClient, _ scope: InformerScope) -> Shelf<JSON> {
-        Shelf(client, scope, transform: { tree in
-            var tree = tree
-            tree["metadata", "managedFields"] = nil
-            return tree
-        }, identity: { ($0.uid, $0.isBeingDeleted) }, indexes: { tree in
-            ["ns:\(tree.namespace)", "owner:\(tree.controllerReference?["uid"]?.string ?? "")"]
-        })
+        Shelf(
+            client, scope,
+            transform: { tree in
+                var tree = tree
+                tree["metadata", "managedFields"] = nil
+                return tree
+            }, identity: { ($0.uid, $0.isBeingDeleted) },
+            indexes: { tree in
+                ["ns:\(tree.namespace)", "owner:\(tree.controllerReference?["uid"]?.string ?? "")"]
+            })
     }
 }
 

@@ -1,6 +1,6 @@
-// The garbage collector's shell: metadata of everything that is served flows into the graph on every master; while this master
-// leads, each touched object is judged and the verdict carried out. An object is deleted only after its owner was found missing
-// by asking the API server, never because a cache does not show it.
+// The garbage collector's shell: metadata of everything that is served flows into the graph on every master; while this
+// master leads, each touched object is judged and the verdict carried out. An object is deleted only after its owner
+// was found missing by asking the API server, never because a cache does not show it.
 
 import API
 import Synchronization
@@ -14,7 +14,8 @@ final class GarbageCollector: Sendable {
 
     init(_ client: any ObjectClient, _ served: [ServedResource]) {
         resources = Dictionary(served.map { ($0.kind, $0) }, uniquingKeysWith: { first, _ in first })
-        informers = served.filter { $0.allows("list") && $0.allows("watch") && $0.resource.resource != "events" }.map { served in
+        informers = served.filter { $0.allows("list") && $0.allows("watch") && $0.resource.resource != "events" }.map {
+            served in
             let resource = served.resource
             return Informer(client, InformerScope(resource)) { OwnedObject(resource, $0) }
         }
@@ -65,7 +66,9 @@ final class GarbageCollector: Sendable {
             case .keep: return Performed()
             case .lookUp(let owners):
                 for owner in owners {
-                    guard let isAbsent = await isAbsent(owner, for: object, session) else { return Performed(again: 1000) }
+                    guard let isAbsent = await isAbsent(owner, for: object, session) else {
+                        return Performed(again: 1000)
+                    }
                     if isAbsent { absent.insert(owner.uid) } else { return Performed() }
                 }
             case .dropReferences(let owners): return await patchOwners(of: object, session) { owners.contains($0) }
@@ -79,7 +82,10 @@ final class GarbageCollector: Sendable {
     /// nil when nobody can say; an owner of a kind that is not served counts as present, so that nothing is lost.
     private func isAbsent(_ owner: OwnedObject.Reference, for object: OwnedObject, _ session: Session) async -> Bool? {
         let kind = GroupVersionKind(apiVersion: owner.apiVersion, kind: owner.kind)
-        guard let served = resources[kind] ?? resources.values.first(where: { $0.kind.group == kind.group && $0.kind.kind == kind.kind }) else {
+        guard
+            let served = resources[kind]
+                ?? resources.values.first(where: { $0.kind.group == kind.group && $0.kind.kind == kind.kind })
+        else {
             return false
         }
         if served.isNamespaced && object.target.namespace.isEmpty { return false }
@@ -93,7 +99,9 @@ final class GarbageCollector: Sendable {
     }
 
     private func finishForeground(_ object: OwnedObject, _ session: Session) async -> Performed {
-        let (isBlocked, dependents) = graph.withLock { ($0.isBlocked(object.target.uid), $0.dependents(of: object.target.uid)) }
+        let (isBlocked, dependents) = graph.withLock {
+            ($0.isBlocked(object.target.uid), $0.dependents(of: object.target.uid))
+        }
         if isBlocked {
             if let enqueue = enqueue.withLock({ $0 }) { for uid in dependents { enqueue(uid) } }
             return Performed(again: 2000)
@@ -102,7 +110,9 @@ final class GarbageCollector: Sendable {
     }
 
     private func orphan(_ object: OwnedObject, _ session: Session) async -> Performed {
-        let dependents = graph.withLock { graph in graph.dependents(of: object.target.uid).compactMap { graph.object($0) } }
+        let dependents = graph.withLock { graph in
+            graph.dependents(of: object.target.uid).compactMap { graph.object($0) }
+        }
         for dependent in dependents {
             let performed = await patchOwners(of: dependent, session) { $0 == object.target.uid }
             if !performed.failures.isEmpty { return performed }
@@ -113,7 +123,8 @@ final class GarbageCollector: Sendable {
     /// Takes owner references out, guarded by the version that was just read.
     private func patchOwners(of object: OwnedObject, _ session: Session, _ drops: (String) -> Bool) async -> Performed {
         await rewrite(object, session) { tree in
-            tree["ownerReferences"] = .array(tree["ownerReferences"]?.elements.filter { !drops($0["uid"]?.string ?? "") } ?? [])
+            tree["ownerReferences"] = .array(
+                tree["ownerReferences"]?.elements.filter { !drops($0["uid"]?.string ?? "") } ?? [])
         }
     }
 
@@ -131,10 +142,13 @@ final class GarbageCollector: Sendable {
             guard tree.uid == object.target.uid, var metadata = tree["metadata"] else { return Performed() }
             change(&metadata)
             guard metadata != tree["metadata"] else { return Performed() }
-            let patch: JSON = ["metadata": [
-                "resourceVersion": .string(tree.resourceVersion), "ownerReferences": metadata["ownerReferences"] ?? .null,
-                "finalizers": metadata["finalizers"] ?? .null,
-            ]]
+            let patch: JSON = [
+                "metadata": [
+                    "resourceVersion": .string(tree.resourceVersion),
+                    "ownerReferences": metadata["ownerReferences"] ?? .null,
+                    "finalizers": metadata["finalizers"] ?? .null,
+                ]
+            ]
             return await session.perform([.patch(object.resource, object.target, .merge, patch)])
         } catch {
             if error.isNotFound { return Performed() }

@@ -1,6 +1,6 @@
-// Empties a namespace that is being deleted: everything in it is deleted, resource by resource, and when nothing is left the
-// finalizer goes. Conditions tell what is still in the way. The sweep itself talks to the API server; what it found becomes
-// conditions in a pure function.
+// Empties a namespace that is being deleted: everything in it is deleted, resource by resource, and when nothing is
+// left the finalizer goes. Conditions tell what is still in the way. The sweep itself talks to the API server; what it
+// found becomes conditions in a pure function.
 
 import API
 
@@ -13,7 +13,8 @@ package struct Remainder: Sendable, Hashable {
     /// Why it could not be deleted or listed.
     package var error: String
 
-    package init(_ resource: GroupVersionResource, count: Int = 0, finalizers: [String: Int] = [:], error: String = "") {
+    package init(_ resource: GroupVersionResource, count: Int = 0, finalizers: [String: Int] = [:], error: String = "")
+    {
         self.resource = resource
         self.count = count
         self.finalizers = finalizers
@@ -27,24 +28,37 @@ package enum NamespaceConditions {
         let errors = remainders.filter { !$0.error.isEmpty }.map(\.error).sorted()
         let left = remainders.filter { $0.count > 0 }.sorted { $0.resource.groupResource < $1.resource.groupResource }
         let finalizers = Dictionary(left.flatMap(\.finalizers), uniquingKeysWith: +).sorted { $0.key < $1.key }
-        func condition(_ type: String, _ isTrue: Bool, _ reasons: (String, String), _ messages: (String, String)) -> JSON {
-            Conditions.make(type, isTrue ? "True" : "False", isTrue ? reasons.0 : reasons.1, isTrue ? messages.0 : messages.1, now: now)
+        func condition(_ type: String, _ isTrue: Bool, _ reasons: (String, String), _ messages: (String, String))
+            -> JSON
+        {
+            Conditions.make(
+                type, isTrue ? "True" : "False", isTrue ? reasons.0 : reasons.1, isTrue ? messages.0 : messages.1,
+                now: now)
         }
         let remaining = left.map { "\(dotted($0.resource)) has \($0.count) resource instances" }.joined(separator: ", ")
         let waiting = finalizers.map { "\($0.key) in \($0.value) resource instances" }.joined(separator: ", ")
         return [
-            condition("NamespaceDeletionDiscoveryFailure", false, ("DiscoveryFailed", "ResourcesDiscovered"), ("", "All resources successfully discovered")),
-            condition("NamespaceDeletionGroupVersionParsingFailure", false, ("GroupVersionParsingFailed", "ParsedGroupVersions"), ("", "All legacy kube types successfully parsed")),
+            condition(
+                "NamespaceDeletionDiscoveryFailure", false, ("DiscoveryFailed", "ResourcesDiscovered"),
+                ("", "All resources successfully discovered")),
+            condition(
+                "NamespaceDeletionGroupVersionParsingFailure", false,
+                ("GroupVersionParsingFailed", "ParsedGroupVersions"), ("", "All legacy kube types successfully parsed")),
             condition(
                 "NamespaceDeletionContentFailure", !errors.isEmpty, ("ContentDeletionFailed", "ContentDeleted"),
-                ("Failed to delete all resource types, \(errors.count) remaining: \(errors.joined(separator: ", "))",
-                 "All content successfully deleted, may be waiting on finalization")),
+                (
+                    "Failed to delete all resource types, \(errors.count) remaining: \(errors.joined(separator: ", "))",
+                    "All content successfully deleted, may be waiting on finalization"
+                )),
             condition(
                 "NamespaceContentRemaining", !left.isEmpty, ("SomeResourcesRemain", "ContentRemoved"),
                 ("Some resources are remaining: \(remaining)", "All content successfully removed")),
             condition(
                 "NamespaceFinalizersRemaining", !finalizers.isEmpty, ("SomeFinalizersRemain", "ContentHasNoFinalizers"),
-                ("Some content in the namespace has finalizers remaining: \(waiting)", "All content-preserving finalizers finished")),
+                (
+                    "Some content in the namespace has finalizers remaining: \(waiting)",
+                    "All content-preserving finalizers finished"
+                )),
         ]
     }
 
@@ -58,8 +72,14 @@ struct NamespaceSweep: Sendable {
     let resources: [ServedResource]
 
     init(_ resources: [ServedResource]) {
-        self.resources = resources.filter { $0.isNamespaced && $0.allows("list") && ($0.allows("deletecollection") || $0.allows("delete")) }
-            .sorted { ($0.resource.resource == "pods" ? 0 : 1, $0.resource.description) < ($1.resource.resource == "pods" ? 0 : 1, $1.resource.description) }
+        self.resources = resources.filter {
+            $0.isNamespaced && $0.allows("list") && ($0.allows("deletecollection") || $0.allows("delete"))
+        }
+        .sorted {
+            ($0.resource.resource == "pods" ? 0 : 1, $0.resource.description) < (
+                $1.resource.resource == "pods" ? 0 : 1, $1.resource.description
+            )
+        }
     }
 
     func run(_ namespace: JSON, _ session: Session) async -> Performed {
@@ -80,7 +100,8 @@ struct NamespaceSweep: Sendable {
         let resource = served.resource
         do throws(StatusError) {
             if served.allows("deletecollection") {
-                try await session.client.deleteCollection(resource, namespace: namespace, ListOptions(), DeleteOptions(propagationPolicy: "Background"))
+                try await session.client.deleteCollection(
+                    resource, namespace: namespace, ListOptions(), DeleteOptions(propagationPolicy: "Background"))
             }
             let left = try await session.client.list(resource, namespace: namespace, ListOptions()).items
             if !served.allows("deletecollection") {

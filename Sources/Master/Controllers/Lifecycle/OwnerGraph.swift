@@ -1,6 +1,6 @@
-// Who owns whom: one node for each object of the cluster, from its metadata alone, with the edges that owner references are.
-// Answers what is to be done with an object whose owners are gone or going. Pure; it never asks the API server itself, but says
-// which owners must be looked up before an object may be deleted.
+// Who owns whom: one node for each object of the cluster, from its metadata alone, with the edges that owner references
+// are. Answers what is to be done with an object whose owners are gone or going. Pure; it never asks the API server
+// itself, but says which owners must be looked up before an object may be deleted.
 
 import API
 
@@ -27,7 +27,8 @@ package struct OwnedObject: Sendable, Hashable {
         target = Target(tree)
         owners = tree.ownerReferences.map {
             Reference(
-                apiVersion: $0["apiVersion"]?.string ?? "", kind: $0["kind"]?.string ?? "", name: $0["name"]?.string ?? "",
+                apiVersion: $0["apiVersion"]?.string ?? "", kind: $0["kind"]?.string ?? "",
+                name: $0["name"]?.string ?? "",
                 uid: $0["uid"]?.string ?? "", blocks: $0["blockOwnerDeletion"]?.bool ?? false)
         }
         isBeingDeleted = tree.isBeingDeleted
@@ -70,7 +71,8 @@ package struct OwnerGraph: Sendable {
     package mutating func set(_ object: OwnedObject) -> [String] {
         let uid = object.target.uid
         let before = objects.updateValue(object, forKey: uid)
-        let old = Set(before?.owners.map(\.uid) ?? []), new = Set(object.owners.map(\.uid))
+        let old = Set(before?.owners.map(\.uid) ?? [])
+        let new = Set(object.owners.map(\.uid))
         for owner in old.subtracting(new) { unlink(uid, from: owner) }
         for owner in new.subtracting(old) { dependents[owner, default: []].insert(uid) }
         var touched: [String] = []
@@ -97,7 +99,10 @@ package struct OwnerGraph: Sendable {
     /// `absent`: owners (by uid) that a look-up has found missing.
     package func verdict(_ uid: String, absent: Set<String>) -> OwnerVerdict {
         guard let object = objects[uid], !object.isBeingDeleted, !object.owners.isEmpty else { return .keep }
-        var solid: [String] = [], dangling: [String] = [], waiting: [String] = [], unknown: [OwnedObject.Reference] = []
+        var solid: [String] = []
+        var dangling: [String] = []
+        var waiting: [String] = []
+        var unknown: [OwnedObject.Reference] = []
         for owner in object.owners {
             if let known = objects[owner.uid], reaches(known, object), known.target.name == owner.name {
                 let waits = known.isBeingDeleted && known.isForeground

@@ -1,5 +1,5 @@
-// Removes pods that nobody else will: on nodes that are gone, never scheduled and being deleted, too many finished ones,
-// and those ending on nodes that an administrator has declared out of service. Pure.
+// Removes pods that nobody else will: on nodes that are gone, never scheduled and being deleted, too many finished
+// ones, and those ending on nodes that an administrator has declared out of service. Pure.
 
 import API
 
@@ -12,14 +12,17 @@ package struct PodGarbagePlan: Sendable {
     package init() {}
 
     /// `missingSince`: nodes that pods name and that do not exist, with the time at which that was first seen.
-    package func changes(_ pods: [PodView], nodes: [NodeView], missingSince: [String: Int64], now: Int64) -> [[Change]] {
+    package func changes(_ pods: [PodView], nodes: [NodeView], missingSince: [String: Int64], now: Int64) -> [[Change]]
+    {
         var changes: [[Change]] = []
-        let outOfService = Set(nodes.filter { node in
-            node.ready != "True" && node.taints.contains { $0.taint.key == "node.kubernetes.io/out-of-service" }
-        }.map(\.name))
+        let outOfService = Set(
+            nodes.filter { node in
+                node.ready != "True" && node.taints.contains { $0.taint.key == "node.kubernetes.io/out-of-service" }
+            }.map(\.name))
         let excess = pods.count(where: \.isFinished) - finishedMax
         if excess > 0 {
-            let oldest = pods.filter(\.isFinished).sorted { ($0.createdAt, $0.key) < ($1.createdAt, $1.key) }.prefix(excess)
+            let oldest = pods.filter(\.isFinished).sorted { ($0.createdAt, $0.key) < ($1.createdAt, $1.key) }.prefix(
+                excess)
             changes += oldest.map { [remove($0)] }
         }
         for pod in pods {
@@ -40,7 +43,8 @@ package struct PodGarbagePlan: Sendable {
 
     private func fail(_ pod: PodView, _ now: Int64) -> [Change] {
         guard !pod.isFinished else { return [] }
-        let condition = Conditions.make("DisruptionTarget", "True", "DeletionByPodGC", "PodGC: node no longer exists", now: now)
+        let condition = Conditions.make(
+            "DisruptionTarget", "True", "DeletionByPodGC", "PodGC: node no longer exists", now: now)
         let patch: JSON = ["status": ["phase": "Failed", "conditions": [condition]]]
         return [.patch(.pods, Target(pod), subresource: "status", .strategic, patch)]
     }

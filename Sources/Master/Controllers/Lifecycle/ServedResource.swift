@@ -1,4 +1,5 @@
-// What the API server serves, as far as namespace deletion and garbage collection need it. Given by whoever builds the master.
+// What the API server serves, as far as namespace deletion and garbage collection need it. Given by whoever builds the
+// master.
 
 import API
 
@@ -17,4 +18,11 @@ package struct ServedResource: Sendable, Hashable {
     }
 
     package func allows(_ verb: String) -> Bool { verbs.contains(verb) }
+}
+
+extension ServedResource {
+    /// As the schema table tells it.
+    package init(_ schema: ResourceSchema) {
+        self.init(schema.resource, kind: schema.kind.kind, isNamespaced: schema.isNamespaced, verbs: Set(schema.verbs))
+    }
 }

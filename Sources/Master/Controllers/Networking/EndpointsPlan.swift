@@ -39,7 +39,9 @@ package enum EndpointsPlan {
 
     private static func equal(_ old: JSON?, _ new: JSON) -> Bool { (old ?? []).essential == new.essential }
 
-    private static func make(_ service: JSON, _ labels: [String: String], _ annotations: [String: String], _ subsets: JSON) -> JSON {
+    private static func make(
+        _ service: JSON, _ labels: [String: String], _ annotations: [String: String], _ subsets: JSON
+    ) -> JSON {
         [
             "apiVersion": "v1", "kind": "Endpoints",
             "metadata": [
@@ -53,7 +55,8 @@ package enum EndpointsPlan {
     /// The subsets, and whether some addresses had to be left out.
     private static func subsets(_ wanted: ServiceEndpoints) -> (JSON, Bool) {
         let backends = wanted.backends.filter { wanted.publishesNotReady || !$0.pod.isBeingDeleted }
-        let kept = backends.sorted { ($0.pod.isReady ? 0 : 1, $0.pod.key) < ($1.pod.isReady ? 0 : 1, $1.pod.key) }.prefix(addressesMax)
+        let kept = backends.sorted { ($0.pod.isReady ? 0 : 1, $0.pod.key) < ($1.pod.isReady ? 0 : 1, $1.pod.key) }
+            .prefix(addressesMax)
         let groups = Dictionary(grouping: kept, by: \.ports)
         let ordered = groups.sorted { left, right in
             left.key.lexicographicallyPrecedes(right.key, by: EndpointPort.before)
@@ -66,11 +69,12 @@ package enum EndpointsPlan {
             if !ready.isEmpty { subset["addresses"] = addresses(ready, wanted.service) }
             if !waiting.isEmpty { subset["notReadyAddresses"] = addresses(waiting, wanted.service) }
             if !ports.isEmpty {
-                subset["ports"] = .array(ports.map { port in
-                    var tree = port.tree
-                    if port.name.isEmpty { tree["name"] = nil }
-                    return tree
-                })
+                subset["ports"] = .array(
+                    ports.map { port in
+                        var tree = port.tree
+                        if port.name.isEmpty { tree["name"] = nil }
+                        return tree
+                    })
             }
             return subset
         }
@@ -78,12 +82,13 @@ package enum EndpointsPlan {
     }
 
     private static func addresses(_ backends: [ServiceBackend], _ service: JSON) -> JSON {
-        .array(backends.sorted { ($0.address, $0.pod.uid) < ($1.address, $1.pod.uid) }.map { backend in
-            var address: JSON = ["ip": .string(backend.address)]
-            if let hostname = backend.hostname(in: service) { address["hostname"] = .string(hostname) }
-            address["nodeName"] = .string(backend.pod.nodeName)
-            address["targetRef"] = backend.reference
-            return address
-        })
+        .array(
+            backends.sorted { ($0.address, $0.pod.uid) < ($1.address, $1.pod.uid) }.map { backend in
+                var address: JSON = ["ip": .string(backend.address)]
+                if let hostname = backend.hostname(in: service) { address["hostname"] = .string(hostname) }
+                address["nodeName"] = .string(backend.pod.nodeName)
+                address["targetRef"] = backend.reference
+                return address
+            })
     }
 }

@@ -1,4 +1,5 @@
-// Which pods stand behind a service, and at which of their ports. Endpoints and EndpointSlices are both written from this.
+// Which pods stand behind a service, and at which of their ports. Endpoints and EndpointSlices are both written from
+// this.
 
 import API
 
@@ -48,7 +49,9 @@ struct ServiceEndpoints: Sendable {
             guard selector.allSatisfy({ pod.labels[$0.key] == $0.value }), !pod.isFinished, !pod.nodeName.isEmpty,
                 let address = pod.addresses.first(where: { $0.contains(":") == isV6 })
             else { return nil }
-            return ServiceBackend(pod: pod, address: address, ports: ports.compactMap { Self.resolve($0, pod) }.sorted(by: EndpointPort.before))
+            return ServiceBackend(
+                pod: pod, address: address,
+                ports: ports.compactMap { Self.resolve($0, pod) }.sorted(by: EndpointPort.before))
         }
     }
 
@@ -58,7 +61,9 @@ struct ServiceEndpoints: Sendable {
         let target = port["targetPort"]
         var number = target?.int ?? (target?.string).flatMap { Int64($0) }
         if number == nil, let name = target?.string {
-            guard let found = pod.ports.first(where: { $0.name == name && $0.transport == transport }) else { return nil }
+            guard let found = pod.ports.first(where: { $0.name == name && $0.transport == transport }) else {
+                return nil
+            }
             number = found.number
         }
         return EndpointPort(

@@ -1,5 +1,5 @@
-// When each node last gave a sign of life, by this master's own clock: a lease renewed or a status posted. Every master watches,
-// so that a new leader knows at once. Never compares a worker's clock with a master's. Pure.
+// When each node last gave a sign of life, by this master's own clock: a lease renewed or a status posted. Every master
+// watches, so that a new leader knows at once. Never compares a worker's clock with a master's. Pure.
 
 /// Signs of life by node.
 package struct NodeHealth: Sendable {

@@ -1,5 +1,5 @@
-// Gives each node a range of pod addresses: the lowest free one, so that equal histories give equal ranges. One key for all
-// nodes, and no plan before the caches show the last assignment: no range is given twice. Pure.
+// Gives each node a range of pod addresses: the lowest free one, so that equal histories give equal ranges. One key for
+// all nodes, and no plan before the caches show the last assignment: no range is given twice. Pure.
 
 import API
 
@@ -9,9 +9,12 @@ package struct PodRange: Sendable, Hashable {
     package var prefix: Int
     package var nodePrefix: Int
 
-    /// `--cluster-cidr` and `--node-cidr-mask-size`; nil when the text is no IPv4 range or the mask does not fit into it.
+    /// `--cluster-cidr` and `--node-cidr-mask-size`; nil when the text is no IPv4 range or the mask does not fit into
+    /// it.
     package init?(_ text: String = "10.244.0.0/16", nodePrefix: Int = 24) {
-        guard let (base, prefix) = Self.parse(text), prefix >= 8, nodePrefix > prefix, nodePrefix <= 30 else { return nil }
+        guard let (base, prefix) = Self.parse(text), prefix >= 8, nodePrefix > prefix, nodePrefix <= 30 else {
+            return nil
+        }
         self.base = base
         self.prefix = prefix
         self.nodePrefix = nodePrefix
@@ -41,7 +44,8 @@ package struct PodRange: Sendable, Hashable {
     /// The indexes that a range covers; foreign ranges cover none.
     func indexes(of text: String) -> ClosedRange<UInt32>? {
         guard let (address, prefix) = Self.parse(text) else { return nil }
-        let last = address | (prefix == 0 ? UInt32.max : (UInt32.max >> UInt32(prefix)) & (prefix == 32 ? 0 : UInt32.max))
+        let last =
+            address | (prefix == 0 ? UInt32.max : (UInt32.max >> UInt32(prefix)) & (prefix == 32 ? 0 : UInt32.max))
         let end = base | (UInt32.max >> UInt32(self.prefix))
         guard last >= base, address <= end else { return nil }
         let shift = UInt32(32 - nodePrefix)
@@ -55,17 +59,24 @@ package enum NodeIPAMPlan {
         for text in nodes.flatMap(\.podCIDRs) {
             if let indexes = range.indexes(of: text) { used.formUnion(indexes) }
         }
-        var changes: [Change] = [], next: UInt32 = 0
-        for node in nodes.sorted(by: { ($0.createdAt, $0.name) < ($1.createdAt, $1.name) }) where node.podCIDRs.isEmpty {
+        var changes: [Change] = []
+        var next: UInt32 = 0
+        for node in nodes.sorted(by: { ($0.createdAt, $0.name) < ($1.createdAt, $1.name) }) where node.podCIDRs.isEmpty
+        {
             while next < range.count && used.contains(next) { next += 1 }
             guard next < range.count else {
-                changes.append(.note(Note(node.reference, warning: true, "CIDRNotAvailable", "Node \(node.name) status is now: CIDRNotAvailable")))
+                changes.append(
+                    .note(
+                        Note(
+                            node.reference, warning: true, "CIDRNotAvailable",
+                            "Node \(node.name) status is now: CIDRNotAvailable")))
                 continue
             }
             used.insert(next)
             let text = JSON.string(range.text(next))
             let patch: JSON = [
-                "metadata": ["resourceVersion": .string(node.resourceVersion)], "spec": ["podCIDR": text, "podCIDRs": [text]],
+                "metadata": ["resourceVersion": .string(node.resourceVersion)],
+                "spec": ["podCIDR": text, "podCIDRs": [text]],
             ]
             changes.append(.patch(.nodes, Target(namespace: "", name: node.name, uid: node.uid), .merge, patch))
         }

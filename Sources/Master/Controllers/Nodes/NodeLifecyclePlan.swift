@@ -1,6 +1,6 @@
 // The life of nodes: silent ones become Unknown, conditions become taints, pods on unready nodes stop being ready.
-// Plans for all nodes at once, since nothing is evicted when every node seems dead: then it is the master that is cut off.
-// Pure: nodes, their silence and the time in, changes out.
+// Plans for all nodes at once, since nothing is evicted when every node seems dead: then it is the master that is cut
+// off. Pure: nodes, their silence and the time in, changes out.
 
 import API
 
@@ -28,11 +28,14 @@ package struct NodeLifecyclePlan: Sendable {
     static let notReady = "node.kubernetes.io/not-ready"
     static let unreachable = "node.kubernetes.io/unreachable"
     private static let conditionTaints = [
-        ("MemoryPressure", "True", "node.kubernetes.io/memory-pressure"), ("DiskPressure", "True", "node.kubernetes.io/disk-pressure"),
+        ("MemoryPressure", "True", "node.kubernetes.io/memory-pressure"),
+        ("DiskPressure", "True", "node.kubernetes.io/disk-pressure"),
         ("PIDPressure", "True", "node.kubernetes.io/pid-pressure"),
         ("NetworkUnavailable", "True", "node.kubernetes.io/network-unavailable"),
     ]
-    private static let managed: Set<String> = Set(conditionTaints.map(\.2)).union([notReady, unreachable, "node.kubernetes.io/unschedulable"])
+    private static let managed: Set<String> = Set(conditionTaints.map(\.2)).union([
+        notReady, unreachable, "node.kubernetes.io/unschedulable",
+    ])
 
     /// `silence`: milliseconds since a node's last sign of life; `pods`: those on a node.
     package func changes(_ nodes: [NodeView], silence: (String) -> Int64, pods: (String) -> [PodView]) -> [[Change]] {
@@ -50,11 +53,15 @@ package struct NodeLifecyclePlan: Sendable {
     }
 
     private func isSilent(_ node: NodeView, _ silence: Int64) -> Bool {
-        silence > (node.conditions["Ready"] == nil ? options.startupGracePeriodMilliseconds : options.gracePeriodMilliseconds)
+        silence
+            > (node.conditions["Ready"] == nil
+                ? options.startupGracePeriodMilliseconds : options.gracePeriodMilliseconds)
     }
 
     private func markUnknown(_ node: NodeView) -> [Change] {
-        let stale = ["Ready", "MemoryPressure", "DiskPressure", "PIDPressure"].filter { node.conditions[$0]?.status != "Unknown" }
+        let stale = ["Ready", "MemoryPressure", "DiskPressure", "PIDPressure"].filter {
+            node.conditions[$0]?.status != "Unknown"
+        }
         guard !stale.isEmpty else { return [] }
         let list = stale.map { type -> JSON in
             let known = node.conditions[type] != nil
@@ -65,7 +72,9 @@ package struct NodeLifecyclePlan: Sendable {
             return condition
         }
         let target = Target(namespace: "", name: node.name, uid: node.uid)
-        var changes: [Change] = [.patch(.nodes, target, subresource: "status", .strategic, ["status": ["conditions": .array(list)]])]
+        var changes: [Change] = [
+            .patch(.nodes, target, subresource: "status", .strategic, ["status": ["conditions": .array(list)]])
+        ]
         if node.ready == "True" {
             changes.append(.note(Note(node.reference, "NodeNotReady", "Node \(node.name) status is now: NodeNotReady")))
         }
@@ -99,7 +108,9 @@ package struct NodeLifecyclePlan: Sendable {
 
     private func markPods(_ pods: [PodView]) -> [Change] {
         pods.filter { $0.readyStatus == "True" }.flatMap { pod -> [Change] in
-            let condition: JSON = ["type": "Ready", "status": "False", "lastTransitionTime": .string(Timestamp.seconds(now))]
+            let condition: JSON = [
+                "type": "Ready", "status": "False", "lastTransitionTime": .string(Timestamp.seconds(now)),
+            ]
             return [
                 .patch(.pods, Target(pod), subresource: "status", .strategic, ["status": ["conditions": [condition]]]),
                 .note(pod, warning: true, "NodeNotReady", "Node is not ready"),

@@ -1,4 +1,5 @@
-// The loops about nodes: health and taints, eviction, address ranges, and garbage among pods. Health is observed on every master.
+// The loops about nodes: health and taints, eviction, address ranges, and garbage among pods. Health is observed on
+// every master.
 
 import API
 import Synchronization
@@ -20,13 +21,19 @@ final class NodeLoops: Sendable {
     init(_ caches: Caches, _ options: ControllerOptions) {
         self.caches = caches
         now = options.now
-        let health = Shared(NodeHealth()), missing = Shared(MissingNodes())
+        let health = Shared(NodeHealth())
+        let missing = Shared(MissingNodes())
         self.health = health
-        lifecycle = Loop("node-controller", caches, seed: {
-            health.withLock { $0.leadershipBegan(now: options.now()) }
-            return [Self.everything]
-        }) { _, session in
-            let nodes = caches.nodes.all, now = session.now(), settings = options.nodeLifecycle
+        lifecycle = Loop(
+            "node-controller", caches,
+            seed: {
+                health.withLock { $0.leadershipBegan(now: options.now()) }
+                return [Self.everything]
+            }
+        ) { _, session in
+            let nodes = caches.nodes.all
+            let now = session.now()
+            let settings = options.nodeLifecycle
             let silences = health.withLock { health in
                 Dictionary(nodes.map { ($0.name, health.silence(of: $0.name, now: now)) }, uniquingKeysWith: { $1 })
             }
@@ -39,21 +46,25 @@ final class NodeLoops: Sendable {
         }
         eviction = Loop("taint-eviction-controller", caches, seed: { caches.nodes.keys }) { key, session in
             guard let node = caches.nodes.get(key) else { return Performed() }
-            return await session.perform(apart: TaintEvictionPlan.changes(node, caches.pods.values("node:\(key)"), now: session.now()))
+            return await session.perform(
+                apart: TaintEvictionPlan.changes(node, caches.pods.values("node:\(key)"), now: session.now()))
         }
         ranges = Loop("node-ipam-controller", caches, width: 1, seed: { [Self.everything] }) { _, session in
             guard let range = options.podRange else { return Performed() }
             return await session.perform(NodeIPAMPlan.changes(caches.nodes.all, range))
         }
         garbage = Loop("pod-garbage-collector", caches, width: 1, seed: { [Self.everything] }) { _, session in
-            let pods = caches.pods.all, nodes = caches.nodes.all, now = session.now()
+            let pods = caches.pods.all
+            let nodes = caches.nodes.all
+            let now = session.now()
             let since = missing.withLock { missing in
                 missing.update(named: Set(pods.map(\.nodeName)), existing: Set(nodes.map(\.name)), now: now)
                 return missing.since
             }
             var plan = PodGarbagePlan()
             plan.finishedMax = options.finishedPodsMax
-            var performed = await session.perform(apart: plan.changes(pods, nodes: nodes, missingSince: since, now: now))
+            var performed = await session.perform(
+                apart: plan.changes(pods, nodes: nodes, missingSince: since, now: now))
             performed.again = Self.garbageMilliseconds
             return performed
         }
@@ -69,7 +80,9 @@ final class NodeLoops: Sendable {
             guard let new else { return health.withLock { $0.forget(key) } }
             health.withLock { $0.saw(heartbeat: new.conditions["Ready"]?.heartbeat ?? "", of: key, now: now()) }
             if new.podCIDRs.isEmpty { ranges.enqueue(Self.everything) }
-            if old?.ready != new.ready || old?.unschedulable != new.unschedulable || Self.statuses(old) != Self.statuses(new) {
+            if old?.ready != new.ready || old?.unschedulable != new.unschedulable
+                || Self.statuses(old) != Self.statuses(new)
+            {
                 lifecycle.enqueue(Self.everything)
             }
             if old?.taints != new.taints { eviction.enqueue(key) }

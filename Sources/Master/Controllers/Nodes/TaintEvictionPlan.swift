@@ -1,5 +1,5 @@
-// Evicts pods from nodes with NoExecute taints, when they do not tolerate them or no longer. Deadlines count from the time at which
-// the taint was set, so that a new leader goes on where the old one stopped. Pure.
+// Evicts pods from nodes with NoExecute taints, when they do not tolerate them or no longer. Deadlines count from the
+// time at which the taint was set, so that a new leader goes on where the old one stopped. Pure.
 
 import API
 
@@ -8,7 +8,8 @@ package enum TaintEvictionPlan {
     package static func changes(_ node: NodeView, _ pods: [PodView], now: Int64) -> [[Change]] {
         let taints = node.taints.filter { $0.taint.effect == "NoExecute" }
         guard !taints.isEmpty else { return [] }
-        var changes: [[Change]] = [], next: Int64?
+        var changes: [[Change]] = []
+        var next: Int64?
         for pod in pods where !pod.isBeingDeleted && !pod.isFinished {
             guard let deadline = deadline(of: pod, taints, now: now) else { continue }
             if deadline <= now {
@@ -37,7 +38,8 @@ package enum TaintEvictionPlan {
 
     private static func evict(_ pod: PodView, _ now: Int64) -> [Change] {
         let condition = Conditions.make(
-            "DisruptionTarget", "True", "DeletionByTaintManager", "Taint manager: deleting due to NoExecute taint", now: now)
+            "DisruptionTarget", "True", "DeletionByTaintManager", "Taint manager: deleting due to NoExecute taint",
+            now: now)
         return [
             .note(pod, "TaintManagerEviction", "Marking for deletion Pod \(pod.namespace)/\(pod.name)"),
             .patch(.pods, Target(pod), subresource: "status", .strategic, ["status": ["conditions": [condition]]]),

@@ -1,5 +1,5 @@
-// What the control loops keep of a pod: one immutable record, shared by reference by all of them; this is why it is a class.
-// Whole pod trees never stay in a controller's memory.
+// What the control loops keep of a pod: one immutable record, shared by reference by all of them; this is why it is a
+// class. Whole pod trees never stay in a controller's memory.
 
 import API
 
@@ -65,7 +65,8 @@ package final class PodView: Sendable {
     package let tolerationSeconds: [Int64?]
 
     package init(_ tree: JSON) {
-        let spec = tree["spec"] ?? .null, status = tree["status"] ?? .null
+        let spec = tree["spec"] ?? .null
+        let status = tree["status"] ?? .null
         namespace = tree.namespace
         name = tree.name
         uid = tree.uid
@@ -90,7 +91,9 @@ package final class PodView: Sendable {
         subdomain = spec["subdomain"]?.string ?? ""
         deletionCost = Int64(tree.annotations["controller.kubernetes.io/pod-deletion-cost"] ?? "") ?? 0
         ports = Self.ports(spec)
-        let answering = (spec["tolerations"]?.elements ?? []).filter { ($0["effect"]?.string ?? "NoExecute") == "NoExecute" }
+        let answering = (spec["tolerations"]?.elements ?? []).filter {
+            ($0["effect"]?.string ?? "NoExecute") == "NoExecute"
+        }
         tolerations = answering.map(Toleration.init)
         tolerationSeconds = answering.map { $0["tolerationSeconds"]?.int }
     }
@@ -108,7 +111,9 @@ package final class PodView: Sendable {
     }
 
     private static func affinityNode(_ spec: JSON) -> String {
-        let terms = spec["affinity", "nodeAffinity", "requiredDuringSchedulingIgnoredDuringExecution", "nodeSelectorTerms"]?.elements ?? []
+        let terms =
+            spec["affinity", "nodeAffinity", "requiredDuringSchedulingIgnoredDuringExecution", "nodeSelectorTerms"]?
+            .elements ?? []
         let fields = terms.first?["matchFields"]?.elements ?? []
         let name = fields.first { $0["key"]?.string == "metadata.name" && $0["operator"]?.string == "In" }
         return name?["values"]?.elements.first?.string ?? ""
@@ -121,8 +126,11 @@ package final class PodView: Sendable {
 
     private static func ports(_ spec: JSON) -> [ContainerPort] {
         let sidecars = (spec["initContainers"]?.elements ?? []).filter { $0["restartPolicy"]?.string == "Always" }
-        return ((spec["containers"]?.elements ?? []) + sidecars).flatMap { $0["ports"]?.elements ?? [] }.compactMap { port in
-            guard let name = port["name"]?.string, !name.isEmpty, let number = port["containerPort"]?.int else { return nil }
+        return ((spec["containers"]?.elements ?? []) + sidecars).flatMap { $0["ports"]?.elements ?? [] }.compactMap {
+            port in
+            guard let name = port["name"]?.string, !name.isEmpty, let number = port["containerPort"]?.int else {
+                return nil
+            }
             return ContainerPort(name: name, number: number, transport: port["protocol"]?.string ?? "TCP")
         }
     }

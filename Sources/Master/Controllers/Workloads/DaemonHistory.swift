@@ -55,7 +55,8 @@ struct DaemonHistory: Sendable {
         ]
         metadata["annotations"] = set["metadata", "annotations"]
         return [
-            "apiVersion": "apps/v1", "kind": "ControllerRevision", "metadata": metadata, "data": Self.data(set), "revision": .int(revision),
+            "apiVersion": "apps/v1", "kind": "ControllerRevision", "metadata": metadata, "data": Self.data(set),
+            "revision": .int(revision),
         ]
     }
 
@@ -64,6 +65,8 @@ struct DaemonHistory: Sendable {
         let live = Set(pods.compactMap { $0.labels[DaemonPlan.hashLabel] }).union([currentHash])
         let idle = owned.filter { !live.contains($0.labels[DaemonPlan.hashLabel] ?? "") && $0.name != current?.name }
         let limit = Int(clamping: max(0, set.number("spec", "revisionHistoryLimit", or: 10)))
-        return idle.prefix(max(0, idle.count - limit)).map { .delete(.controllerRevisions, Target($0), DeleteOptions(uid: $0.uid)) }
+        return idle.prefix(max(0, idle.count - limit)).map {
+            .delete(.controllerRevisions, Target($0), DeleteOptions(uid: $0.uid))
+        }
     }
 }

@@ -1,6 +1,6 @@
-// Daemon sets: one pod on each node that takes it. A pod is bound by node affinity to its node's name and goes through the scheduler.
-// Updates replace old pods within maxUnavailable (or maxSurge); ControllerRevisions keep the history for `kubectl rollout`.
-// Pure: the set, its pods, its revisions, the nodes and the time in, changes out.
+// Daemon sets: one pod on each node that takes it. A pod is bound by node affinity to its node's name and goes through
+// the scheduler. Updates replace old pods within maxUnavailable (or maxSurge); ControllerRevisions keep the history for
+// `kubectl rollout`. Pure: the set, its pods, its revisions, the nodes and the time in, changes out.
 
 import API
 
@@ -23,10 +23,16 @@ package struct DaemonPlan: Sendable {
     var byNode: [String: [PodView]] = [:]
 
     /// `pods`: all of the namespace; `revisions`: the ControllerRevisions of the namespace.
-    package static func changes(_ set: JSON, pods: [PodView], revisions: [JSON], nodes: [NodeView], now: Int64) -> [Change] {
+    package static func changes(_ set: JSON, pods: [PodView], revisions: [JSON], nodes: [NodeView], now: Int64)
+        -> [Change]
+    {
         let selector = MatchSelector(set["spec", "selector"])
         guard selector.requirements?.isEmpty == false else {
-            return [.note(set, warning: true, "SelectingAll", "This daemon set is selecting all pods. A non-empty selector is required.")]
+            return [
+                .note(
+                    set, warning: true, "SelectingAll",
+                    "This daemon set is selecting all pods. A non-empty selector is required.")
+            ]
         }
         let claim = Claim(set, kind, selector)
         var plan = DaemonPlan(set, nodes, DaemonHistory(set, revisions), now)
@@ -66,28 +72,34 @@ package struct DaemonPlan: Sendable {
     static func tolerations(_ spec: JSON) -> [JSON] {
         var own = spec["tolerations"]?.elements ?? []
         var standard = [
-            ("not-ready", "NoExecute"), ("unreachable", "NoExecute"), ("disk-pressure", "NoSchedule"), ("memory-pressure", "NoSchedule"),
+            ("not-ready", "NoExecute"), ("unreachable", "NoExecute"), ("disk-pressure", "NoSchedule"),
+            ("memory-pressure", "NoSchedule"),
             ("pid-pressure", "NoSchedule"), ("unschedulable", "NoSchedule"),
         ]
         if spec["hostNetwork"]?.bool == true { standard.append(("network-unavailable", "NoSchedule")) }
         for (key, effect) in standard {
-            let toleration: JSON = ["key": .string("node.kubernetes.io/\(key)"), "operator": "Exists", "effect": .string(effect)]
+            let toleration: JSON = [
+                "key": .string("node.kubernetes.io/\(key)"), "operator": "Exists", "effect": .string(effect),
+            ]
             if !own.contains(toleration) { own.append(toleration) }
         }
         return own
     }
 
     private mutating func manage() {
-        var missing: [String] = [], surplus: [PodView] = []
+        var missing: [String] = []
+        var surplus: [PodView] = []
         for node in nodes {
-            let pods = byNode[node.name] ?? [], (runs, stays) = fits(node)
+            let pods = byNode[node.name] ?? []
+            let (runs, stays) = fits(node)
             for failed in pods where failed.phase == "Failed" && !failed.isBeingDeleted && runs {
                 let age = now &- failed.createdAt
                 if age < Self.failedRestMilliseconds {
                     changes.append(.again(milliseconds: Self.failedRestMilliseconds - age))
                     continue
                 }
-                let text = "Found failed daemon pod \(failed.namespace)/\(failed.name) on node \(node.name), will try to kill it"
+                let text =
+                    "Found failed daemon pod \(failed.namespace)/\(failed.name) on node \(node.name), will try to kill it"
                 changes.append(.note(daemons, warning: true, "FailedDaemonPod", text))
                 surplus.append(failed)
             }
@@ -97,18 +109,27 @@ package struct DaemonPlan: Sendable {
             if !stays { surplus += alive } else { surplus += doubles(alive) }
         }
         let known = Set(nodes.map(\.name))
-        surplus += byNode.filter { !known.contains($0.key) }.values.flatMap { $0 }.filter { $0.isActive && $0.nodeName.isEmpty }
+        surplus += byNode.filter { !known.contains($0.key) }.values.flatMap { $0 }.filter {
+            $0.isActive && $0.nodeName.isEmpty
+        }
         create(on: missing)
         delete(surplus.sorted { $0.key < $1.key })
     }
 
     /// All but the oldest; while surging, an old and a new pod may stand side by side.
     private func doubles(_ alive: [PodView]) -> [PodView] {
-        let sorted = alive.sorted { (($0.nodeName.isEmpty ? 1 : 0), $0.createdAt, $0.name) < (($1.nodeName.isEmpty ? 1 : 0), $1.createdAt, $1.name) }
+        let sorted = alive.sorted {
+            (($0.nodeName.isEmpty ? 1 : 0), $0.createdAt, $0.name) < (
+                ($1.nodeName.isEmpty ? 1 : 0), $1.createdAt, $1.name
+            )
+        }
         guard surge > 0 else { return Array(sorted.dropFirst()) }
-        let old = sorted.filter { !history.isCurrent($0) }, new = sorted.filter(history.isCurrent)
+        let old = sorted.filter { !history.isCurrent($0) }
+        let new = sorted.filter(history.isCurrent)
         let isNewAvailable = new.first?.isAvailable(minReadySeconds, now: now) ?? false
-        let oldRest = isNewAvailable || (!new.isEmpty && old.first?.isAvailable(minReadySeconds, now: now) == false) ? old : Array(old.dropFirst())
+        let oldRest =
+            isNewAvailable || (!new.isEmpty && old.first?.isAvailable(minReadySeconds, now: now) == false)
+            ? old : Array(old.dropFirst())
         return oldRest + new.dropFirst()
     }
 
@@ -125,7 +146,8 @@ package struct DaemonPlan: Sendable {
     private func pod(for node: String) -> JSON {
         var pod = PodTemplate.pod(of: daemons, Self.kind)
         pod["metadata", "labels", Self.hashLabel] = .string(history.currentHash)
-        pod["metadata", "labels", Self.generationLabel] = .string(daemons.annotations[Self.generationAnnotation] ?? String(daemons.generation))
+        pod["metadata", "labels", Self.generationLabel] = .string(
+            daemons.annotations[Self.generationAnnotation] ?? String(daemons.generation))
         pod["spec", "tolerations"] = .array(Self.tolerations(daemons["spec", "template", "spec"] ?? .null))
         let field: JSON = ["key": "metadata.name", "operator": "In", "values": [.string(node)]]
         let path = ["spec", "affinity", "nodeAffinity", "requiredDuringSchedulingIgnoredDuringExecution"]
@@ -143,7 +165,9 @@ package struct DaemonPlan: Sendable {
     private var isRolling: Bool { daemons["spec", "updateStrategy", "type"]?.string != "OnDelete" }
 
     private var surge: Int64 {
-        isRolling ? Portion.resolve(daemons["spec", "updateStrategy", "rollingUpdate", "maxSurge"], of: desired, roundUp: true) : 0
+        isRolling
+            ? Portion.resolve(
+                daemons["spec", "updateStrategy", "rollingUpdate", "maxSurge"], of: desired, roundUp: true) : 0
     }
 
     private var desired: Int64 { Int64(nodes.count { fits($0).runs }) }
@@ -156,15 +180,25 @@ package struct DaemonPlan: Sendable {
 
     private mutating func update() {
         guard isRolling else { return }
-        var unavailable: Int64 = 0, replaceable: [PodView] = [], broken: [PodView] = [], surging: [String] = [], surged: Int64 = 0
+        var unavailable: Int64 = 0
+        var replaceable: [PodView] = []
+        var broken: [PodView] = []
+        var surging: [String] = []
+        var surged: Int64 = 0
         for node in nodes where fits(node).runs {
             let alive = (byNode[node.name] ?? []).filter { $0.isActive }
-            let old = alive.filter { !history.isCurrent($0) }, new = alive.filter(history.isCurrent)
+            let old = alive.filter { !history.isCurrent($0) }
+            let new = alive.filter(history.isCurrent)
             let isAvailable = alive.contains { $0.isAvailable(minReadySeconds, now: now) }
             if !isAvailable { unavailable += 1 }
             if !new.isEmpty && !old.isEmpty { surged += 1 }
             guard let first = old.first, new.isEmpty else { continue }
-            if !isAvailable { broken.append(first) } else { replaceable.append(first); surging.append(node.name) }
+            if !isAvailable {
+                broken.append(first)
+            } else {
+                replaceable.append(first)
+                surging.append(node.name)
+            }
         }
         if surge > 0 {
             create(on: Array(surging.prefix(Int(max(0, surge - surged)))))
@@ -176,23 +210,40 @@ package struct DaemonPlan: Sendable {
     // Status.
 
     private mutating func status() {
-        var scheduled: Int64 = 0, misplaced: Int64 = 0, ready: Int64 = 0, updated: Int64 = 0, available: Int64 = 0, soonest: Int64?
+        var scheduled: Int64 = 0
+        var misplaced: Int64 = 0
+        var ready: Int64 = 0
+        var updated: Int64 = 0
+        var available: Int64 = 0
+        var soonest: Int64?
         for node in nodes {
-            let pods = (byNode[node.name] ?? []).filter { !$0.isFinished }, runs = fits(node).runs
-            if !runs { misplaced += pods.isEmpty ? 0 : 1; continue }
-            guard let pod = pods.sorted(by: { ($0.createdAt, $0.name) < ($1.createdAt, $1.name) }).last else { continue }
+            let pods = (byNode[node.name] ?? []).filter { !$0.isFinished }
+            let runs = fits(node).runs
+            if !runs {
+                misplaced += pods.isEmpty ? 0 : 1
+                continue
+            }
+            guard let pod = pods.sorted(by: { ($0.createdAt, $0.name) < ($1.createdAt, $1.name) }).last else {
+                continue
+            }
             scheduled += 1
             if pod.isReady { ready += 1 }
             if history.isCurrent(pod) { updated += 1 }
-            if pod.isAvailable(minReadySeconds, now: now) { available += 1 } else if pod.isReady {
+            if pod.isAvailable(minReadySeconds, now: now) {
+                available += 1
+            } else if pod.isReady {
                 soonest = min(soonest ?? Int64.max, pod.readySince &+ minReadySeconds &* 1000 &- now)
             }
         }
         var status: JSON = [
-            "currentNumberScheduled": .int(scheduled), "numberMisscheduled": .int(misplaced), "desiredNumberScheduled": .int(desired),
+            "currentNumberScheduled": .int(scheduled), "numberMisscheduled": .int(misplaced),
+            "desiredNumberScheduled": .int(desired),
             "numberReady": .int(ready), "observedGeneration": .int(daemons.generation),
         ]
-        let extras = [("updatedNumberScheduled", updated), ("numberAvailable", available), ("numberUnavailable", desired - available)]
+        let extras = [
+            ("updatedNumberScheduled", updated), ("numberAvailable", available),
+            ("numberUnavailable", desired - available),
+        ]
         for (key, count) in extras where count > 0 { status[key] = .int(count) }
         status["collisionCount"] = daemons["status", "collisionCount"]
         status["conditions"] = daemons["status", "conditions"]

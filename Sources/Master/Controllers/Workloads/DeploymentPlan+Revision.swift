@@ -38,7 +38,8 @@ extension DeploymentPlan {
             "apiVersion": "apps/v1", "kind": "ReplicaSet",
             "metadata": [
                 "name": .string("\(deployment.name)-\(hash)"), "namespace": .string(deployment.namespace),
-                "labels": template["metadata", "labels"] ?? [:], "ownerReferences": [deployment.controllerReference(Self.kind)],
+                "labels": template["metadata", "labels"] ?? [:],
+                "ownerReferences": [deployment.controllerReference(Self.kind)],
             ],
             "spec": spec,
         ]
@@ -60,8 +61,10 @@ extension DeploymentPlan {
         if (Int64(before ?? "") ?? 0) < revision {
             draft.object["metadata", "annotations", Revision.annotation] = .string(String(revision))
             if let before, !before.isEmpty {
-                let past = (draft.object.annotations[Revision.history] ?? "").split(separator: ",").map(String.init) + [before]
-                draft.object["metadata", "annotations", Revision.history] = .string(past.suffix(100).joined(separator: ","))
+                let past =
+                    (draft.object.annotations[Revision.history] ?? "").split(separator: ",").map(String.init) + [before]
+                draft.object["metadata", "annotations", Revision.history] = .string(
+                    past.suffix(100).joined(separator: ","))
             }
         }
         if isNew { annotateCounts(&draft) }
@@ -80,7 +83,8 @@ extension DeploymentPlan {
         guard Int64(idle.count) > limit else { return }
         for draft in idle.prefix(idle.count - Int(max(0, limit))) {
             let set = draft.object
-            guard draft.actual == 0, draft.replicas == 0, set.number("status", "observedGeneration") >= set.generation else { continue }
+            guard draft.actual == 0, draft.replicas == 0, set.number("status", "observedGeneration") >= set.generation
+            else { continue }
             changes.append(.delete(.replicaSets, Target(set), DeleteOptions(uid: set.uid)))
             old.removeAll { $0.name == draft.name }
         }

@@ -1,17 +1,20 @@
-// How many replicas each ReplicaSet of a deployment has: rolling update, recreation, and proportional scaling in between.
+// How many replicas each ReplicaSet of a deployment has: rolling update, recreation, and proportional scaling in
+// between.
 
 import API
 
 extension DeploymentPlan {
     mutating func scaled(_ name: String, from before: Int64, to after: Int64) {
         let way = after > before ? "up" : "down"
-        notes.append(.note(deployment, "ScalingReplicaSet", "Scaled \(way) replica set \(name) from \(before) to \(after)"))
+        notes.append(
+            .note(deployment, "ScalingReplicaSet", "Scaled \(way) replica set \(name) from \(before) to \(after)"))
     }
 
     /// Sets a set's replicas and the counts it carries; true when something was to be changed.
     @discardableResult
     private mutating func scale(_ draft: inout ReplicaSetDraft, to count: Int64) -> Bool {
-        let before = draft.object, replicas = draft.replicas
+        let before = draft.object
+        let replicas = draft.replicas
         annotateCounts(&draft)
         draft.object["spec", "replicas"] = .int(count)
         if replicas != count { scaled(draft.name, from: replicas, to: count) }
@@ -126,7 +129,8 @@ extension DeploymentPlan {
     }
 
     private func isSaturated(_ draft: ReplicaSetDraft) -> Bool {
-        Int64(draft.object.annotations[Revision.desired] ?? "") == replicas && draft.replicas == replicas && draft.available == replicas
+        Int64(draft.object.annotations[Revision.desired] ?? "") == replicas && draft.replicas == replicas
+            && draft.available == replicas
     }
 
     private mutating func scaleInProportion() {

@@ -5,7 +5,8 @@ import API
 extension DeploymentPlan {
     /// The counts as the sets' own statuses show them.
     func statusCounts() -> JSON {
-        let total = all.reduce(Int64(0)) { $0 + $1.replicas }, available = all.reduce(Int64(0)) { $0 + $1.available }
+        let total = all.reduce(Int64(0)) { $0 + $1.replicas }
+        let available = all.reduce(Int64(0)) { $0 + $1.available }
         let counts: [(String, Int64)] = [
             ("observedGeneration", original.generation),
             ("replicas", all.reduce(0) { $0 + $1.actual }), ("updatedReplicas", new?.actual ?? 0),
@@ -20,7 +21,8 @@ extension DeploymentPlan {
 
     func isComplete(_ status: JSON) -> Bool {
         status.number("updatedReplicas") == replicas && status.number("replicas") == replicas
-            && status.number("availableReplicas") == replicas && status.number("observedGeneration") >= deployment.generation
+            && status.number("availableReplicas") == replicas
+            && status.number("observedGeneration") >= deployment.generation
     }
 
     mutating func status() {
@@ -39,10 +41,14 @@ extension DeploymentPlan {
 
     private mutating func availability(_ status: JSON) {
         let enough = status.number("availableReplicas") >= replicas - margins.unavailable
-        let condition = enough
-            ? Conditions.make("Available", "True", "MinimumReplicasAvailable", "Deployment has minimum availability.", now: now, updated: true)
+        let condition =
+            enough
+            ? Conditions.make(
+                "Available", "True", "MinimumReplicasAvailable", "Deployment has minimum availability.", now: now,
+                updated: true)
             : Conditions.make(
-                "Available", "False", "MinimumReplicasUnavailable", "Deployment does not have minimum availability.", now: now, updated: true)
+                "Available", "False", "MinimumReplicasUnavailable", "Deployment does not have minimum availability.",
+                now: now, updated: true)
         Conditions.set(&conditions, condition)
     }
 
@@ -50,14 +56,16 @@ extension DeploymentPlan {
         guard hasDeadline else { return Conditions.remove(&conditions, "Progressing") }
         let current = conditions.first { $0["type"]?.string == "Progressing" }
         let reason = current?["reason"]?.string
-        let settled = status.number("replicas") == status.number("updatedReplicas") && reason == "NewReplicaSetAvailable"
+        let settled =
+            status.number("replicas") == status.number("updatedReplicas") && reason == "NewReplicaSetAvailable"
         if settled || isPaused || deployment.isBeingDeleted { return }
         let subject = new.map { "ReplicaSet \"\($0.name)\"" } ?? "Deployment \"\(deployment.name)\""
         if isComplete(status) {
             progressing("True", "NewReplicaSetAvailable", "\(subject) has successfully progressed.")
         } else if hasProgressed(status) {
             Conditions.remove(&conditions, "Progressing")
-            var condition = Conditions.make("Progressing", "True", "ReplicaSetUpdated", "\(subject) is progressing.", now: now, updated: true)
+            var condition = Conditions.make(
+                "Progressing", "True", "ReplicaSetUpdated", "\(subject) is progressing.", now: now, updated: true)
             if current?["status"]?.string == "True" { condition["lastTransitionTime"] = current?["lastTransitionTime"] }
             conditions.append(condition)
         } else if hasTimedOut(current) {
@@ -75,16 +83,20 @@ extension DeploymentPlan {
     }
 
     private func hasTimedOut(_ progressing: JSON?) -> Bool {
-        guard let progressing, let reason = progressing["reason"]?.string, reason != "NewReplicaSetAvailable" else { return false }
+        guard let progressing, let reason = progressing["reason"]?.string, reason != "NewReplicaSetAvailable" else {
+            return false
+        }
         if reason == "ProgressDeadlineExceeded" { return true }
         guard let since = Timestamp.milliseconds(progressing["lastUpdateTime"]?.string ?? "") else { return false }
         return since &+ deadlineSeconds &* 1000 < now
     }
 
     private mutating func replicaFailure() {
-        let failing = ([new].compactMap { $0 } + old).compactMap { $0.object["status"]?.condition("ReplicaFailure") }.first
+        let failing = ([new].compactMap { $0 } + old).compactMap { $0.object["status"]?.condition("ReplicaFailure") }
+            .first
         guard let failing else { return Conditions.remove(&conditions, "ReplicaFailure") }
-        let reason = failing["reason"]?.string ?? "", message = failing["message"]?.string ?? ""
+        let reason = failing["reason"]?.string ?? ""
+        let message = failing["message"]?.string ?? ""
         Conditions.set(&conditions, Conditions.make("ReplicaFailure", "True", reason, message, now: now, updated: true))
     }
 

@@ -1,6 +1,6 @@
-// Deployments: which ReplicaSet is the new one, and how many replicas each has now. One round of the plan does what upstream's
-// controller does in one sync; the changes it causes bring the next round. Working copies are changed in place and
-// what differs from the originals at the end becomes the list of changes. Pure.
+// Deployments: which ReplicaSet is the new one, and how many replicas each has now. One round of the plan does what
+// upstream's controller does in one sync; the changes it causes bring the next round. Working copies are changed in
+// place and what differs from the originals at the end becomes the list of changes. Pure.
 
 import API
 
@@ -12,7 +12,8 @@ enum Revision {
     static let hashLabel = "pod-template-hash"
     /// Annotations of a deployment that its ReplicaSets do not inherit.
     static let private_: Set<String> = [
-        "kubectl.kubernetes.io/last-applied-configuration", annotation, history, desired, most, "deprecated.deployment.rollback.to",
+        "kubectl.kubernetes.io/last-applied-configuration", annotation, history, desired, most,
+        "deprecated.deployment.rollback.to",
     ]
 }
 
@@ -90,7 +91,10 @@ package struct DeploymentPlan: Sendable {
     private mutating func run(_ sets: [JSON]) {
         let selector = MatchSelector(deployment["spec", "selector"])
         if selector.requirements?.isEmpty ?? true {
-            notes.append(.note(deployment, warning: true, "SelectingAll", "This deployment is selecting all pods. A non-empty selector is required."))
+            notes.append(
+                .note(
+                    deployment, warning: true, "SelectingAll",
+                    "This deployment is selecting all pods. A non-empty selector is required."))
             return
         }
         let owned = claim(sets, selector)
@@ -118,10 +122,13 @@ package struct DeploymentPlan: Sendable {
                 if selector.matches(set.labels) {
                     owned.append(set)
                 } else {
-                    changes.append(.patch(.replicaSets, Target(set), .strategic, Claim.release(deployment, uid: set.uid)))
+                    changes.append(
+                        .patch(.replicaSets, Target(set), .strategic, Claim.release(deployment, uid: set.uid)))
                 }
-            } else if owner == nil && selector.matches(set.labels) && !set.isBeingDeleted && !deployment.isBeingDeleted {
-                changes.append(.patch(.replicaSets, Target(set), .strategic, Claim.adoption(deployment, Self.kind, uid: set.uid)))
+            } else if owner == nil && selector.matches(set.labels) && !set.isBeingDeleted && !deployment.isBeingDeleted
+            {
+                changes.append(
+                    .patch(.replicaSets, Target(set), .strategic, Claim.adoption(deployment, Self.kind, uid: set.uid)))
             }
         }
         return owned
@@ -132,7 +139,11 @@ package struct DeploymentPlan: Sendable {
         let wanted = Self.comparable(deployment["spec", "template"])
         let sorted = sets.map(ReplicaSetDraft.init(existing:)).sorted { $0.age < $1.age }
         for draft in sorted {
-            if new == nil && Self.comparable(draft.object["spec", "template"]) == wanted { new = draft } else { old.append(draft) }
+            if new == nil && Self.comparable(draft.object["spec", "template"]) == wanted {
+                new = draft
+            } else {
+                old.append(draft)
+            }
         }
     }
 
@@ -145,7 +156,9 @@ package struct DeploymentPlan: Sendable {
     /// The deployment was scaled: a set still carries another number of desired replicas.
     private var isScaling: Bool {
         all.contains { draft in
-            guard draft.replicas > 0, let desired = Int64(draft.object.annotations[Revision.desired] ?? "") else { return false }
+            guard draft.replicas > 0, let desired = Int64(draft.object.annotations[Revision.desired] ?? "") else {
+                return false
+            }
             return desired != replicas
         }
     }

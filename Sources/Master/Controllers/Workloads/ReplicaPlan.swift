@@ -1,5 +1,5 @@
-// ReplicaSets and ReplicationControllers: keep as many pods as asked for. Adoption and release of pods by label, creation and
-// deletion, status. Both kinds are one plan; they differ in names and in how the selector is written.
+// ReplicaSets and ReplicationControllers: keep as many pods as asked for. Adoption and release of pods by label,
+// creation and deletion, status. Both kinds are one plan; they differ in names and in how the selector is written.
 // Pure: the object, the pods of its namespace and the time in, changes out.
 
 import API
@@ -9,7 +9,8 @@ package struct ReplicaKind: Sendable, Hashable {
     package var resource: GroupVersionResource
     package var kind: GroupVersionKind
 
-    package static let replicaSet = ReplicaKind(resource: .replicaSets, kind: GroupVersionKind("apps", "v1", "ReplicaSet"))
+    package static let replicaSet = ReplicaKind(
+        resource: .replicaSets, kind: GroupVersionKind("apps", "v1", "ReplicaSet"))
     package static let replicationController = ReplicaKind(
         resource: .replicationControllers, kind: GroupVersionKind("", "v1", "ReplicationController"))
 
@@ -145,7 +146,10 @@ struct Claim {
 enum PodTemplate {
     static func pod(of owner: JSON, _ kind: GroupVersionKind, prefix: String? = nil) -> JSON {
         let template = owner["spec", "template"] ?? .null
-        var metadata: JSON = ["generateName": .string("\(prefix ?? String(owner.name.prefix(240)))-"), "namespace": .string(owner.namespace)]
+        var metadata: JSON = [
+            "generateName": .string("\(prefix ?? String(owner.name.prefix(240)))-"),
+            "namespace": .string(owner.namespace),
+        ]
         for field in ["labels", "annotations", "finalizers"] { metadata[field] = template["metadata", field] }
         metadata["ownerReferences"] = [owner.controllerReference(kind)]
         return ["apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": template["spec"] ?? [:]]
@@ -159,7 +163,8 @@ enum DeletionOrder {
         func rank(_ pod: PodView) -> [Int64] {
             let phase: Int64 = pod.phase == "Pending" ? 0 : pod.phase == "Unknown" ? 1 : 2
             return [
-                pod.nodeName.isEmpty ? 0 : 1, phase, pod.isReady ? 1 : 0, pod.deletionCost, -(perNode[pod.nodeName] ?? 0),
+                pod.nodeName.isEmpty ? 0 : 1, phase, pod.isReady ? 1 : 0, pod.deletionCost,
+                -(perNode[pod.nodeName] ?? 0),
                 pod.isReady ? -logarithm(now &- pod.readySince) : 0, -pod.restarts, -logarithm(now &- pod.createdAt),
             ]
         }

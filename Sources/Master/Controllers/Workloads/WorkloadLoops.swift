@@ -1,5 +1,5 @@
-// The loops of deployments, replica sets, replication controllers and daemon sets: take the world from the caches, plan, perform,
-// and deal with the refusals that mean something.
+// The loops of deployments, replica sets, replication controllers and daemon sets: take the world from the caches,
+// plan, perform, and deal with the refusals that mean something.
 
 import API
 
@@ -9,7 +9,8 @@ enum WorkloadLoops {
             guard let deployment = caches.deployments.get(key) else { return Performed() }
             let sets = caches.replicaSets.values("ns:\(deployment.namespace)")
             let owned = sets.filter { $0.controllerReference?["uid"]?.string == deployment.uid }
-            let pods = Dictionary(owned.map { ($0.uid, caches.pods.values("owner:\($0.uid)")) }, uniquingKeysWith: { $1 })
+            let pods = Dictionary(
+                owned.map { ($0.uid, caches.pods.values("owner:\($0.uid)")) }, uniquingKeysWith: { $1 })
             let changes = DeploymentPlan.changes(deployment, sets: sets, pods: pods, now: session.now())
             let performed = await session.perform(changes)
             return await resolveCollision(performed, deployment, session)
@@ -17,14 +18,20 @@ enum WorkloadLoops {
     }
 
     /// A ReplicaSet of the wanted name exists and is not ours: the hash takes another number in.
-    private static func resolveCollision(_ performed: Performed, _ deployment: JSON, _ session: Session) async -> Performed {
-        guard let failure = performed.failures.first, failure.error.isAlreadyExists, case .create(let resource, let wanted) = failure.change else {
+    private static func resolveCollision(_ performed: Performed, _ deployment: JSON, _ session: Session) async
+        -> Performed
+    {
+        guard let failure = performed.failures.first, failure.error.isAlreadyExists,
+            case .create(let resource, let wanted) = failure.change
+        else {
             return performed
         }
         do throws(StatusError) {
             let found = try await session.client.get(resource, namespace: wanted.namespace, name: wanted.name)
             let isOurs = found.controllerReference?["uid"]?.string == deployment.uid
-            let isSame = DeploymentPlan.comparable(found["spec", "template"]) == DeploymentPlan.comparable(wanted["spec", "template"])
+            let isSame =
+                DeploymentPlan.comparable(found["spec", "template"])
+                == DeploymentPlan.comparable(wanted["spec", "template"])
             if isOurs && isSame { return Performed(again: 20) }
         } catch {
             return performed
@@ -52,8 +59,10 @@ enum WorkloadLoops {
     static func daemons(_ caches: Caches) -> Loop {
         Loop("daemonset-controller", caches, seed: { caches.daemonSets.keys }) { key, session in
             guard let set = caches.daemonSets.get(key) else { return Performed() }
-            let pods = caches.pods.values("ns:\(set.namespace)"), revisions = caches.controllerRevisions.values("ns:\(set.namespace)")
-            let changes = DaemonPlan.changes(set, pods: pods, revisions: revisions, nodes: caches.nodes.all, now: session.now())
+            let pods = caches.pods.values("ns:\(set.namespace)")
+            let revisions = caches.controllerRevisions.values("ns:\(set.namespace)")
+            let changes = DaemonPlan.changes(
+                set, pods: pods, revisions: revisions, nodes: caches.nodes.all, now: session.now())
             let performed = await session.perform(changes)
             note(performed, set, session)
             return performed
@@ -65,10 +74,13 @@ enum WorkloadLoops {
         let about = ObjectReference(owner)
         func record(_ reason: String, _ message: String, warning: Bool = false) {
             session.recorder.record(
-                about, warning: warning, reason: reason, message: message, component: session.component, through: session.client)
+                about, warning: warning, reason: reason, message: message, component: session.component,
+                through: session.client)
         }
         for name in performed.created { record("SuccessfulCreate", "Created pod: \(name)") }
-        for case .gone(.pods, let target) in performed.written { record("SuccessfulDelete", "Deleted pod: \(target.name)") }
+        for case .gone(.pods, let target) in performed.written {
+            record("SuccessfulDelete", "Deleted pod: \(target.name)")
+        }
         if let failure = performed.failures.first(where: \.isAboutPods) {
             if case .create = failure.change {
                 record("FailedCreate", "Error creating: \(failure.error.message)", warning: true)

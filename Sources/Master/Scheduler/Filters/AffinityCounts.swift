@@ -1,4 +1,5 @@
-// Required pod affinity and anti-affinity, counted once for a pod over all nodes; a node is then judged by a few look-ups.
+// Required pod affinity and anti-affinity, counted once for a pod over all nodes; a node is then judged by a few look-
+// ups.
 
 /// A label of nodes and one of its values: the nodes that share it are one domain.
 package struct Domain: Sendable, Hashable {
@@ -20,7 +21,8 @@ package struct AffinityCounts: Sendable {
 
     init(_ pod: SchedulingPod, _ snapshot: Snapshot) {
         forbid(pod, snapshot)
-        guard let constraints = pod.constraints, !(constraints.affinity.isEmpty && constraints.antiAffinity.isEmpty) else { return }
+        guard let constraints = pod.constraints, !(constraints.affinity.isEmpty && constraints.antiAffinity.isEmpty)
+        else { return }
         terms = constraints.affinity
         antiTerms = constraints.antiAffinity
         for node in snapshot.nodes {
@@ -31,21 +33,31 @@ package struct AffinityCounts: Sendable {
 
     private mutating func forbid(_ pod: SchedulingPod, _ snapshot: Snapshot) {
         for (key, other) in snapshot.concerned {
-            guard let anti = other.constraints?.antiAffinity, !anti.isEmpty, let node = snapshot.place(of: key) else { continue }
+            guard let anti = other.constraints?.antiAffinity, !anti.isEmpty, let node = snapshot.place(of: key) else {
+                continue
+            }
             for term in anti where term.matches(pod, snapshot.namespaceLabels) {
-                if let value = node.view.labels[term.topologyKey] { forbidden.insert(Domain(key: term.topologyKey, value: value)) }
+                if let value = node.view.labels[term.topologyKey] {
+                    forbidden.insert(Domain(key: term.topologyKey, value: value))
+                }
             }
         }
     }
 
-    private mutating func count(_ other: SchedulingPod, on node: SchedulingNode, _ namespaceLabels: [String: [String: String]]) {
+    private mutating func count(
+        _ other: SchedulingPod, on node: SchedulingNode, _ namespaceLabels: [String: [String: String]]
+    ) {
         if !terms.isEmpty && terms.allSatisfy({ $0.matches(other, namespaceLabels) }) {
             for term in terms {
-                if let value = node.labels[term.topologyKey] { wanted.insert(Domain(key: term.topologyKey, value: value)) }
+                if let value = node.labels[term.topologyKey] {
+                    wanted.insert(Domain(key: term.topologyKey, value: value))
+                }
             }
         }
         for term in antiTerms where term.matches(other, namespaceLabels) {
-            if let value = node.labels[term.topologyKey] { unwanted.insert(Domain(key: term.topologyKey, value: value)) }
+            if let value = node.labels[term.topologyKey] {
+                unwanted.insert(Domain(key: term.topologyKey, value: value))
+            }
         }
     }
 

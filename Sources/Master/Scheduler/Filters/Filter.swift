@@ -1,5 +1,5 @@
-// The filters: each says whether one node may take one pod, and if not, in upstream's words, why.
-// They run in upstream's order and the first refusal counts, since messages and events show it. Pure functions over a snapshot.
+// The filters: each says whether one node may take one pod, and if not, in upstream's words, why. They run in
+// upstream's order and the first refusal counts, since messages and events show it. Pure functions over a snapshot.
 
 import API
 
@@ -34,7 +34,8 @@ package struct Cycle: Sendable {
 
     /// The first refusal of a node, nil when it may take the pod.
     package func refusal(of node: NodeState) -> Refusal? {
-        unschedulable(node) ?? taints(node) ?? selector(node) ?? ports(node) ?? fit(node) ?? spreading(node) ?? neighbours(node)
+        unschedulable(node) ?? taints(node) ?? selector(node) ?? ports(node) ?? fit(node) ?? spreading(node)
+            ?? neighbours(node)
     }
 
     private func unschedulable(_ node: NodeState) -> Refusal? {
@@ -44,7 +45,9 @@ package struct Cycle: Sendable {
     }
 
     private func taints(_ node: NodeState) -> Refusal? {
-        let taint = node.view.taints.first { ($0.effect == "NoSchedule" || $0.effect == "NoExecute") && !pod.tolerates($0) }
+        let taint = node.view.taints.first {
+            ($0.effect == "NoSchedule" || $0.effect == "NoExecute") && !pod.tolerates($0)
+        }
         return taint.map { Refusal("node(s) had untolerated taint {\($0.key): \($0.value)}", isHopeless: true) }
     }
 
@@ -54,13 +57,18 @@ package struct Cycle: Sendable {
     }
 
     private func ports(_ node: NodeState) -> Refusal? {
-        guard !pod.ports.isEmpty, pod.ports.contains(where: { node.ports.contains(where: $0.collides) }) else { return nil }
+        guard !pod.ports.isEmpty, pod.ports.contains(where: { node.ports.contains(where: $0.collides) }) else {
+            return nil
+        }
         return Refusal("node(s) didn't have free ports for the requested pod ports")
     }
 
     private func fit(_ node: NodeState) -> Refusal? {
-        let room = node.view.allocatable, used = node.requested, need = pod.requests
-        var reasons: [String] = [], hopeless = false
+        let room = node.view.allocatable
+        let used = node.requested
+        let need = pod.requests
+        var reasons: [String] = []
+        var hopeless = false
         func check(_ need: Int64, _ used: Int64, _ room: Int64, _ reason: String) {
             guard need > 0, need > room &- used else { return }
             reasons.append(reason)
@@ -88,7 +96,9 @@ package struct Cycle: Sendable {
     }
 
     private func neighbours(_ node: NodeState) -> Refusal? {
-        if !affinity.isSatisfied(by: node.view) { return Refusal("node(s) didn't match pod affinity rules", isHopeless: true) }
+        if !affinity.isSatisfied(by: node.view) {
+            return Refusal("node(s) didn't match pod affinity rules", isHopeless: true)
+        }
         if affinity.isRepelled(by: node.view) { return Refusal("node(s) didn't match pod anti-affinity rules") }
         if affinity.offends(node.view) { return Refusal("node(s) didn't satisfy existing pods anti-affinity rules") }
         return nil

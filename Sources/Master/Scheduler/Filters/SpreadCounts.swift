@@ -21,7 +21,8 @@ package struct SpreadCounts: Sendable {
 
     static func matching(_ selector: MatchSelector, _ namespace: String, _ node: NodeState) -> Int64 {
         var count: Int64 = 0
-        for pod in node.pods.values where pod.namespace == namespace && !pod.isBeingDeleted && selector.matches(pod.labels) {
+        for pod in node.pods.values
+        where pod.namespace == namespace && !pod.isBeingDeleted && selector.matches(pod.labels) {
             count += 1
         }
         return count

@@ -3,7 +3,8 @@
 import API
 
 extension Scores {
-    /// Soft constraints of the pod; without any, pods of one controller spread over hosts and zones (upstream's default).
+    /// Soft constraints of the pod; without any, pods of one controller spread over hosts and zones (upstream's
+    /// default).
     func spreading() -> [Int64]? {
         let soft = (pod.constraints?.spread ?? []).filter { !$0.isHard }
         var penalties = [Double](repeating: 0, count: nodes.count)
@@ -13,7 +14,9 @@ extension Scores {
             add(&penalties, key: "topology.kubernetes.io/zone", maxSkew: 5) { $0.controllerUID == pod.controllerUID }
         }
         for constraint in soft {
-            add(&penalties, key: constraint.topologyKey, maxSkew: constraint.maxSkew) { constraint.selector.matches($0.labels) }
+            add(&penalties, key: constraint.topologyKey, maxSkew: constraint.maxSkew) {
+                constraint.selector.matches($0.labels)
+            }
         }
         let rounded = penalties.map { Int64($0.rounded()) }
         guard let least = rounded.min(), let most = rounded.max(), most > 0 else { return nil }
@@ -37,8 +40,12 @@ extension Scores {
 
     /// A natural logarithm that is good enough for weights and the same on every machine.
     private static func logarithm(_ number: Int) -> Double {
-        var rest = Double(max(1, number)), whole = 0.0
-        while rest >= 2 { rest /= 2; whole += 1 }
+        var rest = Double(max(1, number))
+        var whole = 0.0
+        while rest >= 2 {
+            rest /= 2
+            whole += 1
+        }
         let y = (rest - 1) / (rest + 1)
         return whole * 0.693147180559945 + 2 * (y + y * y * y / 3 + y * y * y * y * y / 5)
     }

@@ -1,5 +1,5 @@
-// The scores: among the nodes that may take a pod, which is best? Each plugin gives 0...100 a node, weighted as upstream.
-// Pure; ties are broken by the caller's random numbers.
+// The scores: among the nodes that may take a pod, which is best? Each plugin gives 0...100 a node, weighted as
+// upstream. Pure; ties are broken by the caller's random numbers.
 
 import API
 
@@ -58,14 +58,18 @@ package struct Scores: Sendable {
 
     private func preferredNodes() -> [Int64]? {
         guard let preferences = pod.constraints?.preferredNodes, !preferences.isEmpty else { return nil }
-        return Self.normalized(nodes.map { node in
-            preferences.reduce(0) { $1.term.matches(name: node.view.name, labels: node.view.labels) ? $0 + $1.weight : $0 }
-        })
+        return Self.normalized(
+            nodes.map { node in
+                preferences.reduce(0) {
+                    $1.term.matches(name: node.view.name, labels: node.view.labels) ? $0 + $1.weight : $0
+                }
+            })
     }
 
     /// Images that the node has already: big ones count, very big ones not more.
     private func images() -> [Int64]? {
-        let low: Int64 = 23 << 20, high = (1000 << 20) * Int64(max(1, pod.images.count))
+        let low: Int64 = 23 << 20
+        let high = (1000 << 20) * Int64(max(1, pod.images.count))
         let sums = nodes.map { node in
             pod.images.reduce(Int64(0)) { $0 &+ (node.view.images[$1] ?? node.view.images["\($1):latest"] ?? 0) }
         }

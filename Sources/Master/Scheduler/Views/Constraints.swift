@@ -1,4 +1,5 @@
-// Where a pod wants to be: node selectors, affinity to nodes and pods, spreading. Parsed once when the pod is projected.
+// Where a pod wants to be: node selectors, affinity to nodes and pods, spreading. Parsed once when the pod is
+// projected.
 
 import API
 
@@ -22,7 +23,8 @@ package struct PodTerm: Sendable, Hashable {
 
     /// Whether `pod` is one of those that the term speaks of.
     func matches(_ pod: SchedulingPod, _ namespaceLabels: [String: [String: String]]) -> Bool {
-        let inside = namespaces.contains(pod.namespace)
+        let inside =
+            namespaces.contains(pod.namespace)
             || (namespaceSelector?.matches(namespaceLabels[pod.namespace] ?? [:]) ?? false)
         return inside && selector.matches(pod.labels)
     }
@@ -97,7 +99,8 @@ package struct Constraints: Sendable {
 
     /// Whether the node selector and the required node affinity accept a node.
     package func accepts(_ node: SchedulingNode) -> Bool {
-        nodeSelector.allSatisfy { node.labels[$0.key] == $0.value } && (nodeTerms?.contains { $0.matches(name: node.name, labels: node.labels) } ?? true)
+        nodeSelector.allSatisfy { node.labels[$0.key] == $0.value }
+            && (nodeTerms?.contains { $0.matches(name: node.name, labels: node.labels) } ?? true)
     }
 
     /// Whether other pods matter for this one, or it for others.

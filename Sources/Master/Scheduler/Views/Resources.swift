@@ -1,5 +1,6 @@
-// What a node offers and what a pod asks for, as whole numbers. Quantities are parsed once, when an object is projected.
-// A quantity that cannot be read counts as nothing: the API server has validated it before, and the scheduler must not stop.
+// What a node offers and what a pod asks for, as whole numbers. Quantities are parsed once, when an object is
+// projected. A quantity that cannot be read counts as nothing: the API server has validated it before, and the
+// scheduler must not stop.
 
 import API
 

@@ -1,6 +1,6 @@
-// What the scheduler keeps of a pod. It is immutable and shared by reference, since one pod stands in the cache, in the queue
-// and in a node's list at once, and a cycle walks over thousands of them; this is why it is a class.
-// Rarely used constraints stand apart, so that a plain pod stays small.
+// What the scheduler keeps of a pod. It is immutable and shared by reference, since one pod stands in the cache, in the
+// queue and in a node's list at once, and a cycle walks over thousands of them; this is why it is a class. Rarely used
+// constraints stand apart, so that a plain pod stays small.
 
 import API
 
@@ -85,12 +85,15 @@ package final class SchedulingPod: Sendable {
 
     /// The sum over containers, or what the init containers need at their peak, and the overhead.
     static func requests(of spec: JSON) -> Resources {
-        var sidecars = Resources(), peak = Resources()
+        var sidecars = Resources()
+        var peak = Resources()
         for container in spec["initContainers"]?.elements ?? [] {
             var need = Resources(container["resources", "requests"])
             need.add(sidecars)
             peak.raise(to: need)
-            if container["restartPolicy"]?.string == "Always" { sidecars.add(Resources(container["resources", "requests"])) }
+            if container["restartPolicy"]?.string == "Always" {
+                sidecars.add(Resources(container["resources", "requests"]))
+            }
         }
         var total = sidecars
         for container in spec["containers"]?.elements ?? [] { total.add(Resources(container["resources", "requests"])) }
@@ -103,10 +106,13 @@ package final class SchedulingPod: Sendable {
 
     static func ports(of spec: JSON) -> [HostPort] {
         let sidecars = (spec["initContainers"]?.elements ?? []).filter { $0["restartPolicy"]?.string == "Always" }
-        return ((spec["containers"]?.elements ?? []) + sidecars).flatMap { $0["ports"]?.elements ?? [] }.compactMap { port in
+        return ((spec["containers"]?.elements ?? []) + sidecars).flatMap { $0["ports"]?.elements ?? [] }.compactMap {
+            port in
             guard let number = port["hostPort"]?.int, number > 0 else { return nil }
             let address = port["hostIP"]?.string ?? ""
-            return HostPort(address: address.isEmpty ? "0.0.0.0" : address, transport: port["protocol"]?.string ?? "TCP", port: number)
+            return HostPort(
+                address: address.isEmpty ? "0.0.0.0" : address, transport: port["protocol"]?.string ?? "TCP",
+                port: number)
         }
     }
 }
