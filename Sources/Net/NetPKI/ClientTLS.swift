@@ -62,6 +62,7 @@ package final class ClientTLS: Sendable {
         var configuration = TLSConfiguration.makeClientConfiguration()
         configuration.minimumTLSVersion = .tlsv12
         configuration.applicationProtocols = alpn
+        configuration.shutdownTimeout = .seconds(1)
         configuration.certificateVerification = skipsVerification ? .none : .fullVerification
         if let trustRoots { configuration.trustRoots = trustRoots }
         if let identity {

@@ -110,6 +110,7 @@ package final class ServerTLS: Sendable {
             certificateChain: identity.chain, privateKey: identity.key)
         configuration.minimumTLSVersion = .tlsv12
         configuration.applicationProtocols = alpn
+        configuration.shutdownTimeout = .seconds(1)
         var trust: TrustBundle?
         if policy != .none {
             guard let clientCAPEM else { throw .malformed("client certificates are asked for without a CA bundle") }

@@ -100,7 +100,7 @@ func exchange(port: Int, _ parts: [String], pause: TimeAmount = .milliseconds(20
 final class Collector: Sendable {
     private let bytes = Mutex(ByteBuffer())
     var text: String { bytes.withLock { String(buffer: $0) } }
-    func append(_ more: ByteBuffer) { bytes.withLock { $0.writeImmutableBuffer(more) } }
+    func append(_ more: ByteBuffer) { bytes.withLock { _ = $0.writeImmutableBuffer(more) } }
 }
 
 private final class Collecting: ChannelInboundHandler, Sendable {

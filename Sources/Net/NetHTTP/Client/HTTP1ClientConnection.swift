@@ -72,6 +72,7 @@ final class HTTP1ClientHandler: ChannelDuplexHandler {
             owner?.failed(call, .closed("the pooled connection was closed"), wasSent: false)
             return
         }
+        if call.isOver, let connection { return owner?.released(connection) ?? () }
         timer?.pause()
         self.call = call
         hasHead = false

@@ -160,7 +160,7 @@ final class HTTP2ClientHandler: ChannelInboundHandler {
 
     private func pingDue() {
         guard let context else { return }
-        guard !awaitsPing else { return context.close(promise: nil) }
+        guard !awaitsPing else { return closeAtOnce(context) }
         awaitsPing = true
         let frame = HTTP2Frame(streamID: .rootStream, payload: .ping(HTTP2PingData(withInteger: 7), ack: false))
         context.writeAndFlush(wrapOutboundOut(frame), promise: nil)

@@ -138,7 +138,7 @@ extension RawConnection {
     func deliver() {
         while true {
             let next = state.withLock { state -> (@Sendable (ByteBuffer) -> Void, ByteBuffer)? in
-                guard let receive = state.receive, !state.isPaused, !state.waiting.isEmpty else { return nil }
+                guard let receive = state.receive, !state.isPaused || state.isClosed, !state.waiting.isEmpty else { return nil }
                 return (receive, state.waiting.removeFirst())
             }
             guard let (receive, bytes) = next else { break }

@@ -1,6 +1,7 @@
 // The channel side of a `RawConnection`: moves bytes between the pipeline and the owner's callbacks, reads only while
 // the owner wants input. Confined to its event loop. It must never decide anything about the bytes.
 import NIOCore
+import NIOSSL
 
 final class RawHandler: ChannelDuplexHandler, RemovableChannelHandler {
     typealias InboundIn = ByteBuffer
@@ -75,7 +76,7 @@ final class RawHandler: ChannelDuplexHandler, RemovableChannelHandler {
             case .close: closeGracefully(context)
             case .abort:
                 isEnding = true
-                context.close(promise: nil)
+                closeAtOnce(context)
             }
         }
         flush(context, bytes)
@@ -100,6 +101,16 @@ final class RawHandler: ChannelDuplexHandler, RemovableChannelHandler {
         context.writeAndFlush(wrapOutboundOut(ByteBuffer())).whenComplete { _ in channel.close(promise: nil) }
         let forced = context.eventLoop.scheduleTask(in: Self.closeGrace) { channel.close(promise: nil) }
         channel.closeFuture.whenComplete { _ in forced.cancel() }
+    }
+}
+
+/// Closes without the TLS closing handshake, for peers that are dead or not worth waiting for.
+func closeAtOnce(_ context: ChannelHandlerContext) {
+    let pipeline = context.pipeline.syncOperations
+    do {
+        try pipeline.context(handlerType: NIOSSLClientHandler.self).close(promise: nil)
+    } catch {
+        do { try pipeline.context(handlerType: NIOSSLServerHandler.self).close(promise: nil) } catch { context.close(promise: nil) }
     }
 }
 
