@@ -267,7 +267,8 @@ def print_resources(facts, kinds):
         for item in filter(None, row[9].split(";")):
             name, target, sub_verbs = item.split(":")
             print("\t".join(["S", name, full_kind((group, version), target), sub_verbs]))
-        for column in columns.get((group, kind), []):
+        shown = ("", kind) if (group, kind) == ("events.k8s.io", "Event") else (group, kind)
+        for column in columns.get(shown, []):
             print("\t".join(["C", *column]))
         yield definition
 

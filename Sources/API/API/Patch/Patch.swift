@@ -19,7 +19,11 @@ package enum Patch {
         var result = JSONObject()
         if case .object(let existing) = target { result = existing }
         for change in changes {
-            result[change.key] = change.value.isNull ? nil : merged(change.value, into: result[change.key] ?? .null)
+            if change.value.isNull {
+                result[change.key] = .none
+            } else {
+                result[change.key] = merged(change.value, into: result[change.key] ?? .null)
+            }
         }
         return .object(result)
     }

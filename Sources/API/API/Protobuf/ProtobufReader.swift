@@ -6,6 +6,8 @@ package struct ProtobufError: Error, Sendable, Hashable, CustomStringConvertible
     package var message: String
     package var description: String { message }
 
+    package init(message: String) { self.message = message }
+
     static let truncated = ProtobufError(message: "unexpected EOF")
 }
 

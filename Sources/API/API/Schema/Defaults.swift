@@ -36,7 +36,7 @@ enum Defaults {
         case "PodTemplate": object.inside("template") { template(&$0) }
         case "Service": service(&object)
         case "Endpoints": object.each("subsets") { $0.each("ports") { $0.fill("protocol", "TCP") } }
-        case "Secret": object.fill("type", "Opaque")
+        case "Secret": secret(&object)
         case "Namespace": namespace(&object)
         case "Node": node(&object)
         case "ReplicationController": replicationController(&object)
@@ -51,6 +51,17 @@ enum Defaults {
             object.inside("spec") { $0.fill("volumeMode", "Filesystem") }
         case "LimitRange": object.inside("spec") { $0.each("limits") { limit(&$0) } }
         default: break
+        }
+    }
+
+    /// Plain texts become data and are never answered.
+    private static func secret(_ object: inout JSON) {
+        object.fill("type", "Opaque")
+        let texts = object["stringData"]?.object?.members ?? []
+        object["stringData"] = nil
+        for member in texts {
+            let text = member.value.string ?? ""
+            object.with("data") { $0[member.key] = .string(Base64.encode(text.utf8)) }
         }
     }
 

@@ -6,6 +6,8 @@
 package struct DecodeError: Error, Sendable, Hashable, CustomStringConvertible {
     package var message: String
     package var description: String { message }
+
+    package init(message: String) { self.message = message }
 }
 
 /// A tree as its definition wants it.

@@ -6,6 +6,8 @@ import Yams
 package struct YAMLError: Error, Sendable, Hashable, CustomStringConvertible {
     package var message: String
     package var description: String { message }
+
+    package init(message: String) { self.message = message }
 }
 
 package enum YAML {

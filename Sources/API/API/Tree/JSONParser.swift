@@ -8,6 +8,11 @@ package struct JSONError: Error, Sendable, Hashable, CustomStringConvertible {
     package var message: String
     package var offset: Int
     package var description: String { message }
+
+    package init(message: String, offset: Int) {
+        self.message = message
+        self.offset = offset
+    }
 }
 
 extension JSON {
