@@ -72,6 +72,12 @@ package struct AuthorizationDecision: Sendable, Hashable {
 package protocol ObjectReader: Sendable {
     func get(_ resource: GroupVersionResource, namespace: String?, name: String) -> JSON?
     func list(_ resource: GroupVersionResource, namespace: String?) -> [JSON]
+    /// Equal stamps mean equal content; nil when the reader cannot tell. Lets policy keep what it has compiled.
+    var stamp: Int64? { get }
+}
+
+extension ObjectReader {
+    package var stamp: Int64? { nil }
 }
 
 /// A write on its way to the store, as admission and kind behaviour see it.
