@@ -1,0 +1,178 @@
+// A gRPC listener: HTTP/2 over TLS (ALPN h2) or plain TCP or a Unix socket. Stops with GOAWAY. It must never keep a
+// connection whose TLS handshake does not end.
+import NIOCore
+import NIOHTTP2
+import NIOPosix
+import NIOSSL
+import NIOTLS
+import NetPKI
+import Synchronization
+
+/// Settings of a `GRPCServer`.
+package struct GRPCServerConfiguration: Sendable {
+    package enum Address: Sendable { case tcp(host: String, port: Int), unix(path: String) }
+
+    package var address: Address
+    package var tls: ServerTLS?
+    package var messageBytesMax = 16 << 20
+    package var windowBytes = 1 << 20
+    package var streamsMax = 10_000
+    package var connectionsMax = 10_000
+    package var controlFramesMax = 1_000_000
+    package var handshakeTimeout: TimeAmount = .seconds(10)
+
+    package init(address: Address, tls: ServerTLS? = nil) {
+        self.address = address
+        self.tls = tls
+    }
+}
+
+/// Serves one `GRPCService`.
+package final class GRPCServer: Sendable {
+    private struct State {
+        var listener: (any Channel)?
+        var connections: [ObjectIdentifier: any Channel] = [:]
+        var isStopped = false
+    }
+
+    private let configuration: GRPCServerConfiguration
+    private let service: any GRPCService
+    private let group: any EventLoopGroup
+    private let state = Mutex(State())
+
+    package init(configuration: GRPCServerConfiguration, service: any GRPCService, group: any EventLoopGroup) {
+        self.configuration = configuration
+        self.service = service
+        self.group = group
+    }
+
+    /// Binds and serves; returns the bound port (0 for a Unix socket).
+    package func start() async throws -> Int {
+        let bootstrap = ServerBootstrap(group: group)
+            .serverChannelOption(.backlog, value: 1024)
+            .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
+            .childChannelInitializer { channel in
+                channel.eventLoop.makeCompletedFuture {
+                    guard self.admit(channel) else { throw ChannelError.ioOnClosedChannel }
+                    try self.configure(channel)
+                }
+            }
+        let listener: any Channel
+        switch configuration.address {
+        case .tcp(let host, let port):
+            listener = try await bootstrap.childChannelOption(.tcpOption(.tcp_nodelay), value: 1).bind(host: host, port: port).get()
+        case .unix(let path): listener = try await bootstrap.bind(unixDomainSocketPath: path, cleanupExistingSocketFile: true).get()
+        }
+        state.withLock { $0.listener = listener }
+        return listener.localAddress?.port ?? 0
+    }
+
+    private func admit(_ channel: any Channel) -> Bool {
+        let id = ObjectIdentifier(channel)
+        let isAdmitted = state.withLock { state -> Bool in
+            guard !state.isStopped, state.connections.count < configuration.connectionsMax else { return false }
+            state.connections[id] = channel
+            return true
+        }
+        if isAdmitted { channel.closeFuture.whenComplete { _ in self.state.withLock { _ = $0.connections.removeValue(forKey: id) } } }
+        return isAdmitted
+    }
+
+    private func configure(_ channel: any Channel) throws {
+        guard let tls = configuration.tls else { return try install(on: channel, certificate: nil) }
+        let (handler, verdict) = tls.makeHandler()
+        try channel.pipeline.syncOperations.addHandler(handler)
+        try channel.pipeline.syncOperations.addHandler(
+            GRPCServerNegotiation(timeout: configuration.handshakeTimeout) { [unowned handler] channel, negotiated in
+                guard negotiated == "h2" else { throw ChannelError.ioOnClosedChannel }
+                tls.completeVerdict(verdict, handler)
+                try self.install(on: channel, certificate: verdict.certificate)
+            })
+    }
+
+    private func install(on channel: any Channel, certificate: ClientCertificate?) throws {
+        let (http2, stream) = grpcHTTP2Settings(
+            windowBytes: configuration.windowBytes, controlFramesMax: configuration.controlFramesMax, streamsMax: configuration.streamsMax)
+        let (service, limit) = (service, configuration.messageBytesMax)
+        _ = try channel.pipeline.syncOperations.configureHTTP2Pipeline(
+            mode: .server, connectionConfiguration: http2, streamConfiguration: stream
+        ) { stream in
+            stream.eventLoop.makeCompletedFuture {
+                try stream.pipeline.syncOperations.addHandler(
+                    GRPCServerStreamHandler(service: service, clientCertificate: certificate, messageBytesMax: limit))
+            }
+        }
+        try channel.pipeline.syncOperations.addHandler(GRPCServerRootHandler())
+    }
+
+    /// Refuses new connections, says GOAWAY, lets calls end for `grace`, then closes what is left.
+    package func stop(grace: TimeAmount) async {
+        let (listener, connections) = state.withLock { state in
+            state.isStopped = true
+            return (state.listener, Array(state.connections.values))
+        }
+        if let listener { await closeQuietly(listener) }
+        for channel in connections { channel.pipeline.fireUserInboundEventTriggered(GRPCServerRootHandler.Stopping()) }
+        let done = group.next().scheduleTask(in: grace) {}
+        await withCheckedContinuation { continuation in done.futureResult.whenComplete { _ in continuation.resume() } }
+        for channel in state.withLock({ Array($0.connections.values) }) { await closeQuietly(channel) }
+    }
+
+    private func closeQuietly(_ channel: any Channel) async {
+        channel.close(promise: nil)
+        await withCheckedContinuation { continuation in channel.closeFuture.whenComplete { _ in continuation.resume() } }
+    }
+}
+
+/// Root frames of a server connection: NIO answers them; here only GOAWAY at the stop.
+private final class GRPCServerRootHandler: ChannelInboundHandler {
+    struct Stopping: Sendable {}
+    typealias InboundIn = HTTP2Frame
+    typealias OutboundOut = HTTP2Frame
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {}
+
+    func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+        guard event is Stopping else { return context.fireUserInboundEventTriggered(event) }
+        let frame = HTTP2Frame(streamID: .rootStream, payload: .goAway(lastStreamID: .maxID, errorCode: .noError, opaqueData: nil))
+        context.writeAndFlush(wrapOutboundOut(frame), promise: nil)
+    }
+
+    func errorCaught(context: ChannelHandlerContext, error: any Error) {
+        if error is NIOHTTP2Errors.StreamError { return }
+        context.close(promise: nil)
+    }
+}
+
+private final class GRPCServerNegotiation: ChannelInboundHandler, RemovableChannelHandler {
+    typealias InboundIn = NIOAny
+    private let timeout: TimeAmount
+    private let ready: (any Channel, String?) throws -> Void
+    private var late: Scheduled<Void>?
+
+    init(timeout: TimeAmount, ready: @escaping (any Channel, String?) throws -> Void) {
+        self.timeout = timeout
+        self.ready = ready
+    }
+
+    func handlerAdded(context: ChannelHandlerContext) {
+        let channel = context.channel
+        late = context.eventLoop.scheduleTask(in: timeout) { channel.close(promise: nil) }
+    }
+
+    func handlerRemoved(context: ChannelHandlerContext) { late?.cancel() }
+
+    func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+        guard case .some(.handshakeCompleted(let negotiated)) = event as? TLSUserEvent else {
+            return context.fireUserInboundEventTriggered(event)
+        }
+        do {
+            try ready(context.channel, negotiated)
+            context.pipeline.syncOperations.removeHandler(self, promise: nil)
+        } catch {
+            context.close(promise: nil)
+        }
+    }
+
+    func errorCaught(context: ChannelHandlerContext, error: any Error) { context.close(promise: nil) }
+}

@@ -1,0 +1,219 @@
+// One call as a server's handler sees it. Safe from any thread; callbacks run on the stream's event loop. Reading begins with `onMessage`. It
+// must never send after the status.
+import NIOCore
+import NetPKI
+import Synchronization
+
+/// Answers calls. One object serves all connections of a server.
+package protocol GRPCService: Sendable {
+    /// Called on the event loop at the call's head. It must not block. Unknown paths: `call.finish(GRPCStatus(.unimplemented))`.
+    func handle(_ call: GRPCServerCall)
+}
+
+enum GRPCServerOutgoing: Sendable {
+    case message([UInt8])
+    case finish(GRPCStatus, GRPCMetadata)
+}
+
+/// One call on the server.
+package final class GRPCServerCall: Sendable {
+    private struct State {
+        var queue: [GRPCServerOutgoing] = []
+        var isScheduled = false
+        var isFinished = false
+        var isClosed = false
+        var isInputEnded = false
+        var isPaused = false
+        var waiting: [[UInt8]] = []
+        var message: (@Sendable ([UInt8]) -> Void)?
+        var endCallbacks: [@Sendable () -> Void] = []
+        var closeCallbacks: [@Sendable () -> Void] = []
+        var writableCallbacks: [@Sendable () -> Void] = []
+    }
+
+    /// Bytes not yet taken by the socket above which `isWritable` is false.
+    package static let highWatermarkBytes = 256 << 10
+
+    /// `/package.Service/Method`.
+    package let path: String
+    package let metadata: GRPCMetadata
+    /// When the client gives up; nil when it never does.
+    package let deadline: NIODeadline?
+    package let clientCertificate: ClientCertificate?
+    package let eventLoop: any EventLoop
+    private let handler: NIOLoopBound<GRPCServerStreamHandler>
+    private let state = Mutex(State())
+    private let pending = Atomic<Int>(0)
+
+    init(
+        path: String, metadata: GRPCMetadata, deadline: NIODeadline?, clientCertificate: ClientCertificate?,
+        eventLoop: any EventLoop, handler: GRPCServerStreamHandler
+    ) {
+        self.path = path
+        self.metadata = metadata
+        self.deadline = deadline
+        self.clientCertificate = clientCertificate
+        self.eventLoop = eventLoop
+        self.handler = NIOLoopBound(handler, eventLoop: eventLoop)
+    }
+
+    /// The first value of a metadata field.
+    package func metadata(_ name: String) -> String? { metadata.first { $0.0 == name }?.1 }
+
+    /// Sends one response message.
+    package func send(_ message: [UInt8]) { enqueue(.message(message), bytes: message.count) }
+
+    /// Ends the call with this status (OK by default). Only the first counts.
+    package func finish(_ status: GRPCStatus = GRPCStatus(.ok), trailers: GRPCMetadata = []) { enqueue(.finish(status, trailers), bytes: 0) }
+
+    /// One message and OK.
+    package func reply(_ message: [UInt8]) {
+        send(message)
+        finish()
+    }
+
+    package var pendingBytes: Int { max(0, pending.load(ordering: .relaxed)) }
+    package var isWritable: Bool { pendingBytes < Self.highWatermarkBytes }
+    package var isClosed: Bool { state.withLock { $0.isClosed } }
+
+    /// Receives the request messages in order. Reading starts with this call.
+    package func onMessage(_ f: @escaping @Sendable ([UInt8]) -> Void) {
+        state.withLock { $0.message = f }
+        eventLoop.execute { self.deliver() }
+    }
+
+    /// Calls `f` once when the client has sent its last message.
+    package func onEnd(_ f: @escaping @Sendable () -> Void) {
+        state.withLock { $0.endCallbacks.append(f) }
+        eventLoop.execute { self.deliver() }
+    }
+
+    /// A unary call: calls `f` with the one message; anything else is refused.
+    package func onUnary(_ f: @escaping @Sendable ([UInt8]) -> Void) {
+        let box = UnaryBox()
+        onMessage { message in
+            if !box.fill(message) { self.finish(GRPCStatus(.internal, "more than one request message")) }
+        }
+        onEnd { if let message = box.take() { f(message) } else { self.finish(GRPCStatus(.internal, "no request message")) } }
+    }
+
+    /// Calls `f` exactly once: when the status was sent or the client went away.
+    package func onClose(_ f: @escaping @Sendable () -> Void) {
+        let isNow = state.withLock { state -> Bool in
+            if !state.isClosed { state.closeCallbacks.append(f) }
+            return state.isClosed
+        }
+        if isNow { eventLoop.execute(f) }
+    }
+
+    /// Calls `f` once, as soon as the call is writable or closed.
+    package func onWritable(_ f: @escaping @Sendable () -> Void) {
+        state.withLock { $0.writableCallbacks.append(f) }
+        eventLoop.execute { self.wakeWriters() }
+    }
+
+    package func pauseReading() { state.withLock { $0.isPaused = true } }
+
+    package func resumeReading() {
+        state.withLock { $0.isPaused = false }
+        eventLoop.execute { self.deliver() }
+    }
+
+    private func enqueue(_ outgoing: GRPCServerOutgoing, bytes: Int) {
+        let schedules = state.withLock { state -> Bool in
+            guard !state.isClosed, !state.isFinished else { return false }
+            if case .finish = outgoing { state.isFinished = true }
+            pending.wrappingAdd(bytes, ordering: .relaxed)
+            state.queue.append(outgoing)
+            defer { state.isScheduled = true }
+            return !state.isScheduled
+        }
+        if schedules { eventLoop.execute { self.drain() } }
+    }
+
+    private func drain() {
+        let batch = state.withLock { state -> [GRPCServerOutgoing] in
+            state.isScheduled = false
+            defer { state.queue = [] }
+            return state.queue
+        }
+        handler.value.perform(batch)
+    }
+}
+
+private final class UnaryBox: Sendable {
+    private let message = Mutex<[UInt8]?>(nil)
+
+    func fill(_ bytes: [UInt8]) -> Bool {
+        message.withLock { message in
+            guard message == nil else { return false }
+            message = bytes
+            return true
+        }
+    }
+
+    func take() -> [UInt8]? { message.withLock { $0 } }
+}
+
+// What the stream handler calls, on the event loop.
+extension GRPCServerCall {
+    var wantsInput: Bool { state.withLock { $0.message != nil && !$0.isPaused && !$0.isInputEnded } }
+
+    func received(_ message: [UInt8]) {
+        state.withLock { $0.waiting.append(message) }
+        deliver()
+    }
+
+    func inputEnded() {
+        state.withLock { $0.isInputEnded = true }
+        deliver()
+    }
+
+    func deliver() {
+        while true {
+            let next = state.withLock { state -> (@Sendable ([UInt8]) -> Void, [UInt8])? in
+                guard let message = state.message, !state.isPaused, !state.waiting.isEmpty else { return nil }
+                return (message, state.waiting.removeFirst())
+            }
+            guard let (message, bytes) = next else { break }
+            message(bytes)
+        }
+        let callbacks = state.withLock { state -> [@Sendable () -> Void] in
+            guard state.isInputEnded, state.waiting.isEmpty else { return [] }
+            defer { state.endCallbacks = [] }
+            return state.endCallbacks
+        }
+        for callback in callbacks { callback() }
+        if wantsInput { handler.value.readIfNeeded() }
+    }
+
+    func accepted(_ bytes: Int) {
+        pending.wrappingSubtract(bytes, ordering: .relaxed)
+        wakeWriters()
+    }
+
+    private func wakeWriters() {
+        let isLow = pendingBytes <= Self.highWatermarkBytes / 2
+        let callbacks = state.withLock { state -> [@Sendable () -> Void] in
+            guard isLow || state.isClosed else { return [] }
+            defer { state.writableCallbacks = [] }
+            return state.writableCallbacks
+        }
+        for callback in callbacks { callback() }
+    }
+
+    /// The stream is gone or the status was sent. The second call does nothing.
+    func closed() {
+        let callbacks = state.withLock { state -> [@Sendable () -> Void] in
+            guard !state.isClosed else { return [] }
+            state.isClosed = true
+            state.queue = []
+            state.message = nil
+            state.endCallbacks = []
+            defer { state.closeCallbacks = [] }
+            return state.closeCallbacks
+        }
+        wakeWriters()
+        for callback in callbacks { callback() }
+    }
+}
