@@ -63,7 +63,10 @@ package struct BackendTable: Sendable {
             let row = rows[backend] ?? Row()
             return (row.state == .active ? 0 : row.state == .recovering ? 1 : 2, row.connections)
         }
-        return rotated.enumerated().sorted { (rank($0.element), $0.offset) < (rank($1.element), $1.offset) }.map(\.element)
+        return rotated.enumerated().sorted { left, right in
+            let (a, b) = (rank(left.element), rank(right.element))
+            return (a.0, a.1, left.offset) < (b.0, b.1, right.offset)
+        }.map(\.element)
     }
 
     package mutating func opened(_ backend: Backend) { rows[backend]?.connections += 1 }
