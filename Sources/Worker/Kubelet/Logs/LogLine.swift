@@ -6,7 +6,7 @@ package struct LogLine: Sendable, Equatable {
     package var stream: String
     package var isPartial: Bool
     /// With its newline unless it is a part.
-    package var text: String
+    package var bytes: [UInt8]
 
     /// nil for bytes that are no such line.
     package init?(_ raw: ArraySlice<UInt8>) {
@@ -17,6 +17,7 @@ package struct LogLine: Sendable, Equatable {
         stream = String(decoding: parts[1], as: UTF8.self)
         guard stream == "stdout" || stream == "stderr" else { return nil }
         isPartial = parts[2].first == UInt8(ascii: "P")
-        text = (parts.count > 3 ? String(decoding: parts[3], as: UTF8.self) : "") + (isPartial ? "" : "\n")
+        bytes = parts.count > 3 ? Array(parts[3]) : []
+        if !isPartial { bytes.append(UInt8(ascii: "\n")) }
     }
 }

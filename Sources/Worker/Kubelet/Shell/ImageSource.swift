@@ -1,5 +1,6 @@
 // Brings the image of a container: pull policy, one pull at a time for an image, credentials. Messages are upstream's.
 import API
+import Logging
 import Synchronization
 
 /// Why an image is not to be had, as `state.waiting` shows it.
@@ -15,11 +16,26 @@ package final class ImageSource: Sendable {
     private typealias Pull = Task<Result<String, RuntimeError>, Never>
     private let runtime: any ContainerRuntime
     private let objects: ObjectCache
+    private let pulled: PulledImages
+    private let logger: Logger
     private let pulls = Mutex<[String: Pull]>([:])
 
-    package init(runtime: any ContainerRuntime, objects: ObjectCache) {
+    package init(runtime: any ContainerRuntime, objects: ObjectCache, pulled: PulledImages, logger: Logger) {
         self.runtime = runtime
         self.objects = objects
+        self.pulled = pulled
+        self.logger = logger
+    }
+
+    /// This kubelet pulled the image, so that it may remove it.
+    package func wasPulledHere(_ id: String) -> Bool { pulled.contains(id) }
+
+    package func forget(_ id: String) {
+        do throws(FileError) { try pulled.remove(id) } catch { logger.debug("a mark stays", metadata: ["error": "\(error)"]) }
+    }
+
+    private func remember(_ id: String) {
+        do throws(FileError) { try pulled.add(id) } catch { logger.warning("a pulled image is not remembered", metadata: ["error": "\(error)"]) }
     }
 
     package func ensure(
@@ -57,6 +73,7 @@ package final class ImageSource: Sendable {
     private func pull(_ name: String, _ pod: JSON, _ sandbox: SandboxConfig, _ tell: Tell) async throws(ImageError) -> Image {
         tell(false, "Pulling", "Pulling image \"\(name)\"")
         let began = Clock.now()
+        let wasThere = try await inspect(name, tell) != nil
         let credentials = await credentials(for: name, pod)
         let task = pulls.withLock { pulls in
             if let running = pulls[name] { return running }
@@ -82,6 +99,7 @@ package final class ImageSource: Sendable {
             guard let image = try await inspect(reference, tell) else {
                 throw ImageError(reason: "ErrImagePull", message: "image \"\(name)\" is gone after its pull")
             }
+            if !wasThere { remember(image.id) }
             let took = Self.duration(Clock.now() &- began)
             tell(false, "Pulled", "Successfully pulled image \"\(name)\" in \(took) (\(took) including waiting). Image size: \(image.sizeBytes) bytes.")
             return image

@@ -39,7 +39,8 @@ package final class PodExecutor: Sendable {
         objects = ObjectCache(client: client)
         tokens = TokenSource(client: client)
         services = ServiceSource(client: client)
-        images = ImageSource(runtime: runtime, objects: objects)
+        images = ImageSource(
+            runtime: runtime, objects: objects, pulled: PulledImages(rootDirectory: configuration.rootDirectory), logger: logger)
         volumes = PodVolumes(
             rootDirectory: configuration.rootDirectory, client: client, files: VolumeFiles(objects: objects, tokens: tokens))
         cgroups = Cgroups(mount: configuration.cgroupMount)

@@ -107,8 +107,8 @@ package struct TerminationMessages: Sendable {
         guard let size = Files.status(log)?.st_size else { return "" }
         do throws(FileError) {
             let lines = try LogFile.lastLines(log, size: Int64(size), count: Self.logLinesMax, bytesMax: 65536)
-            let text = lines.compactMap { LogLine($0) }.map(\.text).joined()
-            return String(decoding: Array(text.utf8).suffix(Self.logBytesMax), as: UTF8.self)
+            let bytes = lines.compactMap { LogLine($0) }.flatMap(\.bytes)
+            return String(decoding: bytes.suffix(Self.logBytesMax), as: UTF8.self)
         } catch {
             return "Error on reading termination message from logs: \(error)"
         }
