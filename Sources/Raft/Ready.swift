@@ -34,6 +34,13 @@ package struct Save: Hashable, Sendable {
     package var entries: [Entry]
     /// Replaces state and log.
     package var snapshot: SnapshotMetadata?
+
+    package init(id: SaveID, hardState: HardState, entries: [Entry], snapshot: SnapshotMetadata? = nil) {
+        self.id = id
+        self.hardState = hardState
+        self.entries = entries
+        self.snapshot = snapshot
+    }
 }
 
 /// What a peer must remember besides its log. `commit` may lag.
