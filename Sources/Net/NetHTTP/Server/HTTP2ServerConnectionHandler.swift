@@ -10,9 +10,14 @@ final class HTTP2ServerConnectionHandler: ChannelInboundHandler {
     typealias InboundIn = HTTP2Frame
     typealias OutboundOut = HTTP2Frame
 
+    /// How long the answer to the last PING may take.
+    static let drainTime = TimeAmount.seconds(1)
+
     private let idleTimeout: TimeAmount
     private var streams = 0
     private var isStopping = false
+    /// The client has seen GOAWAY: it opens no more streams.
+    private var isDrained = false
     private var timer: PhaseTimer?
     private var context: ChannelHandlerContext?
 
@@ -34,7 +39,9 @@ final class HTTP2ServerConnectionHandler: ChannelInboundHandler {
         context.fireChannelInactive()
     }
 
-    func channelRead(context: ChannelHandlerContext, data: NIOAny) {}
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        if isStopping, case .ping(_, ack: true) = unwrapInboundIn(data).payload { drained() }
+    }
 
     func streamOpened(_ stream: any Channel) {
         streams += 1
@@ -45,7 +52,7 @@ final class HTTP2ServerConnectionHandler: ChannelInboundHandler {
     private func streamClosed() {
         streams -= 1
         guard streams == 0 else { return }
-        if isStopping { context?.close(promise: nil) } else { timer?.start(idleTimeout) }
+        if !isStopping { timer?.start(idleTimeout) } else if isDrained { context?.close(promise: nil) }
     }
 
     func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
@@ -53,13 +60,21 @@ final class HTTP2ServerConnectionHandler: ChannelInboundHandler {
         context.fireUserInboundEventTriggered(event)
     }
 
+    /// GOAWAY for all later streams, then a PING: what the client sent before it saw GOAWAY has arrived when the answer does.
     private func stop() {
         guard !isStopping, let context else { return }
         isStopping = true
         timer?.stop()
-        let frame = HTTP2Frame(streamID: .rootStream, payload: .goAway(lastStreamID: .maxID, errorCode: .noError, opaqueData: nil))
-        context.writeAndFlush(wrapOutboundOut(frame), promise: nil)
-        if streams == 0 { context.close(promise: nil) }
+        let goAway = HTTP2Frame(streamID: .rootStream, payload: .goAway(lastStreamID: .maxID, errorCode: .noError, opaqueData: nil))
+        context.write(wrapOutboundOut(goAway), promise: nil)
+        let ping = HTTP2Frame(streamID: .rootStream, payload: .ping(HTTP2PingData(withInteger: 1), ack: false))
+        context.writeAndFlush(wrapOutboundOut(ping), promise: nil)
+        context.eventLoop.assumeIsolated().scheduleTask(in: Self.drainTime) { [weak self] in self?.drained() }
+    }
+
+    private func drained() {
+        isDrained = true
+        if streams == 0 { context?.close(promise: nil) }
     }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
