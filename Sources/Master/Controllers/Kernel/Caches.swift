@@ -27,7 +27,8 @@ package final class Caches: Sendable {
         pods = Shelf(
             client, InformerScope(.pods), transform: { PodView($0) }, identity: { ($0.uid, $0.isBeingDeleted) }
         ) { pod in
-            ["ns:\(pod.namespace)", "owner:\(pod.owner?.uid ?? "")", "node:\(pod.nodeName)"]
+            let owner = pod.owner.map { "owner:\($0.uid)" } ?? "orphan:\(pod.namespace)"
+            return ["ns:\(pod.namespace)", owner, "node:\(pod.nodeName)"]
         }
         nodes = Shelf(client, InformerScope(.nodes), transform: { NodeView($0) }, identity: { ($0.uid, false) })
         nodeLeases = Shelf(

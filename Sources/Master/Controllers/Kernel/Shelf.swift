@@ -67,6 +67,9 @@ package final class Shelf<Value: Sendable>: AnyShelf {
         content.withLock { content in (content.index[entry] ?? []).sorted().compactMap { content.values[$0] } }
     }
 
+    /// What a controller of the namespace may have a word about: what it owns, and what nobody owns.
+    package func family(of owner: JSON) -> [Value] { values("owner:\(owner.uid)") + values("orphan:\(owner.namespace)") }
+
     package var revision: UInt64 { UInt64(informer.resourceVersion) ?? 0 }
 
     package func showsAlive(_ target: Target) -> Bool {
@@ -106,7 +109,8 @@ extension Shelf where Value == JSON {
                 return tree
             }, identity: { ($0.uid, $0.isBeingDeleted) },
             indexes: { tree in
-                ["ns:\(tree.namespace)", "owner:\(tree.controllerReference?["uid"]?.string ?? "")"]
+                let owner = tree.controllerReference?["uid"]?.string
+                return ["ns:\(tree.namespace)", owner.map { "owner:\($0)" } ?? "orphan:\(tree.namespace)"]
             })
     }
 }

@@ -22,7 +22,7 @@ package struct DaemonPlan: Sendable {
     /// Own pods by the node they are for.
     var byNode: [String: [PodView]] = [:]
 
-    /// `pods`: all of the namespace; `revisions`: the ControllerRevisions of the namespace.
+    /// `pods`: its own and those without a controller; `revisions`: the ControllerRevisions of the namespace.
     package static func changes(_ set: JSON, pods: [PodView], revisions: [JSON], nodes: [NodeView], now: Int64)
         -> [Change]
     {

@@ -57,7 +57,7 @@ package struct DeploymentPlan: Sendable {
     var changes: [Change] = []
     var notes: [Change] = []
 
-    /// `sets`: the ReplicaSets of the namespace; `pods`: by the uid of the ReplicaSet that owns them.
+    /// `sets`: its own and those without a controller; `pods`: by the uid of the ReplicaSet that owns them.
     package static func changes(_ deployment: JSON, sets: [JSON], pods: [String: [PodView]], now: Int64) -> [Change] {
         var plan = DeploymentPlan(deployment, pods, now)
         plan.run(sets)

@@ -35,7 +35,7 @@ package struct ReplicaPlan: Sendable {
         self.now = now
     }
 
-    /// `pods`: all of the namespace; `failure`: what the API server said when the last creation failed.
+    /// `pods`: its own and those without a controller; `failure`: what the API server said when the last creation failed.
     package func changes(_ pods: [PodView], failure: String? = nil) -> [Change] {
         let claim = Claim(object, kind.kind, kind.selector(of: object))
         let alive = pods.filter { !$0.isFinished }

@@ -7,7 +7,7 @@ enum WorkloadLoops {
     static func deployments(_ caches: Caches) -> Loop {
         Loop("deployment-controller", caches, seed: { caches.deployments.keys }) { key, session in
             guard let deployment = caches.deployments.get(key) else { return Performed() }
-            let sets = caches.replicaSets.values("ns:\(deployment.namespace)")
+            let sets = caches.replicaSets.family(of: deployment)
             let owned = sets.filter { $0.controllerReference?["uid"]?.string == deployment.uid }
             let pods = Dictionary(
                 owned.map { ($0.uid, caches.pods.values("owner:\($0.uid)")) }, uniquingKeysWith: { $1 })
@@ -44,7 +44,7 @@ enum WorkloadLoops {
     static func replicas(_ kind: ReplicaKind, _ name: String, _ shelf: Shelf<JSON>, _ caches: Caches) -> Loop {
         Loop(name, caches, seed: { shelf.keys }) { key, session in
             guard let object = shelf.get(key) else { return Performed() }
-            let pods = caches.pods.values("ns:\(object.namespace)")
+            let pods = caches.pods.family(of: object)
             let plan = ReplicaPlan(kind, object, now: session.now())
             var performed = await session.perform(plan.changes(pods))
             note(performed, object, session)
@@ -59,8 +59,8 @@ enum WorkloadLoops {
     static func daemons(_ caches: Caches) -> Loop {
         Loop("daemonset-controller", caches, seed: { caches.daemonSets.keys }) { key, session in
             guard let set = caches.daemonSets.get(key) else { return Performed() }
-            let pods = caches.pods.values("ns:\(set.namespace)")
-            let revisions = caches.controllerRevisions.values("ns:\(set.namespace)")
+            let pods = caches.pods.family(of: set)
+            let revisions = caches.controllerRevisions.values("owner:\(set.uid)")
             let changes = DaemonPlan.changes(
                 set, pods: pods, revisions: revisions, nodes: caches.nodes.all, now: session.now())
             let performed = await session.perform(changes)
