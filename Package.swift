@@ -91,8 +91,8 @@ let package = Package(
         .executableTarget(
             name: "tern",
             dependencies: ["API", "APIClient", "Master", "Worker", "KVReplica", "KVEtcd", "KVCore", "Raft", "NetHTTP", "NetPKI", "NetBalancer", "CLinux", "Simulation",
-                           "APIServer", arguments, logging, nio, posix],
-            path: "Sources/tern", swiftSettings: strict,
+                           "APIServer", "DNSServer", "NetDNS", "Network", arguments, crypto, logging, nio, posix],
+            path: "Sources/tern", exclude: ["Scripts"], swiftSettings: strict,
             linkerSettings: [.unsafeFlags(["-static-stdlib", "-lCoreFoundation", "-l_FoundationCShims", "-l_FoundationCollections", "-l_FoundationICU", "-lswiftSynchronization"])]),
         // Chaos
         .target(name: "Simulation", dependencies: ["Raft", "KVCore"], path: "chaos/Simulation", swiftSettings: strict),

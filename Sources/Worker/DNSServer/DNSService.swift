@@ -57,20 +57,25 @@ package final class DNSService: Sendable {
     private let configuration: DNSConfiguration
     private let zone: SharedZone
     private let group: any EventLoopGroup
+    private let forwardGroup: any EventLoopGroup
     private let logger: Logger
     private let channels = Mutex<[any Channel]>([])
 
-    package init(configuration: DNSConfiguration, zone: SharedZone, group: any EventLoopGroup, logger: Logger) {
+    /// Questions to upstream servers leave through `forwardGroup`, whose threads may live in another network namespace.
+    package init(
+        configuration: DNSConfiguration, zone: SharedZone, group: any EventLoopGroup, forwardGroup: (any EventLoopGroup)? = nil, logger: Logger
+    ) {
         self.configuration = configuration
         self.zone = zone
         self.group = group
+        self.forwardGroup = forwardGroup ?? group
         self.logger = logger
     }
 
     /// Listens on UDP and TCP; throws when the address cannot be bound.
     package func start() async throws {
         let loop = group.next()
-        let forwarder = DNSForwarder(upstreams: configuration.upstreams, loop: loop, logger: logger)
+        let forwarder = DNSForwarder(upstreams: configuration.upstreams, loop: forwardGroup.next(), logger: logger)
         try await forwarder.start()
         let resolver = DNSResolver(zone: zone, forwarder: forwarder)
         let udp = try await DatagramBootstrap(group: loop)

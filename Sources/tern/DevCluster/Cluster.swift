@@ -1,4 +1,5 @@
 // The development cluster as a whole: made in stages, each of which may be repeated; what runs is left alone, what died is started again.
+import API
 import Glibc
 import Master
 import NetPKI
@@ -75,8 +76,14 @@ struct Cluster {
     private func writeClientFiles(_ identity: ClusterIdentity, port: Int) throws {
         let kubeconfigPort = ":\(port)\n"
         let current = Result(catching: { try Files.text(layout.kubeconfig) }).success ?? ""
+        let files = AdministratorFiles(layout)
+        if !Files.exists(files.certificate) {
+            let made = try identity.administratorCertificate(name: "tern-admin")
+            try PEMFile.write(made.keyPEM, to: files.key)
+            try PEMFile.write(made.certificatePEM, to: files.certificate, mode: 0o644)
+        }
         if !current.contains(kubeconfigPort) {
-            let admin = try identity.administratorCertificate(name: "tern-admin")
+            let admin = IssuedCertificate(certificatePEM: try PEMFile.read(files.certificate), keyPEM: try PEMFile.read(files.key))
             try Files.write(kubeconfig(identity, admin, port: port), to: layout.kubeconfig, mode: 0o600)
         }
         let folder = String(binary[..<(binary.lastIndex(of: "/") ?? binary.startIndex)])
@@ -119,23 +126,5 @@ struct Cluster {
                 user: tern-admin
 
             """
-    }
-}
-
-/// Base64 of RFC 4648 §4, with padding.
-enum Base64 {
-    private static let alphabet = Array("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/".utf8)
-
-    static func encode(_ bytes: [UInt8]) -> String {
-        var text: [UInt8] = []
-        text.reserveCapacity((bytes.count + 2) / 3 * 4)
-        for start in stride(from: 0, to: bytes.count, by: 3) {
-            let group = bytes[start..<min(start + 3, bytes.count)]
-            let value = group.reduce(UInt32(0)) { $0 << 8 | UInt32($1) } << UInt32(8 * (3 - group.count))
-            for i in 0..<4 {
-                text.append(i <= group.count ? alphabet[Int(value >> UInt32(18 - 6 * i)) & 63] : UInt8(ascii: "="))
-            }
-        }
-        return String(decoding: text, as: UTF8.self)
     }
 }

@@ -8,13 +8,10 @@ struct HostProcess {
     var layout: Layout
     var host: Host
 
+    private var owned: OwnedProcess { OwnedProcess(pidFile: layout.pidFile(host.name)) }
+
     /// The outer process, when it runs.
-    var pid: pid_t? {
-        guard let text = Result(catching: { try Files.text(layout.pidFile(host.name)) }).success,
-            let pid = pid_t(text.split(separator: "\n").first.map(String.init) ?? ""), isOurs(pid)
-        else { return nil }
-        return pid
-    }
+    var pid: pid_t? { owned.pid }
 
     /// The host's pid 1 as the machine sees it.
     var initPid: pid_t? {
@@ -40,7 +37,7 @@ struct HostProcess {
         variables["TERN_HOSTS"] = layout.hosts.map { "\($0.address) \($0.name)" }.joined(separator: "\n")
         let arguments = ["sh", "-c", Self.enterScript, layout.namespacePath(layout.namespace(host)), Self.insideScript] + command
         let pid = try Subprocess.launch(arguments, environment: variables, log: layout.log(host.name))
-        try Files.write("\(pid)\n\(startTime(of: pid) ?? "")\n", to: layout.pidFile(host.name))
+        try owned.record(pid)
     }
 
     /// Ends the host at once, as a power cut does; its disk keeps what was written.
@@ -74,20 +71,6 @@ struct HostProcess {
     }
 
     // MARK: - Private
-
-    /// The pid still belongs to the process that we started: pids are used again.
-    private func isOurs(_ pid: pid_t) -> Bool {
-        guard let text = Result(catching: { try Files.text(layout.pidFile(host.name)) }).success else { return false }
-        let lines = text.split(separator: "\n").map(String.init)
-        return lines.count > 1 && startTime(of: pid) == lines[1]
-    }
-
-    private func startTime(of pid: pid_t) -> String? {
-        guard let text = Result(catching: { try Files.text("/proc/\(pid)/stat") }).success, let end = text.lastIndex(of: ")") else { return nil }
-        let fields = text[end...].split(separator: " ")
-        guard fields.count > 20, fields[1] != "Z" else { return nil }
-        return String(fields[20])
-    }
 
     private var cgroupFolders: [String] {
         let top = "/sys/fs/cgroup"
