@@ -27,17 +27,23 @@ struct PodSpecValidation {
     }
 
     private func lifetime(_ spec: JSON, at path: FieldPath, _ issues: inout Issues) {
-        let policy = spec["restartPolicy"]?.string ?? ""
-        if policy.isEmpty { issues.required(path["restartPolicy"]) }
-        else { issues.oneOf(path["restartPolicy"], spec["restartPolicy"], ["Always", "OnFailure", "Never"]) }
-        let dnsPolicies = ["ClusterFirstWithHostNet", "ClusterFirst", "Default", "None"]
-        if (spec["dnsPolicy"]?.string ?? "").isEmpty { issues.required(path["dnsPolicy"]) }
-        else { issues.oneOf(path["dnsPolicy"], spec["dnsPolicy"], dnsPolicies) }
+        policies(spec, at: path, &issues)
         if let seconds = spec["activeDeadlineSeconds"]?.int, seconds < 1 || seconds > 2_147_483_647 {
             issues.invalid(path["activeDeadlineSeconds"], .int(seconds), "must be between 1 and 2147483647, inclusive")
         }
         if !isTemplate || isCreate { issues.nonNegative(path["terminationGracePeriodSeconds"], spec["terminationGracePeriodSeconds"]) }
         issues.oneOf(path["preemptionPolicy"], spec["preemptionPolicy"], ["PreemptLowerPriority", "Never"])
+    }
+
+    /// Both are defaulted; a spec without containers was none to default, and one error says so.
+    private func policies(_ spec: JSON, at path: FieldPath, _ issues: inout Issues) {
+        if (spec["containers"]?.elements ?? []).isEmpty { return }
+        for (member, supported) in [
+            ("restartPolicy", ["Always", "OnFailure", "Never"]), ("dnsPolicy", ["ClusterFirstWithHostNet", "ClusterFirst", "Default", "None"]),
+        ] {
+            if (spec[member]?.string ?? "").isEmpty { issues.required(path[member]) }
+            else { issues.oneOf(path[member], spec[member], supported) }
+        }
     }
 
     private func pullSecrets(_ spec: JSON, at path: FieldPath, _ issues: inout Issues) {
