@@ -38,11 +38,15 @@ extension SchemaTable {
 struct TypeCheck {
     let table: SchemaTable
     private(set) var unknownFields: [String] = []
-    /// Names of struct fields from the top, without indexes: for type errors.
-    private var fieldPath: [String] = []
-    /// Names and indexes: for unknown fields.
-    private var place: [String] = []
+    /// The way from the top to the value at hand.
+    private var place: [Step] = []
     private static let unknownFieldsMax = 100
+
+    private enum Step {
+        case field(String)
+        case key(String)
+        case index(Int)
+    }
 
     init(table: SchemaTable) { self.table = table }
 
@@ -55,10 +59,8 @@ struct TypeCheck {
                 continue
             }
             if member.value.isNull { continue }
-            fieldPath.append(member.key)
-            place.append(place.isEmpty ? member.key : ".\(member.key)")
+            place.append(.field(member.key))
             let value = try value(member.value, field.type, field, schema)
-            fieldPath.removeLast()
             place.removeLast()
             if !Self.isMeaningless(value, field) { members.append(.init(key: member.key, value: value)) }
         }
@@ -67,7 +69,13 @@ struct TypeCheck {
 
     private mutating func reportUnknown(_ key: String) {
         guard unknownFields.count < Self.unknownFieldsMax else { return }
-        let path = place.joined() + (place.isEmpty ? key : ".\(key)")
+        var path = ""
+        for step in place + [.field(key)] {
+            switch step {
+            case .field(let name), .key(let name): path += path.isEmpty ? name : ".\(name)"
+            case .index(let index): path += "[\(index)]"
+            }
+        }
         unknownFields.append("unknown field \(Go.quote(path))")
     }
 
@@ -118,7 +126,7 @@ struct TypeCheck {
         var result: [JSON] = []
         result.reserveCapacity(values.count)
         for (index, item) in values.enumerated() {
-            place.append("[\(index)]")
+            place.append(.index(index))
             result.append(item.isNull ? Self.zero(element) : try value(item, element, field, owner))
             place.removeLast()
         }
@@ -131,7 +139,7 @@ struct TypeCheck {
         var members: [JSONObject.Member] = []
         members.reserveCapacity(object.count)
         for member in object {
-            place.append(".\(member.key)")
+            place.append(.key(member.key))
             var value = member.value.isNull ? Self.zero(element) : try value(member.value, element, field, owner)
             if element == .quantity, let amount = Quantity(value) { value = .string(amount.roundedUpToMilli.text) }
             members.append(.init(key: member.key, value: value))
@@ -154,7 +162,8 @@ struct TypeCheck {
     }
 
     private func mismatch(_ found: String, _ type: FieldType, _ field: FieldSchema, _ owner: TypeSchema) -> DecodeError {
-        let path = ([owner.goName] + fieldPath).joined(separator: ".")
+        let names = place.compactMap { step -> String? in if case .field(let name) = step { name } else { nil } }
+        let path = ([owner.goName] + names).joined(separator: ".")
         return DecodeError(message: "json: cannot unmarshal \(found) into Go struct field \(path) of type \(goType(type, field))")
     }
 

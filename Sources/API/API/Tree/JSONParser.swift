@@ -1,6 +1,7 @@
 // JSON text → tree, in one pass over the bytes: the hot path of every request. Strict: bad UTF-8, bad escapes, trailing bytes and
 // too deep nesting are refused, whole numbers of 64 bits are exact. Messages are those of Go's decoder, since clients show them.
 // It must never read outside its buffer, whatever the bytes are.
+import Glibc
 
 /// Bytes that are no JSON.
 package struct JSONError: Error, Sendable, Hashable, CustomStringConvertible {
@@ -54,13 +55,67 @@ extension JSON {
     }
 }
 
-struct JSONParser {
+/// A stack whose top can be moved out as an array without touching reference counts.
+struct ParseStack<Element>: ~Copyable {
+    private var base: UnsafeMutablePointer<Element>
+    private var capacity: Int
+    private(set) var count = 0
+
+    init() {
+        capacity = 32
+        base = .allocate(capacity: capacity)
+    }
+
+    deinit {
+        base.deinitialize(count: count)
+        base.deallocate()
+    }
+
+    @inline(__always)
+    mutating func append(_ element: consuming Element) {
+        if count == capacity { grow() }
+        (base + count).initialize(to: element)
+        count += 1
+    }
+
+    private mutating func grow() {
+        let larger = UnsafeMutablePointer<Element>.allocate(capacity: capacity * 2)
+        larger.moveInitialize(from: base, count: count)
+        base.deallocate()
+        base = larger
+        capacity *= 2
+    }
+
+    /// Moves everything from `start` on out of the stack.
+    mutating func take(from start: Int) -> [Element] {
+        precondition(start <= count, "a stack of \(count) has no \(start)")
+        let taken = count - start
+        let source = base + start
+        count = start
+        return Array(unsafeUninitializedCapacity: taken) { buffer, initialized in
+            if let target = buffer.baseAddress { target.moveInitialize(from: source, count: taken) }
+            initialized = taken
+        }
+    }
+}
+
+struct JSONParser: ~Copyable {
     private let bytes: UnsafePointer<UInt8>
     private let count: Int
     private var at = 0
     private var depth = 0
     /// Paths, complete once the parser has unwound to the top.
     private(set) var duplicates: [String] = []
+    /// Members and elements of the containers that are open; each container takes its own when it closes, in one exact allocation.
+    private var members = ParseStack<JSONObject.Member>()
+    private var elements = ParseStack<JSON>()
+    private var keySpans: [KeySpan] = []
+
+    private struct KeySpan {
+        var start: Int
+        var count: Int
+        var isEscaped: Bool
+    }
 
     init(_ bytes: UnsafePointer<UInt8>, _ count: Int) {
         self.bytes = bytes
@@ -91,15 +146,15 @@ struct JSONParser {
 
     private mutating func object() throws(JSONError) -> JSON {
         try enter()
-        var members: [JSONObject.Member] = []
+        let base = members.count
+        let keyBase = keySpans.count
         skipSpace()
         if at < count && bytes[at] == UInt8(ascii: "}") {
             leave()
             return .object([:])
         }
-        members.reserveCapacity(8)
         while true {
-            try member(&members)
+            try member()
             skipSpace()
             guard at < count else { throw end() }
             if bytes[at] == UInt8(ascii: ",") {
@@ -107,17 +162,22 @@ struct JSONParser {
                 skipSpace()
             } else if bytes[at] == UInt8(ascii: "}") {
                 leave()
-                return .object(JSONObject(uniqueMembers: uniqued(members)))
+                let isUnique = !hasDuplicates(from: keyBase)
+                keySpans.removeLast(keySpans.count - keyBase)
+                let taken = members.take(from: base)
+                return .object(JSONObject(uniqueMembers: isUnique ? taken : uniqued(taken)))
             } else {
                 throw unexpected("after object key:value pair")
             }
         }
     }
 
-    private mutating func member(_ members: inout [JSONObject.Member]) throws(JSONError) {
+    private mutating func member() throws(JSONError) {
         guard at < count else { throw end() }
         guard bytes[at] == UInt8(ascii: "\"") else { throw unexpected("looking for beginning of object key string") }
+        let start = at
         let key = try string()
+        keySpans.append(KeySpan(start: start + 1, count: at - start - 2, isEscaped: at - start - 2 != key.utf8.count))
         skipSpace()
         guard at < count else { throw end() }
         guard bytes[at] == UInt8(ascii: ":") else { throw unexpected("after object key") }
@@ -137,7 +197,7 @@ struct JSONParser {
 
     /// The members without earlier ones of the same name; those are reported.
     private mutating func uniqued(_ members: [JSONObject.Member]) -> [JSONObject.Member] {
-        guard Self.hasDuplicates(members) else { return members }
+        guard Set(members.lazy.map(\.key)).count < members.count else { return members }
         var places: [String: Int] = [:]
         var unique: [JSONObject.Member] = []
         for member in members {
@@ -152,10 +212,15 @@ struct JSONParser {
         return unique
     }
 
-    private static func hasDuplicates(_ members: [JSONObject.Member]) -> Bool {
-        if members.count > 24 { return Set(members.lazy.map(\.key)).count < members.count }
-        for i in members.indices.dropFirst() {
-            for j in 0..<i where members[i].key == members[j].key { return true }
+    /// Compares keys as they stand in the text; an escape may hide an equal key, so that one is looked at closely by `uniqued`.
+    private func hasDuplicates(from base: Int) -> Bool {
+        let spans = keySpans[base...]
+        if spans.count > 32 || spans.contains(where: \.isEscaped) { return true }
+        for right in spans.indices.dropFirst() {
+            let key = spans[right]
+            for left in spans.startIndex..<right where spans[left].count == key.count {
+                if memcmp(bytes + spans[left].start, bytes + key.start, key.count) == 0 { return true }
+            }
         }
         return false
     }
@@ -167,16 +232,12 @@ struct JSONParser {
             leave()
             return .array([])
         }
-        var values: [JSON] = []
+        let base = elements.count
         while true {
             let known = duplicates.count
-            values.append(try value())
-            if duplicates.count > known {
-                for i in known..<duplicates.count {
-                    let rest = duplicates[i]
-                    duplicates[i] = rest.hasPrefix("[") ? "[\(values.count - 1)]\(rest)" : "[\(values.count - 1)].\(rest)"
-                }
-            }
+            let item = try value()
+            if duplicates.count > known { prefix(from: known, withIndex: elements.count - base) }
+            elements.append(item)
             skipSpace()
             guard at < count else { throw end() }
             if bytes[at] == UInt8(ascii: ",") {
@@ -184,10 +245,16 @@ struct JSONParser {
                 skipSpace()
             } else if bytes[at] == UInt8(ascii: "]") {
                 leave()
-                return .array(values)
+                return .array(elements.take(from: base))
             } else {
                 throw unexpected("after array element")
             }
+        }
+    }
+
+    private mutating func prefix(from known: Int, withIndex index: Int) {
+        for i in known..<duplicates.count {
+            duplicates[i] = duplicates[i].hasPrefix("[") ? "[\(index)]\(duplicates[i])" : "[\(index)].\(duplicates[i])"
         }
     }
 

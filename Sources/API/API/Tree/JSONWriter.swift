@@ -31,14 +31,6 @@ private enum StaticBytes {
     static let yes = Array("true".utf8)
     static let no = Array("false".utf8)
     static let hex = Array("0123456789abcdef".utf8)
-    /// 1 where a byte cannot stand in a string as it is; 2 for the first byte of U+2028 and U+2029.
-    static let special: [UInt8] = (0...255).map { byte in
-        switch UInt8(byte) {
-        case 0..<0x20, UInt8(ascii: "\""), UInt8(ascii: "\\"), UInt8(ascii: "<"), UInt8(ascii: ">"), UInt8(ascii: "&"): 1
-        case 0xE2: 2
-        default: 0
-        }
-    }
 }
 
 package enum JSONWriter {
@@ -106,17 +98,28 @@ package enum JSONWriter {
         var text = text
         text.withUTF8 { bytes in
             out.append(UInt8(ascii: "\""))
-            StaticBytes.special.withUnsafeBufferPointer { special in
-                var start = 0
-                for i in bytes.indices where special[Int(bytes[i])] != 0 {
-                    if special[Int(bytes[i])] == 2 && !isLineSeparator(bytes, i) { continue }
-                    out.append(contentsOf: bytes[start..<i])
-                    start = i + escape(bytes, i, into: &out)
+            var start = 0
+            var at = 0
+            while at < bytes.count {
+                if isSpecial(bytes[at]) && (bytes[at] != 0xE2 || isLineSeparator(bytes, at)) {
+                    out.append(contentsOf: UnsafeBufferPointer(rebasing: bytes[start..<at]))
+                    at += escape(bytes, at, into: &out)
+                    start = at
+                } else {
+                    at += 1
                 }
-                out.append(contentsOf: bytes[start...])
             }
+            out.append(contentsOf: UnsafeBufferPointer(rebasing: bytes[start...]))
             out.append(UInt8(ascii: "\""))
         }
+    }
+
+    /// Whether a byte may need an escape; 0xE2 begins U+2028 and U+2029.
+    @inline(__always)
+    private static func isSpecial(_ byte: UInt8) -> Bool {
+        if byte > 0x5C { return byte == 0xE2 }
+        if byte > 0x3E { return byte == 0x5C }
+        return byte < 0x20 || byte == 0x22 || byte == 0x26 || byte == 0x3C || byte == 0x3E
     }
 
     private static func isLineSeparator(_ bytes: UnsafeBufferPointer<UInt8>, _ i: Int) -> Bool {
