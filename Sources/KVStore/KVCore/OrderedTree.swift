@@ -70,7 +70,8 @@ package struct OrderedTree: Sendable {
     }
 
     private mutating func grow(_ split: Split) {
-        root = TreeNode(separators: [split.separator], children: [root, split.right], count: root.count + split.right.count)
+        root = TreeNode(
+            separators: [split.separator], children: [root, split.right], count: root.count + split.right.count)
     }
 }
 
@@ -211,9 +212,11 @@ extension OrderedTree {
         let a = node.children[left]
         let b = node.children[left + 1]
         guard a.width + b.width <= widthMax else { return }
-        let merged = a.isLeaf
+        let merged =
+            a.isLeaf
             ? TreeNode(records: a.records + b.records)
-            : TreeNode(separators: a.separators + [node.separators[left]] + b.separators, children: a.children + b.children,
+            : TreeNode(
+                separators: a.separators + [node.separators[left]] + b.separators, children: a.children + b.children,
                 count: a.count + b.count)
         node.children[left] = merged
         node.children.remove(at: left + 1)

@@ -104,7 +104,8 @@ extension PeerMessage {
                 return ForwardedProposal(serial: serial, fence: fence, data: try r.data())
             }
             return .propose(list)
-        case 3: return .proposeRefused(try reader.list { (r: inout ByteReader) throws(DecodeError) in try r.unsigned() })
+        case 3:
+            return .proposeRefused(try reader.list { (r: inout ByteReader) throws(DecodeError) in try r.unsigned() })
         case 4:
             let transfer = try reader.unsigned()
             let sequence = try reader.unsigned()

@@ -70,7 +70,9 @@ extension ReplicaCore {
     private mutating func tellTime(_ stamp: Int64) {
         guard now >= duties.nextTime else { return }
         duties.nextTime = now + LeaderDuties.timeMilliseconds
-        if !state.leases.leases.isEmpty, stamp - state.logTime >= LeaderDuties.timeMilliseconds / 2 { proposeDuty(.tick) }
+        if !state.leases.leases.isEmpty, stamp - state.logTime >= LeaderDuties.timeMilliseconds / 2 {
+            proposeDuty(.tick)
+        }
     }
 
     /// History goes that is older than one to two periods.

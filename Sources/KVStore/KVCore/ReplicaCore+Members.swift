@@ -53,7 +53,8 @@ extension ReplicaCore {
             guard current.contains(peer) else { return nil }
             return Configuration(voters: current.voters + [peer], learners: current.learners.filter { $0 != peer })
         case .remove(let peer):
-            return Configuration(voters: current.voters.filter { $0 != peer }, learners: current.learners.filter { $0 != peer })
+            return Configuration(
+                voters: current.voters.filter { $0 != peer }, learners: current.learners.filter { $0 != peer })
         case .transfer: return nil
         }
     }

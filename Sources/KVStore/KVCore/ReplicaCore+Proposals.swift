@@ -129,8 +129,9 @@ extension ReplicaCore {
         guard !proposals.keepAlives.isEmpty else { return }
         let gathered = proposals.keepAlives
         proposals.keepAlives = []
-        proposals.add(PendingProposal(
-            command: .keepAlive(gathered.map(\.lease)), fence: nil, waiters: gathered.map(\.ticket), since: now))
+        proposals.add(
+            PendingProposal(
+                command: .keepAlive(gathered.map(\.lease)), fence: nil, waiters: gathered.map(\.ticket), since: now))
     }
 
     private func encode(_ id: ProposalID, _ command: Command) -> [UInt8] {
@@ -174,7 +175,8 @@ extension ReplicaCore {
                 proposals.pending[serial]?.place = .appended(raft.term)
                 proposals.pending[serial]?.wasSent = true
             case .notLeader, .transferring: later.append(serial)
-            case .tooLarge(let bytes): finish(serial, .failure(proposal.wasSent ? .unknownOutcome : .tooLarge(bytes: bytes)))
+            case .tooLarge(let bytes):
+                finish(serial, .failure(proposal.wasSent ? .unknownOutcome : .tooLarge(bytes: bytes)))
             case .overloaded: finish(serial, .failure(proposal.wasSent ? .unknownOutcome : .overloaded))
             }
         }

@@ -77,7 +77,9 @@ extension ReplicaCore {
     }
 
     mutating func failReads(_ failure: ReplicaFailure) {
-        let all = reads.gathered + reads.asked.keys.sorted().flatMap { reads.asked[$0] ?? [] } + reads.confirmed.flatMap(\.waiting)
+        let all =
+            reads.gathered + reads.asked.keys.sorted().flatMap { reads.asked[$0] ?? [] }
+            + reads.confirmed.flatMap(\.waiting)
         let last = reads.lastID
         reads = ReadTable()
         reads.lastID = last

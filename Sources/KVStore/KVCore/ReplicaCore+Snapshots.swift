@@ -31,7 +31,8 @@ extension ReplicaCore {
             return raft.snapshotSent(to: peer, succeeded: false)
         }
         lastTransfer &+= 1
-        let metadata = SnapshotMetadata(index: state.appliedIndex, term: state.appliedTerm, configuration: configuration)
+        let metadata = SnapshotMetadata(
+            index: state.appliedIndex, term: state.appliedTerm, configuration: configuration)
         var sender = SnapshotSender(
             peer: peer, transfer: lastTransfer, source: SnapshotSource(state), metadata: metadata,
             chunk: SnapshotChunk(transfer: lastTransfer, sequence: 0, data: []), sentAt: now, heardAt: now)
@@ -86,7 +87,9 @@ extension ReplicaCore {
         if chunk.sequence == 0, receiver?.transfer != chunk.transfer {
             receiver = SnapshotReceiver(peer: peer, transfer: chunk.transfer, heardAt: now)
         }
-        guard var current = receiver, current.transfer == chunk.transfer, current.peer == peer else { return refuse(chunk, peer) }
+        guard var current = receiver, current.transfer == chunk.transfer, current.peer == peer else {
+            return refuse(chunk, peer)
+        }
         guard chunk.sequence == current.next else { return ask(current) }
         do throws(DecodeError) { try current.sink.add(chunk.data) } catch { return refuse(chunk, peer) }
         current.next += 1
@@ -97,7 +100,8 @@ extension ReplicaCore {
     }
 
     private mutating func ask(_ receiver: SnapshotReceiver) {
-        output.messages.append(Envelope(to: receiver.peer, .snapshotAnswer(transfer: receiver.transfer, next: receiver.next)))
+        output.messages.append(
+            Envelope(to: receiver.peer, .snapshotAnswer(transfer: receiver.transfer, next: receiver.next)))
     }
 
     private mutating func refuse(_ chunk: SnapshotChunk, _ peer: PeerID) {

@@ -140,7 +140,8 @@ package struct ReplicaCore: Sendable {
     /// Current members with addresses: the directory, or what was configured where it says nothing yet.
     package var members: [Member] {
         var known = state.members
-        for member in initialMembers where known[member.id] == nil && (state.members.isEmpty || raft.configuration.contains(member.id)) {
+        for member in initialMembers
+        where known[member.id] == nil && (state.members.isEmpty || raft.configuration.contains(member.id)) {
             known[member.id] = member
         }
         return known.values.sorted { $0.id < $1.id }

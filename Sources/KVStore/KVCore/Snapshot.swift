@@ -85,7 +85,8 @@ package struct SnapshotSink: Sendable {
     package func finish() -> StateMachine? {
         guard let counters else { return nil }
         return StateMachine(
-            counters: counters, records: records, leases: leases, sessions: sessions, members: members, history: history)
+            counters: counters, records: records, leases: leases, sessions: sessions, members: members, history: history
+        )
     }
 }
 
@@ -115,6 +116,7 @@ extension ByteReader {
 
     package mutating func revisionEvents() throws(DecodeError) -> RevisionEvents {
         let revision = Revision(try signed())
-        return RevisionEvents(revision: revision, events: try list { (r: inout ByteReader) throws(DecodeError) in try r.event() })
+        return RevisionEvents(
+            revision: revision, events: try list { (r: inout ByteReader) throws(DecodeError) in try r.event() })
     }
 }

@@ -72,7 +72,9 @@ extension StateMachine {
     private mutating func delete(_ range: KeyRange, _ change: inout Change) -> [KeyValue] {
         if let key = range.single { return remove(key, &change).map { [$0] } ?? [] }
         var keys: [Key] = []
-        tree.forEach(range) { keys.append($0.key); return true }
+        tree.forEach(range) {
+            keys.append($0.key); return true
+        }
         return keys.compactMap { remove($0, &change) }
     }
 

@@ -49,7 +49,9 @@ package struct WatchHub: Sendable {
 
     /// Registers a watch; the answer is its backlog: what the window holds after `after` (nil: from now), then
     /// progress.
-    package mutating func add(_ id: WatchID, _ range: KeyRange, after: Revision?, _ state: StateMachine) -> [WatchNotice] {
+    package mutating func add(_ id: WatchID, _ range: KeyRange, after: Revision?, _ state: StateMachine)
+        -> [WatchNotice]
+    {
         guard let backlog = state.window.after(after ?? state.revision) else {
             let floor = Revision(max(state.window.floor.rawValue, state.compactRevision.rawValue))
             return [WatchNotice(watch: id, delivery: .compacted(floor))]
@@ -62,7 +64,9 @@ package struct WatchHub: Sendable {
                 notices.append(WatchNotice(watch: id, delivery: .events(revision: item.revision, events)))
             }
         }
-        if state.revision >= after ?? .zero { notices.append(WatchNotice(watch: id, delivery: .progress(state.revision))) }
+        if state.revision >= after ?? .zero {
+            notices.append(WatchNotice(watch: id, delivery: .progress(state.revision)))
+        }
         return notices
     }
 
@@ -91,7 +95,9 @@ package struct WatchHub: Sendable {
         var notices: [WatchNotice] = []
         for watch in ranges where revision > watch.after {
             let hits = events.filter { watch.range.contains($0.current.key) }
-            if !hits.isEmpty { notices.append(WatchNotice(watch: watch.id, delivery: .events(revision: revision, hits))) }
+            if !hits.isEmpty {
+                notices.append(WatchNotice(watch: watch.id, delivery: .events(revision: revision, hits)))
+            }
         }
         return singles.isEmpty ? notices : notices + singleNotices(revision, events)
     }

@@ -35,7 +35,9 @@ package final class DataDirectory: Sendable {
     /// Sets a damaged database aside, so that a new one can be made and the old one looked at.
     func setAside(_ file: String) throws(DiskError) {
         for suffix in ["", "-wal", "-shm"] where access(file + suffix, F_OK) == 0 {
-            guard rename(file + suffix, file + suffix + ".damaged") == 0 else { throw .failed("\(file)\(suffix): errno \(errno)") }
+            guard rename(file + suffix, file + suffix + ".damaged") == 0 else {
+                throw .failed("\(file)\(suffix): errno \(errno)")
+            }
         }
     }
 }

@@ -92,7 +92,8 @@ final class Database: @unchecked Sendable {
         case SQLITE_OK, SQLITE_ROW, SQLITE_DONE: return
         default: break
         }
-        let text = "\(path): \(String(cString: sqlite3_errmsg(handle))) (\(sqlite3_extended_errcode(handle)), errno \(errno))"
+        let text =
+            "\(path): \(String(cString: sqlite3_errmsg(handle))) (\(sqlite3_extended_errcode(handle)), errno \(errno))"
         switch code & 0xff {
         case SQLITE_FULL: throw .full(text)
         case SQLITE_CORRUPT, SQLITE_NOTADB: throw .damaged(text)
@@ -116,7 +117,8 @@ final class Statement {
 
     @discardableResult
     func bind(_ position: Int32, _ value: Int64?) throws(DiskError) -> Statement {
-        try database.check(value.map { sqlite3_bind_int64(handle, position, $0) } ?? sqlite3_bind_null(handle, position))
+        try database.check(
+            value.map { sqlite3_bind_int64(handle, position, $0) } ?? sqlite3_bind_null(handle, position))
         return self
     }
 

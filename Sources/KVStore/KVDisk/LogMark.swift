@@ -33,7 +33,8 @@ final class LogMarkFile: Sendable {
         var reader = ByteReader(bytes)
         do throws(DecodeError) {
             let words = [
-                try reader.fixed(), try reader.fixed(), try reader.fixed(), try reader.fixed(), try reader.fixed(), try reader.fixed(),
+                try reader.fixed(), try reader.fixed(), try reader.fixed(), try reader.fixed(), try reader.fixed(),
+                try reader.fixed(),
             ]
             guard words[5] == LogMarkFile.sum(words[0..<5]), words[0] == 1 else { return nil }
             let vote = words[2] == 0 ? nil : PeerID(words[2] &- 1)
@@ -49,7 +50,9 @@ final class LogMarkFile: Sendable {
         var writer = ByteWriter(capacity: Self.bytes)
         for word in words { writer.put(fixed: word) }
         writer.put(fixed: LogMarkFile.sum(words[...]))
-        guard pwrite(descriptor, writer.bytes, Self.bytes, 0) == Self.bytes else { throw .failed("\(path): errno \(errno)") }
+        guard pwrite(descriptor, writer.bytes, Self.bytes, 0) == Self.bytes else {
+            throw .failed("\(path): errno \(errno)")
+        }
         if isSynced, fdatasync(descriptor) != 0 { throw .failed("\(path): fdatasync: errno \(errno)") }
     }
 

@@ -45,7 +45,8 @@ package final class LogStore: @unchecked Sendable {
             (hardState, base, baseChain, last, lastChain) = old
             throw error
         }
-        try mark.write(LogMark(term: hardState.term, vote: hardState.vote, index: last, chain: lastChain), isSynced: false)
+        try mark.write(
+            LogMark(term: hardState.term, vote: hardState.vote, index: last, chain: lastChain), isSynced: false)
         pagesSinceCheckpoint += saves.reduce(2) { $0 + 1 + $1.entries.reduce(0) { $0 + $1.cost } / 4096 }
     }
 
@@ -61,7 +62,9 @@ package final class LogStore: @unchecked Sendable {
         if let snapshot = save.snapshot { try reset(to: snapshot.id) }
         guard let first = save.entries.first else { return }
         if first.index <= last { try truncate(from: first.index) }
-        guard first.index == last.next else { throw .failed("log ends at \(last), entry \(first.index) was to be saved") }
+        guard first.index == last.next else {
+            throw .failed("log ends at \(last), entry \(first.index) was to be saved")
+        }
         for entry in save.entries { try insert(entry) }
     }
 
@@ -80,8 +83,10 @@ package final class LogStore: @unchecked Sendable {
             INSERT OR REPLACE INTO hard(id, term, vote, committed, base_index, base_term, base_chain)
             VALUES(0, ?1, ?2, ?3, ?4, ?5, ?6)
             """
-        ).bind(1, bits: hardState.term.rawValue).bind(2, bits: hardState.vote?.rawValue).bind(3, bits: hardState.commit.rawValue)
-            .bind(4, bits: base.index.rawValue).bind(5, bits: base.term.rawValue).bind(6, bits: baseChain).run()
+        ).bind(1, bits: hardState.term.rawValue).bind(2, bits: hardState.vote?.rawValue).bind(
+            3, bits: hardState.commit.rawValue
+        )
+        .bind(4, bits: base.index.rawValue).bind(5, bits: base.term.rawValue).bind(6, bits: baseChain).run()
     }
 
     /// The mark must not lead: before entries go, it is lowered for good.
@@ -119,7 +124,8 @@ package final class LogStore: @unchecked Sendable {
     package func compact(to index: LogIndex) throws(DiskError) {
         guard index > base.index, index <= last else { return }
         try database.transaction { () throws(DiskError) in
-            let statement = try database.prepare("SELECT term, chain FROM log WHERE idx = ?1").bind(1, bits: index.rawValue)
+            let statement = try database.prepare("SELECT term, chain FROM log WHERE idx = ?1").bind(
+                1, bits: index.rawValue)
             guard try statement.step() else { throw .damaged("entry \(index) is not in the log") }
             base = EntryID(index: index, term: Term(statement.unsigned(0)))
             baseChain = statement.unsigned(1)

@@ -29,7 +29,8 @@ package struct ReplicaDisk: Sendable {
     }
 
     /// A log that SQLite cannot read is set aside: the mark knows how far it was.
-    private static func openLog(_ directory: DataDirectory) throws(DiskError) -> (log: LogStore, found: LogStore.Found) {
+    private static func openLog(_ directory: DataDirectory) throws(DiskError) -> (log: LogStore, found: LogStore.Found)
+    {
         do throws(DiskError) {
             let log = try LogStore(directory)
             return (log, try log.load())
@@ -50,12 +51,15 @@ package struct ReplicaDisk: Sendable {
             throw .damaged("state is applied to \(applied.index), the log begins after \(found.base.index)")
         }
         let offset = Int(applied.index.distance(after: found.base.index))
-        let here = offset == 0 ? found.base.term : (offset <= found.entries.count ? found.entries[offset - 1].term : nil)
+        let here =
+            offset == 0 ? found.base.term : (offset <= found.entries.count ? found.entries[offset - 1].term : nil)
         guard here != applied.term else {
             return Restored(
-                hardState: found.hardState, snapshot: snapshot, base: found.base, entries: found.entries, voteMark: found.voteMark)
+                hardState: found.hardState, snapshot: snapshot, base: found.base, entries: found.entries,
+                voteMark: found.voteMark)
         }
         try log.resetDurably(to: applied)
-        return Restored(hardState: found.hardState, snapshot: snapshot, base: applied, entries: [], voteMark: found.voteMark)
+        return Restored(
+            hardState: found.hardState, snapshot: snapshot, base: applied, entries: [], voteMark: found.voteMark)
     }
 }

@@ -58,7 +58,9 @@ package final class StateStore: Sendable {
     package func install(_ state: StateMachine, _ configuration: Configuration) throws(DiskError) {
         try locked { guarded throws(DiskError) in
             try database.transaction { () throws(DiskError) in
-                for table in ["current", "history", "leases", "sessions"] { try database.execute("DELETE FROM \(table)") }
+                for table in ["current", "history", "leases", "sessions"] {
+                    try database.execute("DELETE FROM \(table)")
+                }
                 try writeAll(state)
                 try writeMeta(state.counters, configuration, state.sortedMembers)
             }
@@ -116,7 +118,9 @@ extension StateStore {
     }
 
     private func write(_ id: LeaseID, _ lease: Lease?) throws(DiskError) {
-        guard let lease else { return try database.prepare("DELETE FROM leases WHERE id = ?1").bind(1, id.rawValue).run() }
+        guard let lease else {
+            return try database.prepare("DELETE FROM leases WHERE id = ?1").bind(1, id.rawValue).run()
+        }
         var writer = ByteWriter()
         writer.put(lease)
         try database.prepare("INSERT OR REPLACE INTO leases(id, lease) VALUES(?1, ?2)").bind(1, id.rawValue)
@@ -129,18 +133,24 @@ extension StateStore {
         }
         var writer = ByteWriter()
         writer.put(session)
-        try database.prepare("INSERT OR REPLACE INTO sessions(client, session) VALUES(?1, ?2)").bind(1, bits: client.rawValue)
-            .bind(2, writer.bytes).run()
+        try database.prepare("INSERT OR REPLACE INTO sessions(client, session) VALUES(?1, ?2)").bind(
+            1, bits: client.rawValue
+        )
+        .bind(2, writer.bytes).run()
     }
 
-    private func writeMeta(_ counters: StateCounters, _ configuration: Configuration, _ members: [Member]) throws(DiskError) {
+    private func writeMeta(_ counters: StateCounters, _ configuration: Configuration, _ members: [Member])
+        throws(DiskError)
+    {
         var writer = ByteWriter()
         writer.put(counters)
         var directory = ByteWriter()
         directory.put(list: members) { $0.put($1) }
         try database.prepare(
             "INSERT OR REPLACE INTO meta(id, format, counters, configuration, members) VALUES(0, 1, ?1, ?2, ?3)"
-        ).bind(1, writer.bytes).bind(2, configuration.voters.isEmpty ? [] : configuration.encode()).bind(3, directory.bytes).run()
+        ).bind(1, writer.bytes).bind(2, configuration.voters.isEmpty ? [] : configuration.encode()).bind(
+            3, directory.bytes
+        ).run()
     }
 
     /// Bounded: what is left goes with later batches.
@@ -175,7 +185,9 @@ extension StateStore {
         let meta = try database.prepare("SELECT format, counters, configuration, members FROM meta WHERE id = 0")
         defer { meta.reset() }
         guard try meta.step() else { return nil }
-        guard meta.integer(0) == 1 else { throw .failed("state.sqlite has format \(meta.integer(0)), this program knows 1") }
+        guard meta.integer(0) == 1 else {
+            throw .failed("state.sqlite has format \(meta.integer(0)), this program knows 1")
+        }
         let counters = try decode(meta.bytes(1)) { (r: inout ByteReader) throws(DecodeError) in try r.stateCounters() }
         let members = try decode(meta.bytes(3)) { (r: inout ByteReader) throws(DecodeError) in
             try r.list { (r: inout ByteReader) throws(DecodeError) in try r.member() }
@@ -183,11 +195,14 @@ extension StateStore {
         let configuration = meta.bytes(2).isEmpty ? Configuration.empty : Configuration(decoding: meta.bytes(2))
         guard let configuration else { throw .damaged("state.sqlite: configuration") }
         var records = OrderedTree()
-        try rows("SELECT record FROM current ORDER BY key", { (r: inout ByteReader) throws(DecodeError) in try r.record() }) {
+        try rows(
+            "SELECT record FROM current ORDER BY key", { (r: inout ByteReader) throws(DecodeError) in try r.record() }
+        ) {
             records.put($0)
         }
         var leases: [Lease] = []
-        try rows("SELECT lease FROM leases ORDER BY id", { (r: inout ByteReader) throws(DecodeError) in try r.lease() }) {
+        try rows("SELECT lease FROM leases ORDER BY id", { (r: inout ByteReader) throws(DecodeError) in try r.lease() })
+        {
             leases.append($0)
         }
         var sessions: [Session] = []
@@ -202,7 +217,8 @@ extension StateStore {
     }
 
     private func loadHistory(_ counters: StateCounters) throws(DiskError) -> [RevisionEvents] {
-        let first = max(counters.compactRevision.rawValue, counters.revision.rawValue &- Int64(EventWindow.revisionsMaxDefault))
+        let first = max(
+            counters.compactRevision.rawValue, counters.revision.rawValue &- Int64(EventWindow.revisionsMaxDefault))
         var history: [RevisionEvents] = []
         let sql = "SELECT events FROM history WHERE revision >= \(first) ORDER BY revision"
         try rows(sql, { (r: inout ByteReader) throws(DecodeError) in try r.revisionEvents() }) { history.append($0) }

@@ -66,7 +66,10 @@ final class FrameReader: ChannelInboundHandler {
     private let onEnd: ((any Error)?) -> Void
     private var failure: (any Error)?
 
-    init(onFrame: @escaping ([UInt8]) throws -> Void, onBatchEnd: @escaping () -> Void, onEnd: @escaping ((any Error)?) -> Void) {
+    init(
+        onFrame: @escaping ([UInt8]) throws -> Void, onBatchEnd: @escaping () -> Void,
+        onEnd: @escaping ((any Error)?) -> Void
+    ) {
         self.onFrame = onFrame
         self.onBatchEnd = onBatchEnd
         self.onEnd = onEnd
@@ -90,7 +93,11 @@ final class FrameReader: ChannelInboundHandler {
             guard let bytes = pending.readBytes(length: Int(length)) else { break }
             try onFrame(bytes)
         }
-        if pending.readableBytes == 0 { pending = ByteBuffer() } else if pending.readerIndex > 1 << 20 { pending.discardReadBytes() }
+        if pending.readableBytes == 0 {
+            pending = ByteBuffer()
+        } else if pending.readerIndex > 1 << 20 {
+            pending.discardReadBytes()
+        }
     }
 
     func channelReadComplete(context: ChannelHandlerContext) {

@@ -100,7 +100,8 @@ final class PeerTransport: @unchecked Sendable {
                 if let sender { return events.received(try PeerMessage(decoding: bytes), sender) }
                 let hello = try PeerHello(decoding: bytes)
                 guard hello.cluster == configuration.clusterID, hello.to == configuration.id else {
-                    throw PeerProtocolError.notForUs("peer \(hello.from) of cluster \(hello.cluster) looks for peer \(hello.to)")
+                    throw PeerProtocolError.notForUs(
+                        "peer \(hello.from) of cluster \(hello.cluster) looks for peer \(hello.to)")
                 }
                 sender = hello.from
             },

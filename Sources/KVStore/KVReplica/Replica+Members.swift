@@ -53,7 +53,9 @@ extension Replica {
             if answer == .impossible { throw loop.isEndedOutside ? .stopped : .noLeader }
             if answer == .begun || answer == .passedOn { wasAsked = true }
             for _ in 0..<20 {
-                do { try await Task.sleep(for: .milliseconds(10)) } catch { throw wasAsked ? .unknownOutcome : .noLeader }
+                do { try await Task.sleep(for: .milliseconds(10)) } catch {
+                    throw wasAsked ? .unknownOutcome : .noLeader
+                }
                 if await loop.call(orElse: false, isDone) { return }
             }
         }

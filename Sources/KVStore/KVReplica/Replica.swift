@@ -56,28 +56,34 @@ package final class Replica: Sendable {
     /// Executes the transaction once, or says why not. `fence`: it has no effect unless the leader's term at append
     /// equals it.
     package func propose(_ txn: Txn, fence: Term? = nil) async throws(ProposeError) -> TxnResult {
-        let result = await withUnsafeContinuation { (waiting: UnsafeContinuation<Result<TxnResult, ProposeError>, Never>) in
+        let result = await withUnsafeContinuation {
+            (waiting: UnsafeContinuation<Result<TxnResult, ProposeError>, Never>) in
             propose(txn, fence: fence) { waiting.resume(returning: $0) }
         }
         return try result.get()
     }
 
     /// The same without a task; `done` is called on the replica's thread and must be quick.
-    package func propose(_ txn: Txn, fence: Term?, _ done: @escaping @Sendable (Result<TxnResult, ProposeError>) -> Void) {
-        loop.post(.propose(.txn(txn), fence: fence) { result in
-            switch ProposeError.checked(result) {
-            case .success(.txn(let result)): done(.success(result))
-            case .success: done(.failure(.unknownOutcome))
-            case .failure(let error): done(.failure(error))
-            }
-        })
+    package func propose(
+        _ txn: Txn, fence: Term?, _ done: @escaping @Sendable (Result<TxnResult, ProposeError>) -> Void
+    ) {
+        loop.post(
+            .propose(.txn(txn), fence: fence) { result in
+                switch ProposeError.checked(result) {
+                case .success(.txn(let result)): done(.success(result))
+                case .success: done(.failure(.unknownOutcome))
+                case .failure(let error): done(.failure(error))
+                }
+            })
     }
 
     /// History below the revision goes; refused when it is already gone or not there yet.
     package func compact(to revision: Revision) async throws(ProposeError) { _ = try await execute(.compact(revision)) }
 
     /// `id` none: the store picks one.
-    package func grantLease(_ id: LeaseID, ttlSeconds: Int64) async throws(ProposeError) -> (id: LeaseID, ttlSeconds: Int64) {
+    package func grantLease(_ id: LeaseID, ttlSeconds: Int64) async throws(ProposeError) -> (
+        id: LeaseID, ttlSeconds: Int64
+    ) {
         let seconds = min(max(ttlSeconds, 1), StateMachine.ttlMillisecondsMax / 1000)
         guard case .lease(let id, let ttl) = try await execute(.grantLease(id, ttlMilliseconds: seconds * 1000)) else {
             throw .unknownOutcome
@@ -87,10 +93,13 @@ package final class Replica: Sendable {
 
     /// Answers the renewed lifetime in seconds; refused with `.leaseNotFound` when it is gone.
     package func keepAlive(_ id: LeaseID) async throws(ProposeError) -> Int64 {
-        let result = await withUnsafeContinuation { (waiting: UnsafeContinuation<Result<Outcome, ReplicaFailure>, Never>) in
+        let result = await withUnsafeContinuation {
+            (waiting: UnsafeContinuation<Result<Outcome, ReplicaFailure>, Never>) in
             loop.post(.keepAlive(id) { waiting.resume(returning: $0) })
         }
-        guard case .kept(let left) = try ProposeError.checked(result).get(), let ttl = left.first else { throw .unknownOutcome }
+        guard case .kept(let left) = try ProposeError.checked(result).get(), let ttl = left.first else {
+            throw .unknownOutcome
+        }
         guard ttl > 0 else { throw .refused(.leaseNotFound) }
         return ttl / 1000
     }
@@ -104,7 +113,8 @@ package final class Replica: Sendable {
     }
 
     func execute(_ command: Command) async throws(ProposeError) -> Outcome {
-        let result = await withUnsafeContinuation { (waiting: UnsafeContinuation<Result<Outcome, ReplicaFailure>, Never>) in
+        let result = await withUnsafeContinuation {
+            (waiting: UnsafeContinuation<Result<Outcome, ReplicaFailure>, Never>) in
             loop.post(.propose(command, fence: nil) { waiting.resume(returning: $0) })
         }
         return try ProposeError.checked(result).get()

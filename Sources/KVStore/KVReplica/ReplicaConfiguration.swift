@@ -99,16 +99,22 @@ package struct ReplicaConfiguration: Sendable {
     /// Plain TCP is for loopback only; a replica is among its own initial peers unless it joins.
     package func validate() throws(ConfigurationError) {
         let isLoopback = listenHost.hasPrefix("127.") || listenHost == "::1" || listenHost == "localhost"
-        if tls == nil, !isLoopback { throw ConfigurationError("peers without TLS may only listen on loopback, not on \(listenHost)") }
+        if tls == nil, !isLoopback {
+            throw ConfigurationError("peers without TLS may only listen on loopback, not on \(listenHost)")
+        }
         if !joins, !initialPeers.contains(where: { $0.id == id }) {
             throw ConfigurationError("peer \(id) is not among the initial peers")
         }
-        if Set(initialPeers.map(\.id)).count != initialPeers.count { throw ConfigurationError("two initial peers have one id") }
+        if Set(initialPeers.map(\.id)).count != initialPeers.count {
+            throw ConfigurationError("two initial peers have one id")
+        }
         if tickMilliseconds < 1 || !raft.isValid { throw ConfigurationError("timings are not valid") }
     }
 
     /// A cluster of one, without any network.
-    package static func single(dataDirectory: String, name: String = "m1", logger: Logger = Logger(label: "replica")) -> ReplicaConfiguration {
+    package static func single(dataDirectory: String, name: String = "m1", logger: Logger = Logger(label: "replica"))
+        -> ReplicaConfiguration
+    {
         let me = PeerAddress(id: PeerID(1), name: name, host: "127.0.0.1", port: 0)
         return ReplicaConfiguration(
             dataDirectory: dataDirectory, id: me.id, name: name, clusterID: 1, initialPeers: [me],

@@ -42,7 +42,8 @@ final class ReplicaLoop: @unchecked Sendable {
         self.configuration = configuration
         self.eventLoop = eventLoop
         self.mailbox = mailbox
-        let voters = configuration.joins ? Configuration.empty : Configuration(voters: configuration.initialPeers.map(\.id))
+        let voters =
+            configuration.joins ? Configuration.empty : Configuration(voters: configuration.initialPeers.map(\.id))
         let disk = try ReplicaDisk(path: configuration.dataDirectory, initial: voters)
         self.disk = disk
         core = ReplicaCore(
@@ -52,7 +53,8 @@ final class ReplicaLoop: @unchecked Sendable {
         let status = ReplicaStatus(id: configuration.id, name: configuration.name)
         published = Mutex(Published(snapshot: core.snapshot, status: status))
         if let mark = disk.restored.voteMark {
-            configuration.logger.error("the log is damaged: this peer does not vote until it has caught up", metadata: ["mark": "\(mark)"])
+            configuration.logger.error(
+                "the log is damaged: this peer does not vote until it has caught up", metadata: ["mark": "\(mark)"])
         }
     }
 
@@ -74,14 +76,17 @@ final class ReplicaLoop: @unchecked Sendable {
             durable: { [self] index in core.stateDurable(at: index) },
             failed: { [self] error in fatal("\(error)") })
         let events = PeerTransportEvents(
-            received: { [self] message, peer in counters.messagesReceivedTotal += 1; core.receive(message, from: peer) },
+            received: { [self] message, peer in
+                counters.messagesReceivedTotal += 1; core.receive(message, from: peer)
+            },
             batchEnded: { [self] in pump() },
             dropped: { [self] peer in core.unreachable(peer) },
             connectionLost: { [self] peer in lostConnection(to: peer) })
         let transport = try PeerTransport(configuration, eventLoop, events)
         self.transport = transport
         let tick = TimeAmount.milliseconds(configuration.tickMilliseconds)
-        let needsNetwork = configuration.joins || configuration.initialPeers.count > 1 || configuration.listenPort != 0
+        let needsNetwork =
+            configuration.joins || configuration.initialPeers.count > 1 || configuration.listenPort != 0
             || core.members.count > 1
         let bound = needsNetwork ? transport.listen() : eventLoop.makeSucceededFuture(0)
         return bound.map { [self] port in

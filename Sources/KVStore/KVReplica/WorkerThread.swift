@@ -18,12 +18,14 @@ final class WorkerThread: Sendable {
         ended = Semaphore()
         let box = Unmanaged.passRetained(Body { [self] in run() })
         var thread = pthread_t()
-        let code = pthread_create(&thread, nil, { raw in
-            guard let raw else { return nil }
-            let body = Unmanaged<Body>.fromOpaque(raw).takeRetainedValue()
-            body.run()
-            return nil
-        }, box.toOpaque())
+        let code = pthread_create(
+            &thread, nil,
+            { raw in
+                guard let raw else { return nil }
+                let body = Unmanaged<Body>.fromOpaque(raw).takeRetainedValue()
+                body.run()
+                return nil
+            }, box.toOpaque())
         precondition(code == 0, "pthread_create: \(code)")
         pthread_detach(thread)
     }

@@ -1,0 +1,65 @@
+// The hub: backlog, order, prefixes, single keys, what lies ahead, and explicit ends.
+import KVCore
+import Raft
+import Testing
+
+@Suite struct WatchHubTests {
+    private func revisions(_ notices: [WatchNotice], _ watch: UInt64) -> [Int64] {
+        notices.compactMap { notice in
+            guard notice.watch.rawValue == watch, case .events(let revision, _) = notice.delivery else { return nil }
+            return revision.rawValue
+        }
+    }
+
+    private func apply(_ driver: inout Driver, _ hub: WatchHub, _ txn: Txn) -> [WatchNotice] {
+        let applied = driver.apply(.txn(txn))
+        return applied.events.isEmpty ? [] : hub.notices(driver.machine.revision, applied.events)
+    }
+
+    @Test func `the backlog comes first, then what is new, only what is in range`() {
+        var driver = Driver()
+        var hub = WatchHub()
+        for i in 0..<10 { driver.put(i % 2 == 0 ? "a/\(i)" : "b/\(i)") }
+        var notices = hub.add(WatchID(rawValue: 1), .prefix(Key("a/")), after: Revision(3), driver.machine)
+        #expect(revisions(notices, 1) == [4, 6, 8, 10])
+        #expect(notices.last?.delivery == .progress(Revision(11)))
+        _ = hub.add(WatchID(rawValue: 2), KeyRange(Key("b/1")), after: nil, driver.machine)
+        notices = apply(
+            &driver, hub, Txn(success: [.put(Key("a/x"), [1]), .put(Key("b/1"), [2]), .put(Key("c"), [3])]))
+        #expect(revisions(notices, 1) == [12] && revisions(notices, 2) == [12])
+        #expect(notices.count == 2)
+        hub.cancel(WatchID(rawValue: 1))
+        hub.cancel(WatchID(rawValue: 2))
+        #expect(apply(&driver, hub, Txn(success: [.put(Key("a/x"), [1])])).isEmpty)
+    }
+
+    @Test func `a watch from a revision that this peer has not reached is told nothing twice`() {
+        var driver = Driver()
+        var hub = WatchHub()
+        driver.put("a")
+        #expect(hub.add(WatchID(rawValue: 1), .all, after: Revision(4), driver.machine).isEmpty)
+        #expect(apply(&driver, hub, Txn(success: [.put(Key("a"), [1])])).isEmpty)
+        #expect(apply(&driver, hub, Txn(success: [.put(Key("a"), [2])])).isEmpty)
+        #expect(hub.progress(driver.machine.revision).count == 1)
+        #expect(revisions(apply(&driver, hub, Txn(success: [.put(Key("a"), [3])])), 1) == [5])
+    }
+
+    @Test func `the previous value comes with the change`() throws {
+        var driver = Driver()
+        driver.put("a", "1")
+        let applied = driver.apply(.txn(Txn(success: [.delete(Key("a"))])))
+        let event = try #require(applied.events.first)
+        #expect(event.kind == .delete && event.current.modRevision == Revision(3))
+        #expect(event.previous?.value == Array("1".utf8))
+    }
+
+    @Test func `a backlog that is gone ends the watch`() {
+        var hub = WatchHub()
+        var other = Driver()
+        for i in 0..<10 { other.put("k\(i)") }
+        _ = other.apply(.compact(Revision(8)))
+        let notices = hub.add(WatchID(rawValue: 1), .all, after: Revision(3), other.machine)
+        #expect(notices.map(\.delivery) == [.compacted(Revision(8))])
+        #expect(hub.count == 0)
+    }
+}

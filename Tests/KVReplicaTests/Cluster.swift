@@ -1,0 +1,121 @@
+// Three (or more) real replicas in one process: real SQLite in a directory of their own, real TCP on loopback.
+// Every replica can be stopped, halted as by a crash, and started again on the same data.
+import Glibc
+import KVCore
+import KVReplica
+import Raft
+import Synchronization
+
+struct TestFailure: Error, CustomStringConvertible {
+    let description: String
+    init(_ description: String) { self.description = description }
+}
+
+func temporaryDirectory() -> String {
+    var template = Array("/tmp/tern-test-XXXXXX".utf8CString)
+    guard let path = mkdtemp(&template) else { return "/tmp/tern-test" }
+    return String(cString: path)
+}
+
+func removeTree(_ path: String) {
+    guard let directory = opendir(path) else { unlink(path); return }
+    while let entry = readdir(directory) {
+        let name = withUnsafePointer(to: &entry.pointee.d_name) {
+            $0.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
+        }
+        if name != ".", name != ".." { removeTree(path + "/" + name) }
+    }
+    closedir(directory)
+    rmdir(path)
+}
+
+/// A port that was free a moment ago.
+func freePort() -> Int {
+    let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+    defer { close(descriptor) }
+    var address = sockaddr_in()
+    address.sin_family = sa_family_t(AF_INET)
+    address.sin_addr.s_addr = UInt32(0x7f00_0001).bigEndian
+    var length = socklen_t(MemoryLayout<sockaddr_in>.size)
+    return withUnsafeMutablePointer(to: &address) { pointer in
+        pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { raw in
+            bind(descriptor, raw, length)
+            getsockname(descriptor, raw, &length)
+        }
+        return Int(UInt16(bigEndian: pointer.pointee.sin_port))
+    }
+}
+
+final class Cluster: Sendable {
+    let directory = temporaryDirectory()
+    let addresses: [PeerAddress]
+    private let running = Mutex<[PeerID: Replica]>([:])
+    let tls: [PeerID: PeerTLS]
+    let change: @Sendable (inout ReplicaConfiguration) -> Void
+
+    init(
+        _ count: Int, tls: [PeerID: PeerTLS] = [:],
+        change: @escaping @Sendable (inout ReplicaConfiguration) -> Void = { _ in }
+    ) {
+        addresses = (1...count).map {
+            PeerAddress(id: PeerID(UInt64($0)), name: "m\($0)", host: "127.0.0.1", port: freePort())
+        }
+        self.tls = tls
+        self.change = change
+    }
+
+    var replicas: [Replica] { running.withLock { $0.values.sorted { $0.configuration.id < $1.configuration.id } } }
+    subscript(_ id: PeerID) -> Replica? { running.withLock { $0[id] } }
+
+    func start(_ id: PeerID) async throws {
+        guard let me = addresses.first(where: { $0.id == id }) else { throw TestFailure("no peer \(id)") }
+        var configuration = ReplicaConfiguration(
+            dataDirectory: directory + "/" + me.name, id: id, name: me.name, clusterID: 7, initialPeers: addresses,
+            listenHost: me.host, listenPort: me.port, tls: tls[id])
+        configuration.silence()
+        change(&configuration)
+        let replica = try Replica(configuration)
+        try await replica.start()
+        running.withLock { $0[id] = replica }
+    }
+
+    func startAll() async throws {
+        for address in addresses { try await start(address.id) }
+    }
+
+    /// As by `kill -9`.
+    func halt(_ id: PeerID) async {
+        let replica = running.withLock { $0.removeValue(forKey: id) }
+        await replica?.halt()
+    }
+
+    func stop(_ id: PeerID) async {
+        let replica = running.withLock { $0.removeValue(forKey: id) }
+        await replica?.stop()
+    }
+
+    func end() async {
+        for replica in replicas { await halt(replica.configuration.id) }
+        removeTree(directory)
+    }
+
+    func leader(besides: PeerID? = nil) async throws -> Replica {
+        for _ in 0..<2000 {
+            let found = replicas.first { $0.status.role == .leader && $0.configuration.id != besides }
+            if let found { return found }
+            try await Task.sleep(for: .milliseconds(5))
+        }
+        throw TestFailure("no leader within 10 s")
+    }
+}
+
+/// Waits until it holds.
+func eventually(_ what: String, _ condition: () async throws -> Bool) async throws {
+    for _ in 0..<2000 {
+        if try await condition() { return }
+        try await Task.sleep(for: .milliseconds(5))
+    }
+    throw TestFailure("not within 10 s: \(what)")
+}
+
+func put(_ key: String, _ value: String) -> Txn { Txn(success: [.put(Key(key), Array(value.utf8))]) }

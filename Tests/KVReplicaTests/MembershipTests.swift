@@ -1,0 +1,145 @@
+// Who takes part and who leads: hand-over, fences, members that come and go, TLS between peers, leases.
+import KVCore
+import KVReplica
+import NetPKI
+import Raft
+import Synchronization
+import Testing
+
+@Suite(.serialized) struct MembershipTests {
+    @Test func `a planned stop of the leader fails no request`() async throws {
+        let cluster = Cluster(3)
+        try await cluster.startAll()
+        let old = try await cluster.leader()
+        let survivor = try #require(cluster.replicas.first { $0 !== old })
+        let worst = try await withThrowingTaskGroup(of: Duration.self) { group in
+            group.addTask {
+                var worst = Duration.zero
+                for i in 0..<300 {
+                    let began = ContinuousClock.now
+                    _ = try await survivor.propose(put("k\(i)", "v"))
+                    worst = max(worst, ContinuousClock.now - began)
+                }
+                return worst
+            }
+            try await Task.sleep(for: .milliseconds(50))
+            await cluster.stop(old.configuration.id)
+            return try await group.next() ?? .zero
+        }
+        print("slowest write across a planned hand-over:", worst)
+        #expect(survivor.view().keyCount == 300)
+        await cluster.end()
+    }
+
+    @Test func `a write with the fence of a past term has no effect`() async throws {
+        let cluster = Cluster(3)
+        try await cluster.startAll()
+        let leader = try await cluster.leader()
+        let term = leader.status.term
+        _ = try await leader.propose(put("a", "1"), fence: term)
+        try await leader.transferLeadership(to: nil)
+        await #expect(throws: ProposeError.fenced) { try await leader.propose(put("a", "2"), fence: term) }
+        try await leader.barrier()
+        #expect(leader.view().get(Key("a"))?.value == Array("1".utf8))
+        await cluster.end()
+    }
+
+    @Test func `leadership is announced only when the predecessors' writes are visible`() async throws {
+        let cluster = Cluster(3)
+        try await cluster.startAll()
+        let seen = Mutex<[Revision]>([])
+        for replica in cluster.replicas {
+            replica.onLeadership { news in
+                if case .leading = news { seen.withLock { $0.append(replica.view().revision) } }
+            }
+        }
+        var last = Revision(1)
+        for i in 0..<5 {
+            for j in 0..<20 { last = try await cluster.replicas[j % 3].propose(put("k\(i)-\(j)", "v")).revision }
+            let before = seen.withLock { $0.count }
+            try await cluster.leader().transferLeadership(to: nil)
+            try await eventually("a new leader is announced") { seen.withLock { $0.count } > before }
+            #expect(seen.withLock { $0.last ?? .zero } >= last)
+        }
+        await cluster.end()
+    }
+
+    @Test func `a lease ends with its keys and not before its time`() async throws {
+        let cluster = Cluster(1)
+        try await cluster.start(PeerID(1))
+        let replica = try #require(cluster[PeerID(1)])
+        let lease = try await replica.grantLease(.none, ttlSeconds: 1)
+        _ = try await replica.propose(Txn(success: [.put(Key("leased"), [1], lease: lease.id)]))
+        try await Task.sleep(for: .milliseconds(600))
+        #expect(try await replica.keepAlive(lease.id) == 1)
+        try await Task.sleep(for: .milliseconds(600))
+        #expect(replica.view().get(Key("leased")) != nil)
+        try await eventually("it ends") { replica.view().get(Key("leased")) == nil }
+        await #expect(throws: ProposeError.refused(.leaseNotFound)) { try await replica.keepAlive(lease.id) }
+        await cluster.end()
+    }
+
+    @Test func `a learner is added, promoted and removed`() async throws {
+        let cluster = Cluster(3)
+        try await cluster.startAll()
+        let leader = try await cluster.leader()
+        for i in 0..<50 { _ = try await leader.propose(put("k\(i)", "v")) }
+        let address = PeerAddress(id: PeerID(4), name: "m4", host: "127.0.0.1", port: freePort())
+        var configuration = ReplicaConfiguration(
+            dataDirectory: cluster.directory + "/m4", id: address.id, name: "m4", clusterID: 7,
+            initialPeers: cluster.addresses + [address], listenHost: "127.0.0.1", listenPort: address.port, tls: nil)
+        configuration.joins = true
+        configuration.silence()
+        let joiner = try Replica(configuration)
+        try await joiner.start()
+        let follower = try #require(cluster.replicas.first { $0 !== leader })
+        try await follower.addMember(address)
+        try await eventually("the learner has everything") { joiner.view().keyCount == 50 }
+        try await follower.promoteMember(address.id)
+        _ = try await joiner.propose(put("from-4", "v"))
+        try await eventually("four voters") { follower.members().filter { $0.role == .voter }.count == 4 }
+        try await follower.removeMember(address.id)
+        try await eventually("three voters") { follower.members().count == 3 }
+        _ = try await leader.propose(put("after", "v"))
+        await joiner.halt()
+        await cluster.end()
+    }
+
+    @Test func `peers speak mutual TLS and refuse a stranger's certificate`() async throws {
+        let authority = try CertificateAuthority.make(commonName: "store")
+        let stranger = try CertificateAuthority.make(commonName: "other")
+        var tls: [PeerID: PeerTLS] = [:]
+        for id in 1...3 {
+            let issuer = id == 3 ? stranger : authority
+            let issued = try issuer.issue(
+                CertificateSpec(
+                    commonName: "m\(id)", ipAddresses: ["127.0.0.1"], usages: [.server, .client]))
+            tls[PeerID(UInt64(id))] = PeerTLS(
+                certificatePEM: issued.certificatePEM, keyPEM: issued.keyPEM, authorityPEM: authority.certificatePEM)
+        }
+        let cluster = Cluster(3, tls: tls)
+        try await cluster.startAll()
+        let leader = try await cluster.leader()
+        for i in 0..<20 { _ = try await leader.propose(put("k\(i)", "v")) }
+        try await Task.sleep(for: .milliseconds(200))
+        #expect(cluster[PeerID(1)]?.view().keyCount == 20)
+        #expect(cluster[PeerID(2)]?.view().keyCount == 20)
+        #expect(cluster[PeerID(3)]?.view().keyCount == 0)
+        await cluster.end()
+    }
+
+    @Test func `without a majority a write is held, then refused, and old state is still read`() async throws {
+        let cluster = Cluster(3) { $0.holdMilliseconds = 400 }
+        try await cluster.startAll()
+        let leader = try await cluster.leader()
+        _ = try await leader.propose(put("a", "1"))
+        let keeper = try #require(cluster.replicas.first { $0 !== leader })
+        try await keeper.barrier()
+        for replica in cluster.replicas where replica !== keeper { await cluster.halt(replica.configuration.id) }
+        try await eventually("nobody leads") { keeper.status.leader == nil }
+        await #expect(throws: ProposeError.noLeader) { try await keeper.propose(put("a", "2")) }
+        await #expect(throws: ProposeError.noLeader) { try await keeper.barrier() }
+        #expect(keeper.view().get(Key("a"))?.value == Array("1".utf8))
+        await cluster.end()
+    }
+}

@@ -1,0 +1,119 @@
+// Watches across leader changes, restarts and snapshots: every revision once, in order, or an explicit end.
+import KVCore
+import KVReplica
+import Raft
+import Synchronization
+import Testing
+
+/// Remembers what one watch was told.
+final class Watcher: Sendable {
+    private let seen = Mutex<(revisions: [Revision], ends: [WatchDelivery])>(([], []))
+    func take(_ delivery: WatchDelivery) {
+        seen.withLock { seen in
+            switch delivery {
+            case .events(let revision, _): seen.revisions.append(revision)
+            case .progress: break
+            case .compacted, .reset: seen.ends.append(delivery)
+            }
+        }
+    }
+    var revisions: [Revision] { seen.withLock { $0.revisions } }
+    var ends: [WatchDelivery] { seen.withLock { $0.ends } }
+}
+
+@Suite(.serialized) struct WatchTests {
+    @Test func `a watch on a survivor has neither gap nor repetition across leader changes`() async throws {
+        let cluster = Cluster(3)
+        try await cluster.startAll()
+        let keeper = try #require(cluster[PeerID(3)])
+        let watcher = Watcher()
+        _ = keeper.watch(.prefix(Key("w/")), after: Revision(1)) { watcher.take($0) }
+        var last = Revision(1)
+        for round in 0..<3 {
+            for i in 0..<30 { last = try await keeper.propose(put("w/\(i)", "\(round)")).revision }
+            let leader = try await cluster.leader()
+            guard leader !== keeper else {
+                try await keeper.transferLeadership(to: nil)
+                continue
+            }
+            await cluster.halt(leader.configuration.id)
+            last = try await keeper.propose(put("w/after", "\(round)")).revision
+            try await cluster.start(leader.configuration.id)
+        }
+        try await eventually("the last revision is seen") { watcher.revisions.last == last }
+        #expect(watcher.revisions == (2...last.rawValue).map { Revision($0) })
+        #expect(watcher.ends.isEmpty)
+        await cluster.end()
+    }
+
+    @Test func `a watch resumes after a restart from where it was`() async throws {
+        let cluster = Cluster(1)
+        try await cluster.start(PeerID(1))
+        for i in 0..<50 { _ = try await #require(cluster[PeerID(1)]).propose(put("k\(i)", "v")) }
+        await cluster.stop(PeerID(1))
+        try await cluster.start(PeerID(1))
+        let replica = try #require(cluster[PeerID(1)])
+        let watcher = Watcher()
+        _ = replica.watch(.all, after: Revision(20)) { watcher.take($0) }
+        try await eventually("the backlog is delivered") { watcher.revisions.count == 31 }
+        #expect(watcher.revisions == (21...51).map { Revision($0) })
+        #expect(try replica.view(at: Revision(11)).keyCount == 10)
+        await cluster.end()
+    }
+
+    @Test func `a watch below the compacted revision is told so`() async throws {
+        let cluster = Cluster(1)
+        try await cluster.start(PeerID(1))
+        let replica = try #require(cluster[PeerID(1)])
+        for i in 0..<20 { _ = try await replica.propose(put("k\(i)", "v")) }
+        try await replica.compact(to: Revision(15))
+        let watcher = Watcher()
+        _ = replica.watch(.all, after: Revision(5)) { watcher.take($0) }
+        try await eventually("the end is told") { watcher.ends == [.compacted(Revision(15))] }
+        #expect(throws: ReadError.compacted(Revision(15))) { try replica.view(at: Revision(14)) }
+        #expect(try replica.view(at: Revision(15)).keyCount == 14)
+        #expect(throws: ReadError.future(Revision(21))) { try replica.view(at: Revision(22)) }
+        await cluster.end()
+    }
+
+    @Test func `a follower far behind is sent a snapshot and its watches are told to read anew`() async throws {
+        let cluster = Cluster(3) { configuration in
+            configuration.logTailEntries = 16
+            configuration.checkpointMilliseconds = 30
+        }
+        try await cluster.startAll()
+        let leader = try await cluster.leader()
+        let lagging = try #require(cluster.replicas.first { $0 !== leader }).configuration.id
+        _ = try await leader.propose(put("first", "1"))
+        await cluster.halt(lagging)
+        for i in 0..<600 {
+            _ = try await leader.propose(put("key-\(i % 300)", String(repeating: "x", count: 2000)))
+            if i % 100 == 0 { try await Task.sleep(for: .milliseconds(100)) }
+        }
+        try await eventually("the log is compacted") { await leader.compactedLogIndex() > LogIndex(200) }
+        try await cluster.start(lagging)
+        let replica = try #require(cluster[lagging])
+        let watcher = Watcher()
+        _ = replica.watch(.all, after: nil) { watcher.take($0) }
+        try await eventually("it has caught up") {
+            try await replica.barrier()
+            return replica.view().keyCount == 301
+        }
+        #expect(replica.status.counters.snapshotsReceivedTotal == 1)
+        #expect(watcher.ends == [.reset])
+        let result = try await replica.propose(put("last", "1"))
+        try await eventually("all agree") {
+            var hashes: Set<UInt64> = []
+            for one in cluster.replicas where one.status.revision >= result.revision {
+                hashes.insert(await one.stateHash().hash)
+            }
+            return hashes.count == 1
+        }
+        await cluster.halt(lagging)
+        try await cluster.start(lagging)
+        let again = try #require(cluster[lagging])
+        try await again.barrier()
+        #expect(again.view().keyCount == 302)
+        await cluster.end()
+    }
+}
