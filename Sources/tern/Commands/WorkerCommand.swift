@@ -17,6 +17,8 @@ struct WorkerCommand: AsyncParsableCommand {
     var nodeIp: String
     @Option(help: "The masters: host:port,host:port,...")
     var masters: String
+    @Option(help: "The cluster's identity directory: the node's certificate is issued from it when the data directory has none.")
+    var identityDir: String?
     @Option(help: "A container runtime's socket; without one the worker runs a containerd of its own.")
     var containerRuntimeEndpoint: String?
     @Option(help: "The address of the Service kubernetes.")
@@ -37,6 +39,7 @@ struct WorkerCommand: AsyncParsableCommand {
         Signals.block()
         let backends = masters.split(separator: ",").map { Backend(String($0)) }
         guard !backends.isEmpty, !backends.contains(nil) else { throw ValidationError("--masters is malformed: \(masters)") }
+        if let identityDir { try NodeCertificate.ensure(name: name, address: nodeIp, dataDirectory: dataDir, identityDirectory: identityDir) }
         guard let backend = OverlayBackend(rawValue: overlay) else { throw ValidationError("--overlay is vxlan or host-gw, not \(overlay)") }
         var configuration = WorkerConfiguration(name: name, nodeAddress: nodeIp, dataDirectory: dataDir, masters: backends.compactMap(\.self))
         configuration.runtimeEndpoint = containerRuntimeEndpoint

@@ -51,13 +51,7 @@ struct Cluster {
 
     private func startWorker(_ host: Host) throws {
         let data = layout.data(host)
-        try Files.makeDirectory("\(data)/pki")
-        if !Files.exists("\(data)/pki/kubelet.crt") {
-            let issued = try ClusterIdentity(directory: layout.pki).nodeCertificate(name: host.name, addresses: [host.address])
-            try PEMFile.write(issued.keyPEM, to: "\(data)/pki/kubelet.key")
-            try PEMFile.write(issued.certificatePEM, to: "\(data)/pki/kubelet.crt", mode: 0o644)
-            try PEMFile.write(try PEMFile.read("\(layout.pki)/ca.crt"), to: "\(data)/pki/ca.crt", mode: 0o644)
-        }
+        try NodeCertificate.ensure(name: host.name, address: host.address, dataDirectory: data, identityDirectory: layout.pki)
         try HostProcess(layout: layout, host: host).start(
             [
                 binary, "worker", "--name", host.name, "--data-dir", data, "--node-ip", host.address, "--masters", layout.masterEndpoints,
