@@ -77,6 +77,8 @@ struct PendingSave: Sendable {
 extension RaftCore {
     package var term: Term { hardTerm }
     package var lastIndex: LogIndex { log.last.index }
+    /// What the log in memory costs; it is counted each time.
+    package var logBytes: Int { log.cost(after: log.base.index, through: log.last.index) }
     /// Everything up to here is gone from the log.
     package var compactIndex: LogIndex { log.base.index }
     package var durableIndex: LogIndex { log.durable }

@@ -72,6 +72,8 @@ package struct ReplicaLimits: Hashable, Sendable {
     package var sessionIdleMilliseconds: Int64 = 3_600_000
     /// Entries kept behind the durable state for followers that lag.
     package var logTailEntries: UInt64 = 4096
+    /// Above, only a short tail is kept.
+    package var logBytesMax = 64 << 20
     package init() {}
 }
 
@@ -190,8 +192,10 @@ package struct ReplicaCore: Sendable {
     /// The state database is synced up to here: the log before it may go, but for a tail for followers that lag.
     package mutating func stateDurable(at index: LogIndex) {
         raft.snapshotSaved(at: index)
-        let tail = LogIndex(index.rawValue > limits.logTailEntries ? index.rawValue - limits.logTailEntries : 0)
-        guard tail.distance(after: raft.compactIndex) >= limits.logTailEntries else { return }
+        let isLarge = raft.logBytes > limits.logBytesMax
+        let kept = isLarge ? min(limits.logTailEntries, 64) : limits.logTailEntries
+        let tail = LogIndex(index.rawValue > kept ? index.rawValue - kept : 0)
+        guard isLarge || tail.distance(after: raft.compactIndex) >= limits.logTailEntries else { return }
         let before = raft.compactIndex
         let after = raft.compact(to: tail)
         if after > before { output.compactLog = after }

@@ -116,6 +116,12 @@ package struct SessionTable: Sendable {
     package subscript(_ client: ClientID) -> Session? { sessions[client] }
     package var sorted: [Session] { sessions.values.sorted { $0.client < $1.client } }
 
+    /// The outcome of a proposal that must not be executed: it was before, or its session is gone.
+    func known(_ id: ProposalID) -> Outcome? {
+        guard let session = sessions[id.client] else { return .refused(.sessionExpired) }
+        return session.outcomes[id.serial] ?? (id.serial < session.floor ? .refused(.serialTooOld) : nil)
+    }
+
     mutating func set(_ session: Session) {
         sessions[session.client] = session
         dirty.insert(session.client)

@@ -74,13 +74,7 @@ package struct StateMachine: Sendable {
         if case .openSession = proposal.command {
             return Applied(index: index, id: id, outcome: openSession(id.client), events: [])
         }
-        guard let session = sessions[id.client] else {
-            return Applied(index: index, id: id, outcome: .refused(.sessionExpired), events: [])
-        }
-        if let known = session.outcomes[id.serial] { return Applied(index: index, id: id, outcome: known, events: []) }
-        guard id.serial >= session.floor else {
-            return Applied(index: index, id: id, outcome: .refused(.serialTooOld), events: [])
-        }
+        if let known = sessions.known(id) { return Applied(index: index, id: id, outcome: known, events: []) }
         var change = Change(at: revision.next)
         let outcome = perform(proposal.command, &change, seed: index)
         publish(change)

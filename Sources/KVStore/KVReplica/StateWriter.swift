@@ -42,7 +42,7 @@ final class StateWriter: @unchecked Sendable {
             isDirty = true
             lastWrite = now
             run { store throws(DiskError) in
-                try store.write(changes)
+                try StateWriter.writeRetrying(store, changes)
                 return nil
             }
         } else if isDirty, now - lastCheckpoint >= checkpointMilliseconds {
@@ -65,6 +65,17 @@ final class StateWriter: @unchecked Sendable {
                 }
             }
         }
+    }
+
+    /// A full disk was rolled back: the same changes are tried until there is room. Memory serves meanwhile.
+    private static func writeRetrying(_ store: StateStore, _ changes: StateChanges) throws(DiskError) {
+        for _ in 0..<600 {
+            do throws(DiskError) { return try store.write(changes) } catch {
+                guard case .full = error else { throw error }
+                usleep(100_000)
+            }
+        }
+        try store.write(changes)
     }
 
     /// Writes the last changes, then ends the thread. Blocks.
