@@ -13,7 +13,9 @@ struct MemoryReader: ObjectReader {
     }
 
     func list(_ resource: GroupVersionResource, namespace: String?) -> [JSON] {
-        (objects[resource] ?? [:]).sorted { $0.key < $1.key }.map(\.value).filter { namespace == nil || $0.namespace == namespace }
+        (objects[resource] ?? [:]).sorted { $0.key < $1.key }.map(\.value).filter {
+            namespace == nil || $0.namespace == namespace
+        }
     }
 
     mutating func add(_ resource: GroupVersionResource, _ object: JSON) {
@@ -24,7 +26,8 @@ struct MemoryReader: ObjectReader {
     static var cluster: MemoryReader {
         var reader = MemoryReader()
         let resources: [String: GroupVersionResource] = [
-            "ClusterRole": .clusterRoles, "ClusterRoleBinding": .clusterRoleBindings, "Role": .roles, "RoleBinding": .roleBindings,
+            "ClusterRole": .clusterRoles, "ClusterRoleBinding": .clusterRoleBindings, "Role": .roles,
+            "RoleBinding": .roleBindings,
         ]
         for object in DefaultRoles.objects() {
             if let resource = resources[object.kind] { reader.add(resource, object) }
@@ -46,14 +49,18 @@ enum Fixture {
                 staticTokens: ["admintoken": admin]))
     }
 
-    static func user(_ name: String, _ groups: [String] = []) -> UserInfo { UserInfo(name: name, groups: groups + ["system:authenticated"]) }
+    static func user(_ name: String, _ groups: [String] = []) -> UserInfo {
+        UserInfo(name: name, groups: groups + ["system:authenticated"])
+    }
     static func node(_ name: String) -> UserInfo { user("system:node:\(name)", ["system:nodes"]) }
 
     static func request(
-        _ user: UserInfo, _ verb: String, _ resource: GroupVersionResource, subresource: String = "", namespace: String = "", name: String = ""
+        _ user: UserInfo, _ verb: String, _ resource: GroupVersionResource, subresource: String = "",
+        namespace: String = "", name: String = ""
     ) -> RequestAttributes {
         RequestAttributes(
-            user: user, verb: verb, isResourceRequest: true, group: resource.group, version: resource.version, resource: resource.resource,
+            user: user, verb: verb, isResourceRequest: true, group: resource.group, version: resource.version,
+            resource: resource.resource,
             subresource: subresource, namespace: namespace, name: name)
     }
 
@@ -61,7 +68,9 @@ enum Fixture {
         _ operation: WriteRequest.Operation, _ attributes: RequestAttributes, _ object: JSON, old: JSON? = nil
     ) -> WriteRequest {
         let kind = GroupVersionKind(apiVersion: (old ?? object).apiVersion, kind: (old ?? object).kind)
-        return WriteRequest(operation: operation, attributes: attributes, kind: kind, object: object, old: old, isDryRun: false, now: now)
+        return WriteRequest(
+            operation: operation, attributes: attributes, kind: kind, object: object, old: old, isDryRun: false,
+            now: now)
     }
 
     /// A stored object: decoded, defaulted and prepared as a create does it.
@@ -82,6 +91,8 @@ enum Fixture {
 extension StatusError {
     /// `field: message` of each cause.
     var lines: [String] {
-        (status["details", "causes"]?.elements ?? []).map { "\($0["field"]?.string ?? ""): \($0["message"]?.string ?? "")" }
+        (status["details", "causes"]?.elements ?? []).map {
+            "\($0["field"]?.string ?? ""): \($0["message"]?.string ?? "")"
+        }
     }
 }

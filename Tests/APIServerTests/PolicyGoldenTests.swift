@@ -23,7 +23,8 @@ struct GoldenCase: Sendable, CustomStringConvertible {
             let parts = columns[2].split(separator: "/").map(String.init)
             let resource = GroupVersionResource(parts[0] == "core" ? "" : parts[0], parts[1], parts[2])
             return GoldenCase(
-                id: columns[0], title: columns[1], resource: resource, namespace: columns[3], body: body, expected: columns[5])
+                id: columns[0], title: columns[1], resource: resource, namespace: columns[3], body: body,
+                expected: columns[5])
         }
     }()
 }
@@ -44,7 +45,9 @@ struct GoldenCase: Sendable, CustomStringConvertible {
         let kind = GroupVersionKind(apiVersion: golden.body.apiVersion, kind: golden.body.kind)
         var object = try schema.check(golden.body, as: kind).object
         if !golden.namespace.isEmpty { object["metadata", "namespace"] = .string(golden.namespace) }
-        if let prefix = object["metadata", "generateName"]?.string { object["metadata", "name"] = .string(prefix + "s7lkn") }
+        if let prefix = object["metadata", "generateName"]?.string {
+            object["metadata", "name"] = .string(prefix + "s7lkn")
+        }
         schema.applyDefaults(&object, as: kind)
         let behavior = kinds.behavior(golden.resource)
         let attributes = Fixture.request(Fixture.user("admin"), "create", golden.resource, namespace: golden.namespace)

@@ -8,23 +8,34 @@ import Testing
     private let kinds = KindTable(network: ServiceNetwork(cidr: "10.0.0.0/24"))
     private let workload: JSON = [
         "selector": ["matchLabels": ["app": "w"]],
-        "template": ["metadata": ["labels": ["app": "w"]], "spec": ["containers": [["name": "c", "image": "nginx:1"]]]],
+        "template": [
+            "metadata": ["labels": ["app": "w"]], "spec": ["containers": [["name": "c", "image": "nginx:1"]]],
+        ],
     ]
 
-    private func update(_ resource: GroupVersionResource, _ old: JSON, subresource: String = "", _ change: (inout JSON) -> Void) -> (JSON, [String]) {
+    private func update(
+        _ resource: GroupVersionResource, _ old: JSON, subresource: String = "", _ change: (inout JSON) -> Void
+    ) -> (JSON, [String]) {
         var new = old
         change(&new)
-        let attributes = Fixture.request(Fixture.user("admin"), "update", resource, subresource: subresource, namespace: old.namespace, name: old.name)
+        let attributes = Fixture.request(
+            Fixture.user("admin"), "update", resource, subresource: subresource, namespace: old.namespace,
+            name: old.name)
         var write = Fixture.write(.update, attributes, new, old: old)
         let behavior = kinds.behavior(resource)
         behavior.prepareForUpdate(&write, subresource: subresource)
-        return (write.object, behavior.validateUpdate(write, subresource: subresource).map { "\($0.field): \($0.message)" })
+        return (
+            write.object, behavior.validateUpdate(write, subresource: subresource).map { "\($0.field): \($0.message)" }
+        )
     }
 
     private func deployment() throws -> JSON {
-        try Fixture.stored(kinds, .deployments, [
-            "apiVersion": "apps/v1", "kind": "Deployment", "metadata": ["name": "d", "namespace": "oracle"], "spec": workload,
-        ])
+        try Fixture.stored(
+            kinds, .deployments,
+            [
+                "apiVersion": "apps/v1", "kind": "Deployment", "metadata": ["name": "d", "namespace": "oracle"],
+                "spec": workload,
+            ])
     }
 
     @Test func `a change of a deployment's spec counts, one of its status does not`() throws {
@@ -45,17 +56,21 @@ import Testing
         let (_, errors) = update(.deployments, try deployment(), subresource: "status") {
             $0["status"] = ["replicas": 1, "readyReplicas": -1, "availableReplicas": 5]
         }
-        #expect(errors == [
-            "status.readyReplicas: Invalid value: -1: must be greater than or equal to 0",
-            "status.availableReplicas: Invalid value: 5: cannot be greater than status.replicas",
-            "status.availableReplicas: Invalid value: 5: cannot be greater than readyReplicas",
-        ])
+        #expect(
+            errors == [
+                "status.readyReplicas: Invalid value: -1: must be greater than or equal to 0",
+                "status.availableReplicas: Invalid value: 5: cannot be greater than status.replicas",
+                "status.availableReplicas: Invalid value: 5: cannot be greater than readyReplicas",
+            ])
     }
 
     @Test func `a selector is immutable`() throws {
-        let stored = try Fixture.stored(kinds, .replicaSets, [
-            "apiVersion": "apps/v1", "kind": "ReplicaSet", "metadata": ["name": "rs", "namespace": "oracle"], "spec": workload,
-        ])
+        let stored = try Fixture.stored(
+            kinds, .replicaSets,
+            [
+                "apiVersion": "apps/v1", "kind": "ReplicaSet", "metadata": ["name": "rs", "namespace": "oracle"],
+                "spec": workload,
+            ])
         let (_, errors) = update(.replicaSets, stored) {
             $0["spec", "selector", "matchLabels", "z"] = "1"
             $0["spec", "template", "metadata", "labels", "z"] = "1"
@@ -64,10 +79,12 @@ import Testing
     }
 
     private func pod() throws -> JSON {
-        try Fixture.stored(kinds, .pods, [
-            "apiVersion": "v1", "kind": "Pod", "metadata": ["name": "min", "namespace": "oracle"],
-            "spec": ["containers": [["name": "c", "image": "nginx"]]],
-        ])
+        try Fixture.stored(
+            kinds, .pods,
+            [
+                "apiVersion": "v1", "kind": "Pod", "metadata": ["name": "min", "namespace": "oracle"],
+                "spec": ["containers": [["name": "c", "image": "nginx"]]],
+            ])
     }
 
     @Test func `a pod's image may change, its node selector may not`() throws {
@@ -81,19 +98,24 @@ import Testing
         #expect(update(.pods, stored) { $0["spec", "containers"] = [container] }.1.isEmpty)
         let refused = update(.pods, stored) { $0["spec", "nodeSelector"] = ["x": "y"] }.1
         #expect(refused.count == 1)
-        #expect(refused[0].hasPrefix("spec: Forbidden: pod updates may not change fields other than `spec.containers[*].image`,"))
+        #expect(
+            refused[0].hasPrefix(
+                "spec: Forbidden: pod updates may not change fields other than `spec.containers[*].image`,"))
     }
 
     @Test func `a binding sets the node and counts no generation`() throws {
         let stored = try pod()
-        let bound = try PodBinding.bound(stored, by: ["metadata": ["name": "min"], "target": ["kind": "Node", "name": "n1"]], now: Fixture.now)
+        let bound = try PodBinding.bound(
+            stored, by: ["metadata": ["name": "min"], "target": ["kind": "Node", "name": "n1"]], now: Fixture.now)
         #expect(bound["spec", "nodeName"] == "n1")
         #expect(bound["status", "conditions"]?[0]?["type"] == "PodScheduled")
         #expect(update(.pods, stored, subresource: "binding") { $0 = bound }.0.generation == 1)
         let error = #expect(throws: StatusError.self) {
             try PodBinding.bound(bound, by: ["target": ["name": "n2"]], now: Fixture.now)
         }
-        #expect(error?.message == #"Operation cannot be fulfilled on pods/binding "min": pod min is already assigned to node "n1""#)
+        #expect(
+            error?.message
+                == #"Operation cannot be fulfilled on pods/binding "min": pod min is already assigned to node "n1""#)
     }
 
     @Test func `a pod that never ran goes at once, a running one after its grace`() throws {
@@ -107,39 +129,59 @@ import Testing
 
     @Test func `an immutable config map stays as it is`() throws {
         let stored: JSON = [
-            "apiVersion": "v1", "kind": "ConfigMap", "metadata": ["name": "c", "namespace": "oracle"], "data": ["k": "v"], "immutable": true,
+            "apiVersion": "v1", "kind": "ConfigMap", "metadata": ["name": "c", "namespace": "oracle"],
+            "data": ["k": "v"], "immutable": true,
         ]
-        #expect(update(.configMaps, stored) { $0["data"] = ["k": "z"] }.1 == ["data: Forbidden: field is immutable when `immutable` is set"])
-        #expect(update(.configMaps, stored) { $0["immutable"] = nil }.1 == ["immutable: Forbidden: field is immutable when `immutable` is set"])
+        #expect(
+            update(.configMaps, stored) { $0["data"] = ["k": "z"] }.1 == [
+                "data: Forbidden: field is immutable when `immutable` is set"
+            ])
+        #expect(
+            update(.configMaps, stored) { $0["immutable"] = nil }.1 == [
+                "immutable: Forbidden: field is immutable when `immutable` is set"
+            ])
     }
 
     @Test func `a secret takes in its string data and keeps its type`() throws {
-        let stored = try Fixture.stored(kinds, .secrets, [
-            "apiVersion": "v1", "kind": "Secret", "metadata": ["name": "s", "namespace": "oracle"], "type": "kubernetes.io/basic-auth",
-            "stringData": ["username": "u"],
-        ])
+        let stored = try Fixture.stored(
+            kinds, .secrets,
+            [
+                "apiVersion": "v1", "kind": "Secret", "metadata": ["name": "s", "namespace": "oracle"],
+                "type": "kubernetes.io/basic-auth",
+                "stringData": ["username": "u"],
+            ])
         #expect(stored["data", "username"] == "dQ==")
         #expect(stored["stringData"] == nil)
-        #expect(update(.secrets, stored) { $0["type"] = "Opaque" }.1 == ["type: Invalid value: \"Opaque\": field is immutable"])
+        #expect(
+            update(.secrets, stored) { $0["type"] = "Opaque" }.1 == [
+                "type: Invalid value: \"Opaque\": field is immutable"
+            ])
     }
 
     @Test func `a role binding keeps its role`() throws {
-        let stored = try Fixture.stored(kinds, .roleBindings, [
-            "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding", "metadata": ["name": "rb", "namespace": "oracle"],
-            "roleRef": ["kind": "Role", "name": "r"],
-        ])
-        #expect(update(.roleBindings, stored) { $0["roleRef", "name"] = "zz" }.1 == [
-            #"roleRef: Invalid value: {"APIGroup":"rbac.authorization.k8s.io","Kind":"Role","Name":"zz"}: cannot change roleRef"#
-        ])
+        let stored = try Fixture.stored(
+            kinds, .roleBindings,
+            [
+                "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding",
+                "metadata": ["name": "rb", "namespace": "oracle"],
+                "roleRef": ["kind": "Role", "name": "r"],
+            ])
+        #expect(
+            update(.roleBindings, stored) { $0["roleRef", "name"] = "zz" }.1 == [
+                #"roleRef: Invalid value: {"APIGroup":"rbac.authorization.k8s.io","Kind":"Role","Name":"zz"}: cannot change roleRef"#
+            ])
     }
 
     @Test func `a namespace begins active and held`() throws {
-        let stored = try Fixture.stored(kinds, .namespaces, ["apiVersion": "v1", "kind": "Namespace", "metadata": ["name": "n"]])
+        let stored = try Fixture.stored(
+            kinds, .namespaces, ["apiVersion": "v1", "kind": "Namespace", "metadata": ["name": "n"]])
         #expect(stored["spec", "finalizers"] == ["kubernetes"])
         #expect(stored["status", "phase"] == "Active")
         #expect(stored.labels == ["kubernetes.io/metadata.name": "n"])
         #expect(update(.namespaces, stored) { $0["spec", "finalizers"] = [] }.0["spec", "finalizers"] == ["kubernetes"])
-        #expect(update(.namespaces, stored, subresource: "finalize") { $0["spec", "finalizers"] = [] }.0["spec", "finalizers"] == [])
+        #expect(
+            update(.namespaces, stored, subresource: "finalize") { $0["spec", "finalizers"] = [] }.0[
+                "spec", "finalizers"] == [])
     }
 }
 
@@ -147,10 +189,14 @@ import Testing
     private let kinds = KindTable(network: ServiceNetwork(cidr: "10.0.0.0/24"))
 
     private func create(_ spec: JSON, name: String = "s", view: KVView = KVView()) throws -> WriteRequest {
-        let stored = try Fixture.stored(kinds, .services, [
-            "apiVersion": "v1", "kind": "Service", "metadata": ["name": .string(name), "namespace": "oracle"], "spec": spec,
-        ])
-        var write = Fixture.write(.create, Fixture.request(Fixture.user("admin"), "create", .services, namespace: "oracle"), stored)
+        let stored = try Fixture.stored(
+            kinds, .services,
+            [
+                "apiVersion": "v1", "kind": "Service", "metadata": ["name": .string(name), "namespace": "oracle"],
+                "spec": spec,
+            ])
+        var write = Fixture.write(
+            .create, Fixture.request(Fixture.user("admin"), "create", .services, namespace: "oracle"), stored)
         try kinds.behavior(.services).allocate(&write, reader: MemoryReader(), view: view)
         return write
     }
@@ -166,7 +212,8 @@ import Testing
     }
 
     @Test func `two services begin their search apart`() throws {
-        let one = try create(["ports": [["port": 80]]], name: "a"), other = try create(["ports": [["port": 80]]], name: "b")
+        let one = try create(["ports": [["port": 80]]], name: "a")
+        let other = try create(["ports": [["port": 80]]], name: "b")
         #expect(one.object["spec", "clusterIP"] != other.object["spec", "clusterIP"])
     }
 
@@ -179,7 +226,8 @@ import Testing
 
     @Test func `node ports are allocated for each port, and one for the health of a local balancer`() throws {
         let write = try create([
-            "type": "LoadBalancer", "externalTrafficPolicy": "Local", "ports": [["name": "a", "port": 80], ["name": "b", "port": 81]],
+            "type": "LoadBalancer", "externalTrafficPolicy": "Local",
+            "ports": [["name": "a", "port": 80], ["name": "b", "port": 81]],
         ])
         let ports = (write.object["spec", "ports"]?.elements ?? []).compactMap { $0["nodePort"]?.int }
         #expect(ports.count == 2 && Set(ports).count == 2)
@@ -189,11 +237,14 @@ import Testing
     }
 
     @Test func `an address outside the range is refused in upstream's words`() throws {
-        let error = #expect(throws: StatusError.self) { try create(["clusterIP": "10.9.0.1", "ports": [["port": 80]]]) }
-        #expect(error?.lines == [
-            #"spec.clusterIPs: Invalid value: ["10.9.0.1"]: failed to allocate IP 10.9.0.1: "#
-                + "the provided IP (10.9.0.1) is not in the valid range. The range of valid IPs is 10.0.0.0/24"
-        ])
+        let error = #expect(throws: StatusError.self) {
+            try create(["clusterIP": "10.9.0.1", "ports": [["port": 80]]])
+        }
+        #expect(
+            error?.lines == [
+                #"spec.clusterIPs: Invalid value: ["10.9.0.1"]: failed to allocate IP 10.9.0.1: "#
+                    + "the provided IP (10.9.0.1) is not in the valid range. The range of valid IPs is 10.0.0.0/24"
+            ])
     }
 
     @Test func `an update keeps what was allocated and frees what is no longer needed`() throws {
@@ -209,7 +260,12 @@ import Testing
             try behavior.allocate(&write, reader: MemoryReader(), view: KVView())
             return write
         }
-        let same = try update { $0["spec"] = ["type": "NodePort", "ports": [["port": 80, "protocol": "TCP", "targetPort": 80]], "sessionAffinity": "None"] }
+        let same = try update {
+            $0["spec"] = [
+                "type": "NodePort", "ports": [["port": 80, "protocol": "TCP", "targetPort": 80]],
+                "sessionAffinity": "None",
+            ]
+        }
         #expect(same.object["spec", "clusterIP"] == old["spec", "clusterIP"])
         #expect(same.object["spec", "ports"]?[0]?["nodePort"] == old["spec", "ports"]?[0]?["nodePort"])
         #expect(same.effects.isEmpty)

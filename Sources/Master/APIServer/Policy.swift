@@ -1,5 +1,6 @@
-// The whole policy of a master, built from one configuration: who asks, what they may, what becomes of an object on its way.
-// It exists so that the server and the executable construct one thing. It reads no files and keeps no state but caches.
+// The whole policy of a master, built from one configuration: who asks, what they may, what becomes of an object on
+// its way. It exists so that the server and the executable construct one thing. It reads no files and keeps no state
+// but caches.
 import API
 import NetPKI
 
@@ -21,7 +22,8 @@ package struct PolicyConfiguration: Sendable {
 
     package init(
         serviceAccountKey: ServiceAccountKey, verificationKeys: [ServiceAccountKey] = [],
-        issuer: String = "https://kubernetes.default.svc.cluster.local", audiences: [String] = [], network: ServiceNetwork = ServiceNetwork(),
+        issuer: String = "https://kubernetes.default.svc.cluster.local", audiences: [String] = [],
+        network: ServiceNetwork = ServiceNetwork(),
         staticTokens: [String: UserInfo] = [:], isAnonymousAllowed: Bool = true
     ) {
         self.serviceAccountKey = serviceAccountKey
@@ -46,7 +48,8 @@ package struct Policy: Sendable {
             key: configuration.serviceAccountKey, issuer: configuration.issuer, audiences: configuration.audiences,
             verificationKeys: configuration.verificationKeys)
         let authenticator = Authenticator(
-            tokens: tokens, staticTokens: configuration.staticTokens, isAnonymousAllowed: configuration.isAnonymousAllowed)
+            tokens: tokens, staticTokens: configuration.staticTokens,
+            isAnonymousAllowed: configuration.isAnonymousAllowed)
         let authorizer = Authorizer(nodeRules: DefaultRoles.nodeRules)
         access = AccessControl(authenticator: authenticator, authorizer: authorizer)
         admission = AdmissionChain(
@@ -57,5 +60,7 @@ package struct Policy: Sendable {
     }
 
     /// What the machinery is given.
-    package var server: ServerPolicy { ServerPolicy(access: access, admission: admission, kinds: kinds, virtual: reviews) }
+    package var server: ServerPolicy {
+        ServerPolicy(access: access, admission: admission, kinds: kinds, virtual: reviews)
+    }
 }

@@ -1,5 +1,6 @@
-// The admission plugins in upstream's order: first all that change the object, then, after validation, those that only refuse.
-// Everything works on local memory; the machinery repeats a refusal after ReadIndex before a client sees it.
+// The admission plugins in upstream's order: first all that change the object, then, after validation, those that
+// only refuse. Everything works on local memory; the machinery repeats a refusal after ReadIndex before a client sees
+// it.
 import API
 
 /// One plugin. Both halves default to nothing.
@@ -19,10 +20,13 @@ package struct AdmissionChain: AdmissionPolicy {
     package init(plugins: [any AdmissionPlugin]) { self.plugins = plugins }
 
     /// The plugins of a master.
-    package init(authorizer: Authorizer, notReadyTolerationSeconds: Int64 = 300, unreachableTolerationSeconds: Int64 = 300) {
+    package init(
+        authorizer: Authorizer, notReadyTolerationSeconds: Int64 = 300, unreachableTolerationSeconds: Int64 = 300
+    ) {
         self.init(plugins: [
             NamespaceLifecycle(), ServiceAccountAdmission(), NodeRestriction(), TaintNodesByCondition(), PodPriority(),
-            DefaultTolerationSeconds(notReadySeconds: notReadyTolerationSeconds, unreachableSeconds: unreachableTolerationSeconds),
+            DefaultTolerationSeconds(
+                notReadySeconds: notReadyTolerationSeconds, unreachableSeconds: unreachableTolerationSeconds),
             CertificateAdmission(authorizer: authorizer), RoleEscalationAdmission(authorizer: authorizer),
         ])
     }
@@ -42,7 +46,9 @@ extension WriteRequest {
         attributes.group.isEmpty && attributes.resource == resource && attributes.subresource.isEmpty
     }
 
-    var resource: GroupVersionResource { GroupVersionResource(attributes.group, attributes.version, attributes.resource) }
+    var resource: GroupVersionResource {
+        GroupVersionResource(attributes.group, attributes.version, attributes.resource)
+    }
 
     /// The object's name, or that of the request.
     var objectName: String {

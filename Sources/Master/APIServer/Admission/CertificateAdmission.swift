@@ -1,4 +1,5 @@
-// Certificate requests: only who holds `approve` or `sign` for the signer decides, and nobody asks for the group system:masters.
+// Certificate requests: only who holds `approve` or `sign` for the signer decides, and nobody asks for the group
+// system:masters.
 import API
 import NetPKI
 
@@ -6,7 +7,8 @@ struct CertificateAdmission: AdmissionPlugin {
     let authorizer: Authorizer
 
     func validate(_ write: WriteRequest, reader: any ObjectReader) throws(StatusError) {
-        guard write.attributes.group == "certificates.k8s.io", write.attributes.resource == "certificatesigningrequests" else { return }
+        guard write.attributes.group == "certificates.k8s.io", write.attributes.resource == "certificatesigningrequests"
+        else { return }
         switch (write.operation, write.attributes.subresource) {
         case (.create, ""): try subject(write)
         case (.update, "approval"): try signer(write, verb: "approve", reader)
@@ -25,7 +27,8 @@ struct CertificateAdmission: AdmissionPlugin {
             throw write.forbidden("unable to parse CSR: \(error)")
         }
         if request.organizations.contains("system:masters") {
-            throw write.forbidden("use of kubernetes.io/kube-apiserver-client signer with system:masters group is not allowed")
+            throw write.forbidden(
+                "use of kubernetes.io/kube-apiserver-client signer with system:masters group is not allowed")
         }
     }
 
@@ -34,7 +37,8 @@ struct CertificateAdmission: AdmissionPlugin {
         let domain = name.split(separator: "/").first.map { "\($0)/*" } ?? ""
         for candidate in [name, domain] {
             let request = RequestAttributes(
-                user: write.attributes.user, verb: verb, isResourceRequest: true, group: "certificates.k8s.io", version: "*", resource: "signers",
+                user: write.attributes.user, verb: verb, isResourceRequest: true, group: "certificates.k8s.io",
+                version: "*", resource: "signers",
                 name: candidate)
             if authorizer.authorize(request, reader: reader).outcome == .allowed { return }
         }

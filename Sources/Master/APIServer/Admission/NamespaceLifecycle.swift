@@ -25,7 +25,8 @@ struct NamespaceLifecycle: AdmissionPlugin {
 
     private static func terminating(_ write: WriteRequest) -> StatusError {
         let namespace = write.attributes.namespace
-        var error = write.forbidden("unable to create new content in namespace \(namespace) because it is being terminated")
+        var error = write.forbidden(
+            "unable to create new content in namespace \(namespace) because it is being terminated")
         error.status["details", "causes"] = [
             [
                 "reason": "NamespaceTerminating", "message": .string("namespace \(namespace) is being terminated"),

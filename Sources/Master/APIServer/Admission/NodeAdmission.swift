@@ -1,4 +1,5 @@
-// Small plugins about nodes: a new node is tainted until it is ready, and pods tolerate a node that is not ready for five minutes.
+// Small plugins about nodes: a new node is tainted until it is ready, and pods tolerate a node that is not ready for
+// five minutes.
 import API
 
 struct TaintNodesByCondition: AdmissionPlugin {
@@ -22,13 +23,18 @@ struct DefaultTolerationSeconds: AdmissionPlugin {
         guard write.isCore("pods"), write.operation != .delete else { return }
         var tolerations = write.object["spec", "tolerations"]?.elements ?? []
         let before = tolerations.count
-        for (key, seconds) in [("node.kubernetes.io/not-ready", notReadySeconds), ("node.kubernetes.io/unreachable", unreachableSeconds)] {
+        for (key, seconds) in [
+            ("node.kubernetes.io/not-ready", notReadySeconds), ("node.kubernetes.io/unreachable", unreachableSeconds),
+        ] {
             let isTolerated = tolerations.contains { toleration in
-                let given = toleration["key"]?.string ?? "", effect = toleration["effect"]?.string ?? ""
+                let given = toleration["key"]?.string ?? ""
+                let effect = toleration["effect"]?.string ?? ""
                 return (given == key || given.isEmpty) && (effect == "NoExecute" || effect.isEmpty)
             }
             if isTolerated { continue }
-            tolerations.append(["key": .string(key), "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": .int(seconds)])
+            tolerations.append([
+                "key": .string(key), "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": .int(seconds),
+            ])
         }
         if tolerations.count != before { write.object["spec", "tolerations"] = .array(tolerations) }
     }

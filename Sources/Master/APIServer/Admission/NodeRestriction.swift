@@ -1,4 +1,5 @@
-// A kubelet writes its own Node and the pods that are bound to it, and nothing of another node's: a stolen node certificate stays small.
+// A kubelet writes its own Node and the pods that are bound to it, and nothing of another node's: a stolen node
+// certificate stays small.
 import API
 
 struct NodeRestriction: AdmissionPlugin {
@@ -21,7 +22,10 @@ struct NodeRestriction: AdmissionPlugin {
         case .create:
             let pod = write.object
             if pod.annotations[ServiceAccountAdmission.mirror] == nil {
-                throw write.forbidden("pod does not have \(Go.quote(ServiceAccountAdmission.mirror)) annotation, node \(quoted) can only create mirror pods")
+                throw write.forbidden(
+                    "pod does not have \(Go.quote(ServiceAccountAdmission.mirror)) annotation, "
+                        + "node \(quoted) can only create mirror pods"
+                )
             }
             if pod["spec", "nodeName"]?.string != node {
                 throw write.forbidden("node \(quoted) can only create pods with spec.nodeName set to itself")
@@ -30,12 +34,18 @@ struct NodeRestriction: AdmissionPlugin {
                 throw write.forbidden("node \(quoted) can only create pods with an owner reference set to itself")
             }
         case .delete:
-            guard let pod = write.old ?? reader.get(.pods, namespace: write.attributes.namespace, name: write.attributes.name) else { return }
+            guard
+                let pod = write.old
+                    ?? reader.get(.pods, namespace: write.attributes.namespace, name: write.attributes.name)
+            else { return }
             if pod["spec", "nodeName"]?.string != node {
                 throw write.forbidden("node \(quoted) can only delete pods with spec.nodeName set to itself")
             }
         default:
-            throw write.forbidden("unexpected operation \(Go.quote(write.operation.rawValue)), node \(quoted) can only create and delete mirror pods")
+            throw write.forbidden(
+                "unexpected operation \(Go.quote(write.operation.rawValue)), "
+                        + "node \(quoted) can only create and delete mirror pods"
+            )
         }
     }
 
@@ -58,12 +68,17 @@ struct NodeRestriction: AdmissionPlugin {
 
     private func ownNode(_ write: WriteRequest, _ node: String) throws(StatusError) {
         let name = write.attributes.name.isEmpty ? write.object.name : write.attributes.name
-        if name != node { throw write.forbidden("node \(Go.quote(node)) is not allowed to modify node \(Go.quote(name))") }
+        if name != node {
+            throw write.forbidden("node \(Go.quote(node)) is not allowed to modify node \(Go.quote(name))")
+        }
         switch write.operation {
         case .create:
             let labels = Self.restricted(write.object.labels.keys)
             if !labels.isEmpty {
-                throw write.forbidden("node \(Go.quote(node)) is not allowed to set the following labels: \(labels.joined(separator: ", "))")
+                throw write.forbidden(
+                    "node \(Go.quote(node)) is not allowed to set the following labels: "
+                        + "\(labels.joined(separator: ", "))"
+                )
             }
         case .update:
             guard let old = write.old else { return }
@@ -87,8 +102,10 @@ struct NodeRestriction: AdmissionPlugin {
     }
 
     private static let ownLabels: Set<String> = [
-        "kubernetes.io/hostname", "kubernetes.io/os", "kubernetes.io/arch", "beta.kubernetes.io/os", "beta.kubernetes.io/arch",
-        "beta.kubernetes.io/instance-type", "node.kubernetes.io/instance-type", "failure-domain.beta.kubernetes.io/region",
+        "kubernetes.io/hostname", "kubernetes.io/os", "kubernetes.io/arch", "beta.kubernetes.io/os",
+        "beta.kubernetes.io/arch",
+        "beta.kubernetes.io/instance-type", "node.kubernetes.io/instance-type",
+        "failure-domain.beta.kubernetes.io/region",
         "failure-domain.beta.kubernetes.io/zone", "topology.kubernetes.io/region", "topology.kubernetes.io/zone",
     ]
 
@@ -97,20 +114,39 @@ struct NodeRestriction: AdmissionPlugin {
         keys.filter { key in
             guard let slash = key.firstIndex(of: "/") else { return false }
             let domain = key[..<slash]
-            if domain == "node-restriction.kubernetes.io" || domain.hasSuffix(".node-restriction.kubernetes.io") { return true }
+            if domain == "node-restriction.kubernetes.io" || domain.hasSuffix(".node-restriction.kubernetes.io") {
+                return true
+            }
             if ownLabels.contains(key) { return false }
-            if ["kubelet.kubernetes.io", "node.kubernetes.io"].contains(where: { domain == $0 || domain.hasSuffix("." + $0) }) { return false }
+            if ["kubelet.kubernetes.io", "node.kubernetes.io"].contains(where: {
+                domain == $0 || domain.hasSuffix("." + $0)
+            }) {
+                return false
+            }
             return ["kubernetes.io", "k8s.io"].contains { domain == $0 || domain.hasSuffix("." + $0) }
         }.sorted()
     }
 
     private func token(_ write: WriteRequest, _ node: String, _ reader: any ObjectReader) throws(StatusError) {
         let reference = write.object["spec", "boundObjectRef"]
-        guard reference?.kind == "Pod", let name = reference?["name"]?.string else { throw write.forbidden("node requested token not bound to a pod") }
-        guard let uid = reference?["uid"]?.string, !uid.isEmpty else { throw write.forbidden("node requested token with a pod binding without a uid") }
-        guard let pod = reader.get(.pods, namespace: write.attributes.namespace, name: name) else { throw Status.notFound(.pods, name) }
-        if pod.uid != uid { throw write.forbidden("the UID in the bound object reference (\(uid)) does not match the UID in record. The object might have been deleted and then recreated") }
-        if pod["spec", "nodeName"]?.string != node { throw write.forbidden("node requested token bound to a pod scheduled on a different node") }
+        guard reference?.kind == "Pod", let name = reference?["name"]?.string else {
+            throw write.forbidden("node requested token not bound to a pod")
+        }
+        guard let uid = reference?["uid"]?.string, !uid.isEmpty else {
+            throw write.forbidden("node requested token with a pod binding without a uid")
+        }
+        guard let pod = reader.get(.pods, namespace: write.attributes.namespace, name: name) else {
+            throw Status.notFound(.pods, name)
+        }
+        if pod.uid != uid {
+            throw write.forbidden(
+                "the UID in the bound object reference (\(uid)) does not match the UID in record. "
+                    + "The object might have been deleted and then recreated"
+            )
+        }
+        if pod["spec", "nodeName"]?.string != node {
+            throw write.forbidden("node requested token bound to a pod scheduled on a different node")
+        }
     }
 
     private func lease(_ write: WriteRequest, _ node: String) throws(StatusError) {
@@ -118,6 +154,8 @@ struct NodeRestriction: AdmissionPlugin {
             throw write.forbidden("can only access leases in the \"kube-node-lease\" system namespace")
         }
         let name = write.attributes.name.isEmpty ? write.object.name : write.attributes.name
-        if name != node { throw write.forbidden("can only access node lease with the same name as the requesting node") }
+        if name != node {
+            throw write.forbidden("can only access node lease with the same name as the requesting node")
+        }
     }
 }

@@ -1,5 +1,5 @@
-// Every pod runs as an account that exists: `default` when none is named. Its token, the cluster's certificate authority and the
-// namespace are mounted as a projected volume, and the account's image pull secrets are taken over.
+// Every pod runs as an account that exists: `default` when none is named. Its token, the cluster's certificate
+// authority and the namespace are mounted as a projected volume, and the account's image pull secrets are taken over.
 import API
 
 struct ServiceAccountAdmission: AdmissionPlugin {
@@ -9,16 +9,20 @@ struct ServiceAccountAdmission: AdmissionPlugin {
     func admit(_ write: inout WriteRequest, reader: any ObjectReader) throws(StatusError) {
         guard write.isCore("pods"), write.operation == .create else { return }
         if write.object.annotations[Self.mirror] != nil { return try checkMirror(write) }
-        let given = write.object["spec", "serviceAccountName"]?.string ?? write.object["spec", "serviceAccount"]?.string ?? ""
+        let given =
+            write.object["spec", "serviceAccountName"]?.string ?? write.object["spec", "serviceAccount"]?.string ?? ""
         let name = given.isEmpty ? "default" : given
         let namespace = write.attributes.namespace
         guard let account = reader.get(.serviceAccounts, namespace: namespace, name: name) else {
-            throw write.forbidden("error looking up service account \(namespace)/\(name): serviceaccount \(Go.quote(name)) not found")
+            throw write.forbidden(
+                "error looking up service account \(namespace)/\(name): serviceaccount \(Go.quote(name)) not found")
         }
         write.object["spec", "serviceAccountName"] = .string(name)
         write.object["spec", "serviceAccount"] = .string(name)
         if Self.mountsToken(write.object, account) { Self.mountToken(&write.object) }
-        if (write.object["spec", "imagePullSecrets"]?.elements ?? []).isEmpty, let secrets = account["imagePullSecrets"], !secrets.elements.isEmpty {
+        if (write.object["spec", "imagePullSecrets"]?.elements ?? []).isEmpty,
+            let secrets = account["imagePullSecrets"], !secrets.elements.isEmpty
+        {
             write.object["spec", "imagePullSecrets"] = secrets
         }
     }
@@ -29,7 +33,9 @@ struct ServiceAccountAdmission: AdmissionPlugin {
         }
         let references = PodReferences(write.object)
         if !references.secrets.isEmpty { throw write.forbidden("a mirror pod may not reference secrets") }
-        let sources = (write.object["spec", "volumes"]?.elements ?? []).flatMap { $0["projected", "sources"]?.elements ?? [] }
+        let sources = (write.object["spec", "volumes"]?.elements ?? []).flatMap {
+            $0["projected", "sources"]?.elements ?? []
+        }
         if sources.contains(where: { $0["serviceAccountToken"] != nil }) {
             throw write.forbidden("a mirror pod may not use ServiceAccountToken volume projections")
         }
@@ -41,7 +47,9 @@ struct ServiceAccountAdmission: AdmissionPlugin {
 
     private static func mountToken(_ pod: inout JSON) {
         var volumes = pod["spec", "volumes"]?.elements ?? []
-        let existing = volumes.first { ($0["name"]?.string ?? "").hasPrefix("kube-api-access-") && $0["projected"] != nil }
+        let existing = volumes.first {
+            ($0["name"]?.string ?? "").hasPrefix("kube-api-access-") && $0["projected"] != nil
+        }
         let name = existing?["name"]?.string ?? Identity.name(from: "kube-api-access-")
         var isNeeded = false
         for member in ["initContainers", "containers"] {
@@ -70,7 +78,12 @@ struct ServiceAccountAdmission: AdmissionPlugin {
                     ["configMap": ["name": "kube-root-ca.crt", "items": [["key": "ca.crt", "path": "ca.crt"]]]],
                     [
                         "downwardAPI": [
-                            "items": [["path": "namespace", "fieldRef": ["apiVersion": "v1", "fieldPath": "metadata.namespace"]]]
+                            "items": [
+                                [
+                                    "path": "namespace",
+                                    "fieldRef": ["apiVersion": "v1", "fieldPath": "metadata.namespace"],
+                                ]
+                            ]
                         ]
                     ],
                 ],

@@ -1,6 +1,6 @@
-// Who asks: the subject of a client certificate, a service account's token, a static or a bootstrap token, or nobody (anonymous).
-// Credentials that are there and wrong are refused with 401 and never fall back to anonymous.
-// The objects that a token is bound to are looked up each time: a deleted account's token ends with the account.
+// Who asks: the subject of a client certificate, a service account's token, a static or a bootstrap token, or nobody
+// (anonymous). Credentials that are there and wrong are refused with 401 and never fall back to anonymous. The
+// objects that a token is bound to are looked up each time: a deleted account's token ends with the account.
 import API
 
 package struct Authenticator: Sendable {
@@ -25,7 +25,9 @@ package struct Authenticator: Sendable {
             return Self.authenticated(UserInfo(name: certificate.commonName, groups: certificate.organizations))
         }
         if let token = credentials.bearerToken {
-            guard case .user(let user, _) = token.isEmpty ? .refused([]) : authenticate(token: token, audiences: [], now: credentials.now, reader: reader)
+            guard
+                case .user(let user, _) = token.isEmpty
+                    ? .refused([]) : authenticate(token: token, audiences: [], now: credentials.now, reader: reader)
             else { throw Status.unauthorized() }
             return user
         }
@@ -34,11 +36,13 @@ package struct Authenticator: Sendable {
     }
 
     /// Judges a token; `audiences` empty means this API server's own.
-    package func authenticate(token: String, audiences: [String], now: Double, reader: any ObjectReader) -> TokenResult {
+    package func authenticate(token: String, audiences: [String], now: Double, reader: any ObjectReader) -> TokenResult
+    {
         let accepted = audiences.isEmpty ? tokens.audiences : audiences
         if let user = staticTokens[token] {
             let shared = tokens.audiences.filter(accepted.contains)
-            return shared.isEmpty ? .refused(["invalid bearer token"]) : .user(Self.authenticated(user), audiences: shared)
+            return shared.isEmpty
+                ? .refused(["invalid bearer token"]) : .user(Self.authenticated(user), audiences: shared)
         }
         switch tokens.authenticate(token, audiences: accepted, now: now, reader: reader) {
         case .user(let user, let matched): return .user(Self.authenticated(user), audiences: matched)
@@ -63,15 +67,19 @@ enum BootstrapToken {
         let parts = token.split(separator: ".", omittingEmptySubsequences: false)
         guard parts.count == 2, parts[0].utf8.count == 6, parts[1].utf8.count == 16 else { return nil }
         let id = String(parts[0])
-        guard let secret = reader.get(.secrets, namespace: "kube-system", name: "bootstrap-token-\(id)"), !secret.isBeingDeleted,
+        guard let secret = reader.get(.secrets, namespace: "kube-system", name: "bootstrap-token-\(id)"),
+            !secret.isBeingDeleted,
             secret["type"]?.string == "bootstrap.kubernetes.io/token", value(secret, "token-id") == id,
-            isSame(value(secret, "token-secret"), String(parts[1])), value(secret, "usage-bootstrap-authentication") == "true"
+            isSame(value(secret, "token-secret"), String(parts[1])),
+            value(secret, "usage-bootstrap-authentication") == "true"
         else { return nil }
         let expiration = value(secret, "expiration")
         if !expiration.isEmpty {
             guard let end = Timestamp.parseSeconds(expiration), now < end else { return nil }
         }
-        let extra = value(secret, "auth-extra-groups").split(separator: ",").map { String($0) }.filter { $0.hasPrefix("system:bootstrappers:") }
+        let extra = value(secret, "auth-extra-groups").split(separator: ",").map { String($0) }.filter {
+            $0.hasPrefix("system:bootstrappers:")
+        }
         return UserInfo(name: "system:bootstrap:\(id)", groups: ["system:bootstrappers"] + extra)
     }
 
@@ -82,7 +90,8 @@ enum BootstrapToken {
 
     /// Takes the same time wherever the texts differ.
     private static func isSame(_ left: String, _ right: String) -> Bool {
-        let a = Array(left.utf8), b = Array(right.utf8)
+        let a = Array(left.utf8)
+        let b = Array(right.utf8)
         guard a.count == b.count, !a.isEmpty else { return false }
         return zip(a, b).reduce(UInt8(0)) { $0 | ($1.0 ^ $1.1) } == 0
     }

@@ -1,4 +1,5 @@
-// `Impersonate-*` headers: the request goes on as somebody else, if the caller holds the verb `impersonate` on each part.
+// `Impersonate-*` headers: the request goes on as somebody else, if the caller holds the verb `impersonate` on each
+// part.
 import API
 
 struct Impersonation: Sendable {
@@ -6,7 +7,9 @@ struct Impersonation: Sendable {
     private static let group = "authentication.k8s.io"
     private static let extraPrefix = "impersonate-extra-"
 
-    func user(_ caller: UserInfo, _ headers: [(name: String, value: String)], reader: any ObjectReader) throws(StatusError) -> UserInfo {
+    func user(_ caller: UserInfo, _ headers: [(name: String, value: String)], reader: any ObjectReader)
+        throws(StatusError) -> UserInfo
+    {
         if headers.isEmpty { return caller }
         var user = UserInfo(name: "")
         for (name, value) in headers {
@@ -25,8 +28,12 @@ struct Impersonation: Sendable {
     }
 
     private static func withoutName(_ user: UserInfo) -> String {
-        let groups = user.groups.isEmpty ? "[]string(nil)" : "[]string{\(user.groups.map { Go.quote($0) }.joined(separator: ", "))}"
-        return "requested &user.DefaultInfo{Name:\"\", UID:\(Go.quote(user.uid)), Groups:\(groups), Extra:map[string][]string(nil)} "
+        let groups =
+            user.groups.isEmpty
+            ? "[]string(nil)" : "[]string{\(user.groups.map { Go.quote($0) }.joined(separator: ", "))}"
+        return
+            "requested &user.DefaultInfo{Name:\"\", UID:\(Go.quote(user.uid)), Groups:\(groups), "
+            + "Extra:map[string][]string(nil)} "
             + "without impersonating a user name"
     }
 
@@ -44,11 +51,13 @@ struct Impersonation: Sendable {
     }
 
     private func allow(
-        _ caller: UserInfo, _ group: String, _ resource: String, subresource: String = "", namespace: String = "", name: String,
+        _ caller: UserInfo, _ group: String, _ resource: String, subresource: String = "", namespace: String = "",
+        name: String,
         _ reader: any ObjectReader
     ) throws(StatusError) {
         let request = RequestAttributes(
-            user: caller, verb: "impersonate", isResourceRequest: true, group: group, version: "v1", resource: resource, subresource: subresource,
+            user: caller, verb: "impersonate", isResourceRequest: true, group: group, version: "v1", resource: resource,
+            subresource: subresource,
             namespace: namespace, name: name)
         let decision = authorizer.authorize(request, reader: reader)
         if decision.outcome != .allowed { throw Status.forbidden(request, reason: decision.reason) }
@@ -76,7 +85,8 @@ struct Impersonation: Sendable {
     /// Header names cannot hold every character of a key: the rest is percent-encoded.
     private static func unescaped(_ text: String) -> String {
         let bytes = Array(text.utf8)
-        var out: [UInt8] = [], i = 0
+        var out: [UInt8] = []
+        var i = 0
         while i < bytes.count {
             if bytes[i] == UInt8(ascii: "%"), i + 2 < bytes.count,
                 let value = UInt8(String(decoding: bytes[(i + 1)...(i + 2)], as: UTF8.self), radix: 16)

@@ -1,5 +1,6 @@
-// Service-account tokens: JWTs that are bound to an account, and often to a pod, node or secret. Issued for `serviceaccounts/token`,
-// verified on every request. Signature and claims are facts of the token and are kept; whether the bound objects still exist is asked anew.
+// Service-account tokens: JWTs that are bound to an account, and often to a pod, node or secret. Issued for
+// `serviceaccounts/token`, verified on every request. Signature and claims are facts of the token and are kept;
+// whether the bound objects still exist is asked anew.
 import API
 import NetPKI
 import Synchronization
@@ -18,23 +19,33 @@ package struct TokenIssuer: Sendable {
     static let extendedSeconds: Int64 = 365 * 24 * 3600
     static let leewaySeconds: Double = 60
 
-    package init(key: ServiceAccountKey, issuer: String, audiences: [String] = [], verificationKeys: [ServiceAccountKey] = []) {
+    package init(
+        key: ServiceAccountKey, issuer: String, audiences: [String] = [], verificationKeys: [ServiceAccountKey] = []
+    ) {
         self.key = key
         self.issuer = issuer
         self.audiences = audiences.isEmpty ? [issuer] : audiences
         self.verificationKeys = [key] + verificationKeys
     }
 
-    package func authenticate(_ token: String, audiences accepted: [String], now: Double, reader: any ObjectReader) -> Authenticator.TokenResult {
+    package func authenticate(_ token: String, audiences accepted: [String], now: Double, reader: any ObjectReader)
+        -> Authenticator.TokenResult
+    {
         guard let claims = claims(token), claims["iss"]?.string == issuer else { return .refused([]) }
         let given = Self.audiences(claims)
         let matched = given.filter(accepted.contains)
         if matched.isEmpty {
-            return .refused(["token audiences \(Self.quoted(given)) is invalid for the target audiences \(Self.quoted(accepted))"])
+            return .refused([
+                "token audiences \(Self.quoted(given)) is invalid for the target audiences \(Self.quoted(accepted))"
+            ])
         }
         if let end = claims["exp"]?.double, now > end { return .refused(["service account token has expired"]) }
-        if let start = claims["nbf"]?.double, now + Self.leewaySeconds < start { return .refused(["service account token is not valid yet"]) }
-        do { return .user(try BoundToken(claims).user(now: now, reader: reader), audiences: matched) } catch { return .refused([error.text]) }
+        if let start = claims["nbf"]?.double, now + Self.leewaySeconds < start {
+            return .refused(["service account token is not valid yet"])
+        }
+        do { return .user(try BoundToken(claims).user(now: now, reader: reader), audiences: matched) } catch {
+            return .refused([error.text])
+        }
     }
 
     private static func quoted(_ list: [String]) -> String { "[\(list.map { Go.quote($0) }.joined(separator: " "))]" }
@@ -67,8 +78,10 @@ package struct TokenIssuer: Sendable {
     /// `/.well-known/openid-configuration`
     package func openIDConfiguration() -> JSON {
         [
-            "issuer": .string(issuer), "jwks_uri": .string("\(issuer)/openid/v1/jwks"), "response_types_supported": ["id_token"],
-            "subject_types_supported": ["public"], "id_token_signing_alg_values_supported": [.string(key.algorithm.rawValue)],
+            "issuer": .string(issuer), "jwks_uri": .string("\(issuer)/openid/v1/jwks"),
+            "response_types_supported": ["id_token"],
+            "subject_types_supported": ["public"],
+            "id_token_signing_alg_values_supported": [.string(key.algorithm.rawValue)],
         ]
     }
 
@@ -106,8 +119,10 @@ struct BoundToken {
 
     func user(now: Double, reader: any ObjectReader) throws(TokenRefusal) -> UserInfo {
         let namespace = bound["namespace"]?.string ?? ""
-        let name = bound["serviceaccount", "name"]?.string ?? "", uid = bound["serviceaccount", "uid"]?.string ?? ""
-        guard !namespace.isEmpty, !name.isEmpty, claims["sub"]?.string == "system:serviceaccount:\(namespace):\(name)" else {
+        let name = bound["serviceaccount", "name"]?.string ?? ""
+        let uid = bound["serviceaccount", "uid"]?.string ?? ""
+        guard !namespace.isEmpty, !name.isEmpty, claims["sub"]?.string == "system:serviceaccount:\(namespace):\(name)"
+        else {
             throw TokenRefusal(text: "service account claims are malformed")
         }
         try check(.serviceAccounts, namespace, name: name, uid: uid, now: now, reader: reader)
@@ -118,7 +133,9 @@ struct BoundToken {
         for (member, resource, isNamespaced) in [
             ("pod", GroupVersionResource.pods, true), ("secret", .secrets, true), ("node", .nodes, false),
         ] {
-            guard let object = bound[member], let name = object["name"]?.string, let uid = object["uid"]?.string else { continue }
+            guard let object = bound[member], let name = object["name"]?.string, let uid = object["uid"]?.string else {
+                continue
+            }
             // A pod's token names the node too, only for information: a node that went does not end it.
             if member != "node" || bound["pod"] == nil {
                 try check(resource, isNamespaced ? namespace : nil, name: name, uid: uid, now: now, reader: reader)
@@ -132,13 +149,16 @@ struct BoundToken {
     }
 
     private func check(
-        _ resource: GroupVersionResource, _ namespace: String?, name: String, uid: String, now: Double, reader: any ObjectReader
+        _ resource: GroupVersionResource, _ namespace: String?, name: String, uid: String, now: Double,
+        reader: any ObjectReader
     ) throws(TokenRefusal) {
         guard let object = reader.get(resource, namespace: namespace, name: name) else {
             throw TokenRefusal(text: "\(resource.groupResource) \(Go.quote(name)) not found")
         }
         if object.uid != uid { throw TokenRefusal(text: "service account token has been invalidated") }
-        if let end = object["metadata", "deletionTimestamp"]?.string.flatMap(Timestamp.parseSeconds), now > end + TokenIssuer.leewaySeconds {
+        if let end = object["metadata", "deletionTimestamp"]?.string.flatMap(Timestamp.parseSeconds),
+            now > end + TokenIssuer.leewaySeconds
+        {
             throw TokenRefusal(text: "service account token has been invalidated")
         }
     }

@@ -1,5 +1,5 @@
-// `serviceaccounts/token`: from a TokenRequest to a signed token. The account is the stored parent; the object that the token is to be
-// bound to is looked up.
+// `serviceaccounts/token`: from a TokenRequest to a signed token. The account is the stored parent; the object that
+// the token is to be bound to is looked up.
 import API
 
 struct TokenRequests: Sendable {
@@ -14,7 +14,9 @@ struct TokenRequests: Sendable {
         let audiences = given.isEmpty ? tokens.audiences : given
         var claims = base(account, audiences, now: now)
         try bind(&claims, request["spec", "boundObjectRef"], account: account, reader: reader)
-        let isExtended = seconds == TokenIssuer.kubeletSeconds && audiences == tokens.audiences && claims["kubernetes.io", "pod"] != nil
+        let isExtended =
+            seconds == TokenIssuer.kubeletSeconds && audiences == tokens.audiences
+            && claims["kubernetes.io", "pod"] != nil
         claims["exp"] = .int(Int64(now) + (isExtended ? TokenIssuer.extendedSeconds : seconds))
         if isExtended { claims["kubernetes.io", "warnafter"] = .int(Int64(now) + seconds) }
         let token = try tokens.sign(claims)
@@ -24,10 +26,15 @@ struct TokenRequests: Sendable {
     private func check(_ seconds: Int64) throws(StatusError) {
         var issues = Issues()
         let path: FieldPath = "spec.expirationSeconds"
-        if seconds < Self.secondsMin { issues.invalid(path, .int(seconds), "may not specify a duration less than 10 minutes") }
-        if seconds > 1 << 32 { issues.invalid(path, .int(seconds), "may not specify a duration larger than 2^32 seconds") }
+        if seconds < Self.secondsMin {
+            issues.invalid(path, .int(seconds), "may not specify a duration less than 10 minutes")
+        }
+        if seconds > 1 << 32 {
+            issues.invalid(path, .int(seconds), "may not specify a duration larger than 2^32 seconds")
+        }
         if !issues.isEmpty {
-            throw Status.invalid(Self.kind, "", issues.list.map { StatusCause(reason: $0.reason, message: $0.message, field: $0.field) })
+            throw Status.invalid(
+                Self.kind, "", issues.list.map { StatusCause(reason: $0.reason, message: $0.message, field: $0.field) })
         }
     }
 
@@ -44,14 +51,18 @@ struct TokenRequests: Sendable {
         ]
     }
 
-    private func bind(_ claims: inout JSON, _ reference: JSON?, account: JSON, reader: any ObjectReader) throws(StatusError) {
+    private func bind(_ claims: inout JSON, _ reference: JSON?, account: JSON, reader: any ObjectReader)
+        throws(StatusError)
+    {
         guard let reference, !reference.isNull else { return }
         let name = reference["name"]?.string ?? ""
         switch (reference.kind, reference.apiVersion) {
         case ("Pod", "v1"):
             let pod = try object(.pods, account.namespace, name, reference, reader)
             if pod["spec", "serviceAccountName"]?.string != account.name {
-                let text = "cannot bind token for serviceaccount \(Go.quote(account.name)) to pod running with different serviceaccount name."
+                let text =
+                    "cannot bind token for serviceaccount \(Go.quote(account.name)) "
+                        + "to pod running with different serviceaccount name."
                 throw Status.badRequest(text)
             }
             claims["kubernetes.io", "pod"] = ["name": .string(name), "uid": .string(pod.uid)]
@@ -63,7 +74,8 @@ struct TokenRequests: Sendable {
             let node = try object(.nodes, nil, name, reference, reader)
             claims["kubernetes.io", "node"] = ["name": .string(name), "uid": .string(node.uid)]
         default:
-            let shown = reference.apiVersion.isEmpty ? reference.kind : "\(reference.apiVersion), Kind=\(reference.kind)"
+            let shown =
+                reference.apiVersion.isEmpty ? reference.kind : "\(reference.apiVersion), Kind=\(reference.kind)"
             throw Status.badRequest("cannot bind token to object of type \(shown)")
         }
     }
@@ -76,19 +88,25 @@ struct TokenRequests: Sendable {
     }
 
     private func object(
-        _ resource: GroupVersionResource, _ namespace: String?, _ name: String, _ reference: JSON, _ reader: any ObjectReader
+        _ resource: GroupVersionResource, _ namespace: String?, _ name: String, _ reference: JSON,
+        _ reader: any ObjectReader
     ) throws(StatusError) -> JSON {
-        guard let object = reader.get(resource, namespace: namespace, name: name) else { throw Status.notFound(resource, name) }
+        guard let object = reader.get(resource, namespace: namespace, name: name) else {
+            throw Status.notFound(resource, name)
+        }
         let uid = reference["uid"]?.string ?? ""
         if !uid.isEmpty && uid != object.uid {
-            let text = "the UID in the bound object reference (\(uid)) does not match the UID in record. "
+            let text =
+                "the UID in the bound object reference (\(uid)) does not match the UID in record. "
                 + "The object might have been deleted and then recreated"
             throw Status.conflict(GroupVersionResource("", "v1", object.kind), name, text)
         }
         return object
     }
 
-    private func answer(_ request: JSON, _ account: JSON, _ audiences: [String], _ seconds: Int64, _ token: String, now: Double) -> JSON {
+    private func answer(
+        _ request: JSON, _ account: JSON, _ audiences: [String], _ seconds: Int64, _ token: String, now: Double
+    ) -> JSON {
         [
             "kind": "TokenRequest", "apiVersion": "authentication.k8s.io/v1",
             "metadata": [

@@ -1,4 +1,5 @@
-// The authorizers in their order: system:masters, Node, RBAC. The first that allows decides; reasons of the others go into the refusal.
+// The authorizers in their order: system:masters, Node, RBAC. The first that allows decides; reasons of the others go
+// into the refusal.
 import API
 
 package struct Authorizer: Sendable {
@@ -24,9 +25,13 @@ package struct Authorizer: Sendable {
 extension Status {
     /// 403 for a request that no authorizer allowed, in upstream's words.
     package static func forbidden(_ request: RequestAttributes, reason: String = "") -> StatusError {
-        guard request.isResourceRequest else { return forbidden(path: request.path, verb: request.verb, user: request.user.name) }
+        guard request.isResourceRequest else {
+            return forbidden(path: request.path, verb: request.verb, user: request.user.name)
+        }
         let full = request.subresource.isEmpty ? request.resource : "\(request.resource)/\(request.subresource)"
-        var text = "User \(Go.quote(request.user.name)) cannot \(request.verb) resource \(Go.quote(full)) in API group \(Go.quote(request.group)) "
+        var text =
+            "User \(Go.quote(request.user.name)) cannot \(request.verb) resource \(Go.quote(full)) "
+            + "in API group \(Go.quote(request.group)) "
         text += request.namespace.isEmpty ? "at the cluster scope" : "in the namespace \(Go.quote(request.namespace))"
         if !reason.isEmpty { text += ": \(reason)" }
         return forbidden(GroupVersionResource(request.group, request.version, request.resource), request.name, text)

@@ -1,4 +1,5 @@
-// Nobody grants more than they hold: who writes a Role or a binding must have every permission in it, or the verb `escalate` (`bind`).
+// Nobody grants more than they hold: who writes a Role or a binding must have every permission in it, or the verb
+// `escalate` (`bind`).
 import API
 
 struct Escalation: Sendable {
@@ -7,7 +8,8 @@ struct Escalation: Sendable {
     /// Checks a create or update of a role or binding; other requests pass.
     func check(_ write: WriteRequest, reader: any ObjectReader) throws(StatusError) {
         let request = write.attributes
-        guard request.group == "rbac.authorization.k8s.io", request.subresource.isEmpty, write.operation != .delete else { return }
+        guard request.group == "rbac.authorization.k8s.io", request.subresource.isEmpty, write.operation != .delete
+        else { return }
         if request.user.groups.contains("system:masters") { return }
         switch request.resource {
         case "roles", "clusterroles": try role(write, reader)
@@ -18,8 +20,13 @@ struct Escalation: Sendable {
 
     private func role(_ write: WriteRequest, _ reader: any ObjectReader) throws(StatusError) {
         let rules = RoleIndex.rules(write.object)
-        if let old = write.old, RoleIndex.rules(old) == rules, old["aggregationRule"] == write.object["aggregationRule"] { return }
-        if isAllowed(write, verb: "escalate", resource: write.attributes.resource, name: write.object.name, reader) { return }
+        if let old = write.old, RoleIndex.rules(old) == rules, old["aggregationRule"] == write.object["aggregationRule"]
+        {
+            return
+        }
+        if isAllowed(write, verb: "escalate", resource: write.attributes.resource, name: write.object.name, reader) {
+            return
+        }
         var wanted = rules
         if let aggregation = write.object["aggregationRule"], !aggregation.isNull {
             wanted.append(PolicyRule(verbs: ["*"], groups: ["*"], resources: ["*"]))
@@ -29,17 +36,25 @@ struct Escalation: Sendable {
     }
 
     private func binding(_ write: WriteRequest, _ reader: any ObjectReader) throws(StatusError) {
-        if let old = write.old, old["roleRef"] == write.object["roleRef"], old["subjects"] == write.object["subjects"] { return }
-        let reference = write.object["roleRef"] ?? [:], name = reference["name"]?.string ?? ""
+        if let old = write.old, old["roleRef"] == write.object["roleRef"], old["subjects"] == write.object["subjects"] {
+            return
+        }
+        let reference = write.object["roleRef"] ?? [:]
+        let name = reference["name"]?.string ?? ""
         let resource: GroupVersionResource = reference.kind == "Role" ? .roles : .clusterRoles
         if isAllowed(write, verb: "bind", resource: resource.resource, name: name, reader) { return }
-        guard let role = reader.get(resource, namespace: reference.kind == "Role" ? write.attributes.namespace : nil, name: name) else {
+        guard
+            let role = reader.get(
+                resource, namespace: reference.kind == "Role" ? write.attributes.namespace : nil, name: name)
+        else {
             throw Status.notFound(resource, name)
         }
         try hold(RoleIndex.rules(role), write, reader)
     }
 
-    private func isAllowed(_ write: WriteRequest, verb: String, resource: String, name: String, _ reader: any ObjectReader) -> Bool {
+    private func isAllowed(
+        _ write: WriteRequest, verb: String, resource: String, name: String, _ reader: any ObjectReader
+    ) -> Bool {
         var request = write.attributes
         request.verb = verb
         request.resource = resource
@@ -55,7 +70,9 @@ struct Escalation: Sendable {
         if missing.isEmpty { return }
         let lines = Set(PolicyRule.compact(missing).map(\.description)).sorted()
         let groups = user.groups.map { Go.quote($0) }.joined(separator: " ")
-        var text = "user \(Go.quote(user.name)) (groups=[\(groups)]) is attempting to grant RBAC permissions not currently held:\n"
+        var text =
+            "user \(Go.quote(user.name)) (groups=[\(groups)]) is attempting to grant "
+            + "RBAC permissions not currently held:\n"
             + lines.joined(separator: "\n")
         if !errors.isEmpty { text += "; resolution errors: [\(errors.map { Go.quote($0) }.joined(separator: " "))]" }
         let resource = GroupVersionResource(write.attributes.group, write.attributes.version, write.attributes.resource)

@@ -1,5 +1,6 @@
-// What a kubelet may do: its own Node and lease, the pods on it, and the secrets, config maps, accounts and volumes that those pods use.
-// It looks at the pods in local memory at the moment of the question; there is no graph to keep in step.
+// What a kubelet may do: its own Node and lease, the pods on it, and the secrets, config maps, accounts and volumes
+// that those pods use. It looks at the pods in local memory at the moment of the question; there is no graph to keep
+// in step.
 import API
 
 package struct NodeAuthorizer: Sendable {
@@ -27,7 +28,8 @@ package struct NodeAuthorizer: Sendable {
         case ("coordination.k8s.io", "leases"): return lease(request, node)
         case ("", "nodes"): return ownNode(request, node)
         case ("", "pods"): return ownPods(request, node)
-        case ("storage.k8s.io", "csinodes"): return named(request, node, verbs: ["get", "create", "update", "patch", "delete"])
+        case ("storage.k8s.io", "csinodes"):
+            return named(request, node, verbs: ["get", "create", "update", "patch", "delete"])
         default: return byRules(request)
         }
     }
@@ -52,7 +54,9 @@ package struct NodeAuthorizer: Sendable {
         return nil
     }
 
-    private func object(_ request: RequestAttributes, _ node: String, _ reader: any ObjectReader) -> AuthorizationDecision {
+    private func object(_ request: RequestAttributes, _ node: String, _ reader: any ObjectReader)
+        -> AuthorizationDecision
+    {
         if request.resource == "persistentvolumeclaims" && request.subresource == "status" { return byRules(request) }
         guard ["get", "list", "watch"].contains(request.verb), request.subresource.isEmpty else {
             return refuse("can only read resources of this type")
@@ -63,13 +67,16 @@ package struct NodeAuthorizer: Sendable {
         return refuse("no relationship found between node '\(node)' and this object")
     }
 
-    private func isUsed(_ request: RequestAttributes, _ name: String, _ node: String, _ reader: any ObjectReader) -> Bool {
+    private func isUsed(_ request: RequestAttributes, _ name: String, _ node: String, _ reader: any ObjectReader)
+        -> Bool
+    {
         if request.resource == "persistentvolumes" {
             return reader.list(.pods, namespace: nil).contains { pod in
                 guard pod["spec", "nodeName"]?.string == node else { return false }
                 return PodReferences(pod).claims.contains { claim in
                     let resource = GroupVersionResource("", "v1", "persistentvolumeclaims")
-                    return reader.get(resource, namespace: pod.namespace, name: claim)?["spec", "volumeName"]?.string == name
+                    return reader.get(resource, namespace: pod.namespace, name: claim)?["spec", "volumeName"]?.string
+                        == name
                 }
             }
         }
@@ -84,21 +91,26 @@ package struct NodeAuthorizer: Sendable {
         }
     }
 
-    private func account(_ request: RequestAttributes, _ node: String, _ reader: any ObjectReader) -> AuthorizationDecision {
+    private func account(_ request: RequestAttributes, _ node: String, _ reader: any ObjectReader)
+        -> AuthorizationDecision
+    {
         let isToken = request.verb == "create" && request.subresource == "token"
         let isGet = request.verb == "get" && request.subresource.isEmpty
         guard isToken || isGet else { return byRules(request) }
         let isUsed = reader.list(.pods, namespace: request.namespace).contains { pod in
             pod["spec", "nodeName"]?.string == node && pod["spec", "serviceAccountName"]?.string == request.name
         }
-        return isUsed ? AuthorizationDecision(.allowed) : refuse("no relationship found between node '\(node)' and this object")
+        return isUsed
+            ? AuthorizationDecision(.allowed) : refuse("no relationship found between node '\(node)' and this object")
     }
 
     private func lease(_ request: RequestAttributes, _ node: String) -> AuthorizationDecision {
         guard ["get", "create", "update", "patch", "delete"].contains(request.verb) else {
             return refuse("can only get, create, update, patch, or delete a node lease")
         }
-        guard request.namespace == "kube-node-lease" else { return refuse("can only access leases in the \"kube-node-lease\" system namespace") }
+        guard request.namespace == "kube-node-lease" else {
+            return refuse("can only access leases in the \"kube-node-lease\" system namespace")
+        }
         if request.verb != "create" && request.name != node {
             return refuse("can only access node lease with the same name as the requesting node")
         }
@@ -106,20 +118,28 @@ package struct NodeAuthorizer: Sendable {
     }
 
     private func named(_ request: RequestAttributes, _ node: String, verbs: [String]) -> AuthorizationDecision {
-        guard verbs.contains(request.verb) else { return refuse("can only get, create, update, patch, or delete a CSINode") }
-        if request.verb != "create" && request.name != node { return refuse("can only access CSINode with the same name as the requesting node") }
+        guard verbs.contains(request.verb) else {
+            return refuse("can only get, create, update, patch, or delete a CSINode")
+        }
+        if request.verb != "create" && request.name != node {
+            return refuse("can only access CSINode with the same name as the requesting node")
+        }
         return AuthorizationDecision(.allowed)
     }
 
     private func ownNode(_ request: RequestAttributes, _ node: String) -> AuthorizationDecision {
-        guard ["get", "list", "watch"].contains(request.verb), request.subresource.isEmpty else { return byRules(request) }
+        guard ["get", "list", "watch"].contains(request.verb), request.subresource.isEmpty else {
+            return byRules(request)
+        }
         if Self.name(request) == node { return AuthorizationDecision(.allowed) }
         return refuse("node '\(node)' cannot read '\(Self.name(request))', only its own Node object")
     }
 
     private func ownPods(_ request: RequestAttributes, _ node: String) -> AuthorizationDecision {
         guard ["list", "watch"].contains(request.verb) else { return byRules(request) }
-        if Self.field("spec.nodeName", request) == node || !Self.name(request).isEmpty { return AuthorizationDecision(.allowed) }
+        if Self.field("spec.nodeName", request) == node || !Self.name(request).isEmpty {
+            return AuthorizationDecision(.allowed)
+        }
         return refuse("can only list/watch pods with spec.nodeName field selector")
     }
 }

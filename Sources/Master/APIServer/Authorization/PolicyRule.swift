@@ -1,5 +1,5 @@
-// A rule of a Role: whom it lets do what. `covers` compares rules with rules, for the check that nobody grants more than they hold.
-// Pure values, compiled once from the objects and kept.
+// A rule of a Role: whom it lets do what. `covers` compares rules with rules, for the check that nobody grants more
+// than they hold. Pure values, compiled once from the objects and kept.
 import API
 
 package struct PolicyRule: Sendable, Hashable {
@@ -9,7 +9,9 @@ package struct PolicyRule: Sendable, Hashable {
     package var names: [String]
     package var urls: [String]
 
-    package init(verbs: [String], groups: [String] = [], resources: [String] = [], names: [String] = [], urls: [String] = []) {
+    package init(
+        verbs: [String], groups: [String] = [], resources: [String] = [], names: [String] = [], urls: [String] = []
+    ) {
         self.verbs = verbs
         self.groups = groups
         self.resources = resources
@@ -27,7 +29,8 @@ package struct PolicyRule: Sendable, Hashable {
     package var json: JSON {
         var rule = JSON.object([:])
         for (member, values) in [
-            ("verbs", verbs), ("apiGroups", groups), ("resources", resources), ("resourceNames", names), ("nonResourceURLs", urls),
+            ("verbs", verbs), ("apiGroups", groups), ("resources", resources), ("resourceNames", names),
+            ("nonResourceURLs", urls),
         ] where !values.isEmpty {
             rule[member] = .array(values.map { .string($0) })
         }
@@ -67,7 +70,9 @@ extension PolicyRule {
             for resource in resources {
                 for verb in verbs {
                     if names.isEmpty { atoms.append(PolicyRule(verbs: [verb], groups: [group], resources: [resource])) }
-                    for name in names { atoms.append(PolicyRule(verbs: [verb], groups: [group], resources: [resource], names: [name])) }
+                    for name in names {
+                        atoms.append(PolicyRule(verbs: [verb], groups: [group], resources: [resource], names: [name]))
+                    }
                 }
             }
         }
@@ -79,7 +84,9 @@ extension PolicyRule {
 
     private func covers(_ atom: PolicyRule) -> Bool {
         guard atom.verbs.allSatisfy({ Self.has(verbs, $0) }) else { return false }
-        if let url = atom.urls.first { return urls.contains { $0 == url || ($0.hasSuffix("*") && url.hasPrefix($0.dropLast())) } }
+        if let url = atom.urls.first {
+            return urls.contains { $0 == url || ($0.hasSuffix("*") && url.hasPrefix($0.dropLast())) }
+        }
         guard atom.groups.allSatisfy({ Self.has(groups, $0) }) else { return false }
         let isCovered = atom.resources.allSatisfy { wanted in
             guard let slash = wanted.firstIndex(of: "/") else { return Self.has(resources, wanted) }
@@ -98,7 +105,9 @@ extension PolicyRule {
                 continue
             }
             if let place = places[atom.groups + ["/"] + atom.resources] {
-                for verb in atom.verbs where !compacted[place].verbs.contains(verb) { compacted[place].verbs.append(verb) }
+                for verb in atom.verbs where !compacted[place].verbs.contains(verb) {
+                    compacted[place].verbs.append(verb)
+                }
             } else {
                 places[atom.groups + ["/"] + atom.resources] = compacted.count
                 compacted.append(atom)
@@ -110,9 +119,12 @@ extension PolicyRule {
     /// `{APIGroups:[""], Resources:["pods"], Verbs:["get"]}`
     var description: String {
         let parts = [
-            ("APIGroups", groups), ("Resources", resources), ("NonResourceURLs", urls), ("ResourceNames", names), ("Verbs", verbs),
+            ("APIGroups", groups), ("Resources", resources), ("NonResourceURLs", urls), ("ResourceNames", names),
+            ("Verbs", verbs),
         ]
-        let shown = parts.filter { !$0.1.isEmpty }.map { "\($0.0):[\($0.1.map { Go.quote($0) }.joined(separator: " "))]" }
+        let shown = parts.filter { !$0.1.isEmpty }.map {
+            "\($0.0):[\($0.1.map { Go.quote($0) }.joined(separator: " "))]"
+        }
         return "{\(shown.joined(separator: ", "))}"
     }
 }

@@ -23,7 +23,9 @@ package struct RoleAuthorizer: Sendable {
     private static func reason(_ binding: RoleIndex.Binding, _ subject: String) -> String {
         let kind = binding.namespace.isEmpty ? "ClusterRoleBinding" : "RoleBinding"
         let name = binding.namespace.isEmpty ? binding.name : "\(binding.name)/\(binding.namespace)"
-        return "RBAC: allowed by \(kind) \(Go.quote(name)) of \(binding.roleKind) \(Go.quote(binding.roleName)) to \(subject)"
+        return
+            "RBAC: allowed by \(kind) \(Go.quote(name)) of \(binding.roleKind) "
+            + "\(Go.quote(binding.roleName)) to \(subject)"
     }
 
     static func aggregate(_ errors: [String]) -> String {
@@ -31,7 +33,9 @@ package struct RoleAuthorizer: Sendable {
     }
 
     /// The rules that a user has in a namespace.
-    package func rules(for user: UserInfo, namespace: String, reader: any ObjectReader) -> (rules: [PolicyRule], errors: [String]) {
+    package func rules(for user: UserInfo, namespace: String, reader: any ObjectReader) -> (
+        rules: [PolicyRule], errors: [String]
+    ) {
         cache.index(reader).rules(for: user, namespace: namespace)
     }
 }

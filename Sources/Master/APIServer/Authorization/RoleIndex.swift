@@ -1,5 +1,6 @@
-// Roles and bindings, compiled for questions by subject: which bindings name this user or one of these groups, and what rules they bring.
-// It is rebuilt only when one of the objects changed; a question costs a few dictionary look-ups.
+// Roles and bindings, compiled for questions by subject: which bindings name this user or one of these groups, and
+// what rules they bring. It is rebuilt only when one of the objects changed; a question costs a few dictionary
+// look-ups.
 import API
 import Synchronization
 
@@ -41,7 +42,8 @@ struct RoleIndex: Sendable {
             case "ServiceAccount":
                 let given = subject["namespace"]?.string ?? ""
                 let namespace = given.isEmpty ? object.namespace : given
-                binding.subjects["u:system:serviceaccount:\(namespace):\(name)"] = "ServiceAccount \(Go.quote("\(name)/\(namespace)"))"
+                binding.subjects["u:system:serviceaccount:\(namespace):\(name)"] =
+                    "ServiceAccount \(Go.quote("\(name)/\(namespace)"))"
             default: break
             }
         }
@@ -54,22 +56,28 @@ struct RoleIndex: Sendable {
         roles[binding.roleKind == "Role" ? "\(binding.namespace)/\(binding.roleName)" : "/\(binding.roleName)"]
     }
 
-    /// The bindings that hold for a user: those of the cluster, and those of the namespace when one is given; each with its subject in words.
+    /// The bindings that hold for a user: those of the cluster, and those of the namespace when one is given; each
+    /// with its subject in words.
     func bindings(for user: UserInfo, namespace: String) -> [(binding: Binding, subject: String)] {
         var found: [Int: String] = [:]
         for key in ["u:\(user.name)"] + user.groups.map({ "g:\($0)" }) {
-            for place in bySubject[key] ?? [] where found[place] == nil { found[place] = bindings[place].subjects[key] ?? "" }
+            for place in bySubject[key] ?? [] where found[place] == nil {
+                found[place] = bindings[place].subjects[key] ?? ""
+            }
         }
         return found.keys.sorted().compactMap { place in
             let binding = bindings[place]
-            guard binding.namespace.isEmpty || (!namespace.isEmpty && binding.namespace == namespace) else { return nil }
+            guard binding.namespace.isEmpty || (!namespace.isEmpty && binding.namespace == namespace) else {
+                return nil
+            }
             return (binding, found[place] ?? "")
         }
     }
 
     /// All rules of a user, and the texts of roles that are missing.
     func rules(for user: UserInfo, namespace: String) -> (rules: [PolicyRule], errors: [String]) {
-        var all: [PolicyRule] = [], errors: [String] = []
+        var all: [PolicyRule] = []
+        var errors: [String] = []
         for (binding, _) in bindings(for: user, namespace: namespace) {
             if let rules = rules(of: binding) { all += rules } else { errors.append(Self.missing(binding)) }
         }

@@ -1,5 +1,6 @@
-// What every cluster has from its first second: namespaces, default roles, priority classes, the services `kubernetes` and `kube-dns`.
-// Each function is given a client, may be repeated at any time and by several masters at once, and writes only what is missing or outdated.
+// What every cluster has from its first second: namespaces, default roles, priority classes, the services
+// `kubernetes` and `kube-dns`. Each function is given a client, may be repeated at any time and by several masters at
+// once, and writes only what is missing or outdated.
 import API
 
 package struct Bootstrap: Sendable {
@@ -37,41 +38,54 @@ package struct Bootstrap: Sendable {
 
     /// `default`, `kube-system`, `kube-public`, `kube-node-lease`.
     package func namespaces() async throws(StatusError) {
-        try await createMissing(.namespaces, ["default", "kube-system", "kube-public", "kube-node-lease"].map { name in
-            ["kind": "Namespace", "apiVersion": "v1", "metadata": ["name": .string(name)]]
-        })
+        try await createMissing(
+            .namespaces,
+            ["default", "kube-system", "kube-public", "kube-node-lease"].map { name in
+                ["kind": "Namespace", "apiVersion": "v1", "metadata": ["name": .string(name)]]
+            })
     }
 
     package func priorityClasses() async throws(StatusError) {
         let texts = [
             "system-node-critical": "Used for system critical pods that must not be moved from their current node.",
-            "system-cluster-critical": "Used for system critical pods that must run in the cluster, but can be moved to another node if necessary.",
+            "system-cluster-critical":
+                "Used for system critical pods that must run in the cluster, "
+                + "but can be moved to another node if necessary.",
         ]
-        try await createMissing(.priorityClasses, PriorityClassKind.system.sorted { $0.key < $1.key }.map { name, value in
-            [
-                "kind": "PriorityClass", "apiVersion": "scheduling.k8s.io/v1", "metadata": ["name": .string(name)], "value": .int(value),
-                "preemptionPolicy": "PreemptLowerPriority", "description": .string(texts[name] ?? ""),
-            ]
-        })
+        try await createMissing(
+            .priorityClasses,
+            PriorityClassKind.system.sorted { $0.key < $1.key }.map { name, value in
+                [
+                    "kind": "PriorityClass", "apiVersion": "scheduling.k8s.io/v1", "metadata": ["name": .string(name)],
+                    "value": .int(value),
+                    "preemptionPolicy": "PreemptLowerPriority", "description": .string(texts[name] ?? ""),
+                ]
+            })
     }
 
     package func services() async throws(StatusError) {
-        try await createMissing(.services, [
-            MasterService.service(address: configuration.apiAddress, port: configuration.apiPort),
-            MasterService.dns(address: configuration.dnsAddress),
-        ])
+        try await createMissing(
+            .services,
+            [
+                MasterService.service(address: configuration.apiAddress, port: configuration.apiPort),
+                MasterService.dns(address: configuration.dnsAddress),
+            ])
     }
 
-    /// Default roles and bindings: missing ones are created, outdated ones get what they lack, unless their owner forbade it.
+    /// Default roles and bindings: missing ones are created, outdated ones get what they lack, unless their owner
+    /// forbade it.
     package func roles() async throws(StatusError) {
         let wanted = DefaultRoles.objects()
         for (kind, resource) in [
-            ("ClusterRole", GroupVersionResource.clusterRoles), ("ClusterRoleBinding", .clusterRoleBindings), ("Role", .roles),
+            ("ClusterRole", GroupVersionResource.clusterRoles), ("ClusterRoleBinding", .clusterRoleBindings),
+            ("Role", .roles),
             ("RoleBinding", .roleBindings),
         ] {
             let objects = wanted.filter { $0.kind == kind }
             let present = try await present(resource)
-            try await writeAll(objects) { object throws(StatusError) in try await settle(resource, object, present[Self.key(object)]) }
+            try await writeAll(objects) { object throws(StatusError) in
+                try await settle(resource, object, present[Self.key(object)])
+            }
         }
     }
 
@@ -87,7 +101,9 @@ package struct Bootstrap: Sendable {
     /// Makes the objects of the Service `kubernetes` name the masters that live.
     package func publish(masters addresses: [String]) async throws(StatusError) {
         try await apply(.endpoints, MasterService.endpoints(addresses, port: configuration.apiPort)) { $0["subsets"] }
-        try await apply(.endpointSlices, MasterService.slice(addresses, port: configuration.apiPort)) { [$0["endpoints"] ?? [], $0["ports"] ?? []] }
+        try await apply(.endpointSlices, MasterService.slice(addresses, port: configuration.apiPort)) {
+            [$0["endpoints"] ?? [], $0["ports"] ?? []]
+        }
     }
 
     private func apply(
@@ -117,7 +133,9 @@ extension Bootstrap {
 
     private func createMissing(_ resource: GroupVersionResource, _ objects: [JSON]) async throws(StatusError) {
         let present = try await present(resource)
-        try await writeAll(objects.filter { present[Self.key($0)] == nil }) { object throws(StatusError) in try await create(resource, object) }
+        try await writeAll(objects.filter { present[Self.key($0)] == nil }) { object throws(StatusError) in
+            try await create(resource, object)
+        }
     }
 
     /// Another master may have been quicker: that is as good.
@@ -133,7 +151,8 @@ extension Bootstrap {
         _ objects: [JSON], _ write: @escaping @Sendable (JSON) async throws(StatusError) -> Void
     ) async throws(StatusError) {
         let failure = await withTaskGroup(of: StatusError?.self, returning: StatusError?.self) { group in
-            var next = 0, failure: StatusError?
+            var next = 0
+            var failure: StatusError?
             func start() {
                 guard next < objects.count else { return }
                 let object = objects[next]

@@ -1,7 +1,7 @@
-// The default roles and bindings of RBAC, from a compact text: a heading `Kind [namespace/]name`, then one line a rule
-// (`verbs | groups | resources | names`, `url verbs paths`), a subject (`User:`, `Group:`, `SA:namespace/name`), `role Kind/name` where a
-// binding's role has another name, or `aggregate label:value`. Every controller's role is bound to its account in kube-system.
-// Parsed at start only; nothing of it stays in memory.
+// The default roles and bindings of RBAC, from a compact text: a heading `Kind [namespace/]name`, then one line a
+// rule (`verbs | groups | resources | names`, `url verbs paths`), a subject (`User:`, `Group:`, `SA:namespace/name`),
+// `role Kind/name` where a binding's role has another name, or `aggregate label:value`. Every controller's role is
+// bound to its account in kube-system. Parsed at start only; nothing of it stays in memory.
 import API
 
 package enum DefaultRoles {
@@ -15,7 +15,8 @@ package enum DefaultRoles {
 
     /// All of them, aggregated roles with their rules.
     package static func objects() -> [JSON] {
-        var all = objects(of: usersText) + objects(of: systemText) + objects(of: controllersText) + objects(of: bindingsText)
+        var all =
+            objects(of: usersText) + objects(of: systemText) + objects(of: controllersText) + objects(of: bindingsText)
         all += all.filter { $0.kind == "ClusterRole" && $0.name.hasPrefix("system:controller:") }.map(controllerBinding)
         all += objects(of: clusterText)
         for i in all.indices { label(&all[i]) }
@@ -68,14 +69,17 @@ extension DefaultRoles {
     private static func heading(_ line: Substring) -> JSON? {
         let words = line.split(separator: " ")
         guard words.count == 2 else { return nil }
-        let kind = String(words[0]), isNamespaced = kind == "Role" || kind == "RoleBinding"
+        let kind = String(words[0])
+        let isNamespaced = kind == "Role" || kind == "RoleBinding"
         let parts = words[1].split(separator: "/", maxSplits: 1)
         var object: JSON = ["kind": .string(kind), "apiVersion": .string("\(group)/v1"), "metadata": [:]]
         let name = isNamespaced && parts.count == 2 ? String(parts[1]) : String(words[1])
         object["metadata", "name"] = .string(name)
         if isNamespaced, parts.count == 2 { object["metadata", "namespace"] = .string(String(parts[0])) }
         if kind.hasSuffix("Binding") {
-            object["roleRef"] = ["apiGroup": .string(group), "kind": .string(String(kind.dropLast(7))), "name": .string(name)]
+            object["roleRef"] = [
+                "apiGroup": .string(group), "kind": .string(String(kind.dropLast(7))), "name": .string(name),
+            ]
         }
         return object
     }
@@ -84,7 +88,9 @@ extension DefaultRoles {
         if line.hasPrefix("aggregate ") {
             let parts = line.dropFirst(10).split(separator: ":", maxSplits: 1)
             guard parts.count == 2 else { return }
-            object["aggregationRule"] = ["clusterRoleSelectors": [["matchLabels": JSON([String(parts[0]): String(parts[1])])]]]
+            object["aggregationRule"] = [
+                "clusterRoleSelectors": [["matchLabels": JSON([String(parts[0]): String(parts[1])])]]
+            ]
         } else if line.hasPrefix("role ") {
             let parts = line.dropFirst(5).split(separator: "/", maxSplits: 1)
             guard parts.count == 2 else { return }
@@ -112,23 +118,30 @@ extension DefaultRoles {
         }
         let parts = line.split(separator: "|")
         guard parts.count >= 3 else { return [:] }
-        return PolicyRule(verbs: list(parts[0]), groups: list(parts[1]), resources: list(parts[2]), names: parts.count > 3 ? list(parts[3]) : []).json
+        return PolicyRule(
+            verbs: list(parts[0]), groups: list(parts[1]), resources: list(parts[2]),
+            names: parts.count > 3 ? list(parts[3]) : []
+        ).json
     }
 
     private static func subject(_ line: Substring) -> JSON {
         let parts = line.split(separator: ":", maxSplits: 1)
         guard parts.count == 2 else { return [:] }
-        if parts[0] != "SA" { return ["kind": .string(String(parts[0])), "apiGroup": .string(group), "name": .string(String(parts[1]))] }
+        if parts[0] != "SA" {
+            return ["kind": .string(String(parts[0])), "apiGroup": .string(group), "name": .string(String(parts[1]))]
+        }
         let account = parts[1].split(separator: "/", maxSplits: 1)
         return [
-            "kind": "ServiceAccount", "name": .string(String(account.last ?? "")), "namespace": .string(String(account.first ?? "")),
+            "kind": "ServiceAccount", "name": .string(String(account.last ?? "")),
+            "namespace": .string(String(account.first ?? "")),
         ]
     }
 
     private static func controllerBinding(_ role: JSON) -> JSON {
         let account = String(role.name.dropFirst("system:controller:".count))
         return [
-            "kind": "ClusterRoleBinding", "apiVersion": .string("\(group)/v1"), "metadata": ["name": .string(role.name)],
+            "kind": "ClusterRoleBinding", "apiVersion": .string("\(group)/v1"),
+            "metadata": ["name": .string(role.name)],
             "roleRef": ["apiGroup": .string(group), "kind": "ClusterRole", "name": .string(role.name)],
             "subjects": [["kind": "ServiceAccount", "name": .string(account), "namespace": "kube-system"]],
         ]
@@ -138,7 +151,8 @@ extension DefaultRoles {
         object["metadata", "annotations", autoupdate] = "true"
         object["metadata", "labels", "kubernetes.io/bootstrapping"] = "rbac-defaults"
         let targets = [
-            "system:aggregate-to-admin": "admin", "system:aggregate-to-edit": "edit", "system:aggregate-to-view": "view", "edit": "admin",
+            "system:aggregate-to-admin": "admin", "system:aggregate-to-edit": "edit",
+            "system:aggregate-to-view": "view", "edit": "admin",
             "view": "edit",
         ]
         if object.kind == "ClusterRole", let target = targets[object.name] {

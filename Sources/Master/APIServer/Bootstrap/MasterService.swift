@@ -1,5 +1,5 @@
-// The objects through which pods find the masters and the resolver: the Services `kubernetes` and `kube-dns`, and the endpoints of the
-// first, which name the masters that live.
+// The objects through which pods find the masters and the resolver: the Services `kubernetes` and `kube-dns`, and the
+// endpoints of the first, which name the masters that live.
 import API
 
 package enum MasterService {
@@ -10,10 +10,12 @@ package enum MasterService {
         [
             "kind": "Service", "apiVersion": "v1",
             "metadata": [
-                "name": .string(name), "namespace": "default", "labels": ["component": "apiserver", "provider": "kubernetes"],
+                "name": .string(name), "namespace": "default",
+                "labels": ["component": "apiserver", "provider": "kubernetes"],
             ],
             "spec": [
-                "clusterIP": .string(address), "clusterIPs": [.string(address)], "type": "ClusterIP", "sessionAffinity": "None",
+                "clusterIP": .string(address), "clusterIPs": [.string(address)], "type": "ClusterIP",
+                "sessionAffinity": "None",
                 "ipFamilies": ["IPv4"], "ipFamilyPolicy": "SingleStack", "internalTrafficPolicy": "Cluster",
                 "ports": [["name": "https", "port": 443, "protocol": "TCP", "targetPort": .int(port)]],
             ],
@@ -26,10 +28,13 @@ package enum MasterService {
             "kind": "Service", "apiVersion": "v1",
             "metadata": [
                 "name": "kube-dns", "namespace": "kube-system",
-                "labels": ["k8s-app": "kube-dns", "kubernetes.io/cluster-service": "true", "kubernetes.io/name": "CoreDNS"],
+                "labels": [
+                    "k8s-app": "kube-dns", "kubernetes.io/cluster-service": "true", "kubernetes.io/name": "CoreDNS",
+                ],
             ],
             "spec": [
-                "clusterIP": .string(address), "clusterIPs": [.string(address)], "type": "ClusterIP", "sessionAffinity": "None",
+                "clusterIP": .string(address), "clusterIPs": [.string(address)], "type": "ClusterIP",
+                "sessionAffinity": "None",
                 "ipFamilies": ["IPv4"], "ipFamilyPolicy": "SingleStack", "internalTrafficPolicy": "Cluster",
                 "ports": [
                     ["name": "dns", "port": 53, "protocol": "UDP", "targetPort": 53],
@@ -43,7 +48,10 @@ package enum MasterService {
         let sorted = Set(addresses).sorted()
         var object: JSON = [
             "kind": "Endpoints", "apiVersion": "v1",
-            "metadata": ["name": .string(name), "namespace": "default", "labels": ["endpointslice.kubernetes.io/skip-mirror": "true"]],
+            "metadata": [
+                "name": .string(name), "namespace": "default",
+                "labels": ["endpointslice.kubernetes.io/skip-mirror": "true"],
+            ],
         ]
         if !sorted.isEmpty {
             object["subsets"] = [
@@ -59,9 +67,12 @@ package enum MasterService {
     package static func slice(_ addresses: [String], port: Int64) -> JSON {
         [
             "kind": "EndpointSlice", "apiVersion": "discovery.k8s.io/v1",
-            "metadata": ["name": .string(name), "namespace": "default", "labels": ["kubernetes.io/service-name": .string(name)]],
+            "metadata": [
+                "name": .string(name), "namespace": "default", "labels": ["kubernetes.io/service-name": .string(name)],
+            ],
             "addressType": "IPv4",
-            "endpoints": .array(Set(addresses).sorted().map { ["addresses": [.string($0)], "conditions": ["ready": true]] }),
+            "endpoints": .array(
+                Set(addresses).sorted().map { ["addresses": [.string($0)], "conditions": ["ready": true]] }),
             "ports": [["name": "https", "port": .int(port), "protocol": "TCP"]],
         ]
     }

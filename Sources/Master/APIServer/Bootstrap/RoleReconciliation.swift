@@ -6,8 +6,12 @@ enum RoleReconciliation {
     static func merged(_ present: JSON, _ wanted: JSON) -> JSON? {
         if present.annotations[DefaultRoles.autoupdate] == "false" { return nil }
         var object = present
-        for (key, value) in wanted.labels where present.labels[key] == nil { object["metadata", "labels", key] = .string(value) }
-        for (key, value) in wanted.annotations where present.annotations[key] == nil { object["metadata", "annotations", key] = .string(value) }
+        for (key, value) in wanted.labels where present.labels[key] == nil {
+            object["metadata", "labels", key] = .string(value)
+        }
+        for (key, value) in wanted.annotations where present.annotations[key] == nil {
+            object["metadata", "annotations", key] = .string(value)
+        }
         if wanted["aggregationRule"] != nil {
             if object["aggregationRule"] == nil { object["aggregationRule"] = wanted["aggregationRule"] }
         } else if wanted["roleRef"] != nil {
@@ -20,12 +24,16 @@ enum RoleReconciliation {
 
     private static func rules(_ present: JSON, _ wanted: JSON) -> JSON? {
         let owned = RoleIndex.rules(present)
-        let missing = (wanted["rules"]?.elements ?? []).filter { !PolicyRule.missing([PolicyRule($0)], owned: owned).isEmpty }
+        let missing = (wanted["rules"]?.elements ?? []).filter {
+            !PolicyRule.missing([PolicyRule($0)], owned: owned).isEmpty
+        }
         return missing.isEmpty ? present["rules"] : .array((present["rules"]?.elements ?? []) + missing)
     }
 
     private static func subjects(_ present: JSON, _ wanted: JSON) -> JSON? {
-        func key(_ subject: JSON) -> [String] { [subject.kind, subject["namespace"]?.string ?? "", subject["name"]?.string ?? ""] }
+        func key(_ subject: JSON) -> [String] {
+            [subject.kind, subject["namespace"]?.string ?? "", subject["name"]?.string ?? ""]
+        }
         let has = Set((present["subjects"]?.elements ?? []).map(key))
         let missing = (wanted["subjects"]?.elements ?? []).filter { !has.contains(key($0)) }
         return missing.isEmpty ? present["subjects"] : .array((present["subjects"]?.elements ?? []) + missing)

@@ -11,7 +11,8 @@ package struct ConfigMapKind: StoredKind {
         for member in ConfigData.sorted(object["data"]) {
             issues.invalid(FieldPath("data").key(member.key), .string(member.key), Names.configMapKey(member.key))
             if object["binaryData", member.key] != nil {
-                issues.invalid(FieldPath("data").key(member.key), .string(member.key), "duplicate of key present in binaryData")
+                issues.invalid(
+                    FieldPath("data").key(member.key), .string(member.key), "duplicate of key present in binaryData")
             }
             bytes += member.value.string?.utf8.count ?? 0
         }
@@ -33,7 +34,9 @@ package struct SecretKind: StoredKind {
 
     package func prepareForCreate(_ write: inout WriteRequest) {
         mergeStrings(&write.object)
-        for member in ["deletionTimestamp", "deletionGracePeriodSeconds", "selfLink"] { write.object.setValue(nil, at: ["metadata", member]) }
+        for member in ["deletionTimestamp", "deletionGracePeriodSeconds", "selfLink"] {
+            write.object.setValue(nil, at: ["metadata", member])
+        }
     }
 
     package func fillUpdate(_ write: inout WriteRequest, old: JSON, subresource: String) {
@@ -84,7 +87,9 @@ package struct SecretKind: StoredKind {
         let bytes = Base64.bytes(text) ?? []
         let first = bytes.first { $0 != 32 && $0 != 10 && $0 != 13 && $0 != 9 }
         if first == UInt8(ascii: "{") { return }
-        let shown = first.map { "invalid character '\(Character(UnicodeScalar($0)))' looking for beginning of value" } ?? "unexpected end of JSON input"
+        let shown =
+            first.map { "invalid character '\(Character(UnicodeScalar($0)))' looking for beginning of value" }
+            ?? "unexpected end of JSON input"
         issues.invalid(FieldPath("data").key(key), "<secret contents redacted>", shown)
     }
 
@@ -102,6 +107,8 @@ enum ConfigData {
         guard old["immutable"]?.bool == true else { return }
         let text = "field is immutable when `immutable` is set"
         if new["immutable"]?.bool != true { issues.forbidden("immutable", text) }
-        for member in members where (new[member] ?? [:]) != (old[member] ?? [:]) { issues.forbidden(FieldPath(member), text) }
+        for member in members where (new[member] ?? [:]) != (old[member] ?? [:]) {
+            issues.forbidden(FieldPath(member), text)
+        }
     }
 }

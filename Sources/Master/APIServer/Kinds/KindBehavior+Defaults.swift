@@ -1,6 +1,6 @@
-// What a kind does when it says nothing itself, and `StoredKind`: the shape in which our kinds are written. A kind states its names,
-// its scope and what it checks; metadata, status and generation are handled here once.
-// Pure: a behaviour never reads the store except through what it is handed.
+// What a kind does when it says nothing itself, and `StoredKind`: the shape in which our kinds are written. A kind
+// states its names, its scope and what it checks; metadata, status and generation are handled here once. Pure: a
+// behaviour never reads the store except through what it is handed.
 import API
 import KVCore
 
@@ -49,7 +49,9 @@ extension StoredKind {
     package func prepareForCreate(_ write: inout WriteRequest) {
         if hasStatus { write.object["status"] = [:] }
         if hasGeneration { write.object["metadata", "generation"] = 1 }
-        for member in ["deletionTimestamp", "deletionGracePeriodSeconds", "selfLink"] { write.object.setValue(nil, at: ["metadata", member]) }
+        for member in ["deletionTimestamp", "deletionGracePeriodSeconds", "selfLink"] {
+            write.object.setValue(nil, at: ["metadata", member])
+        }
         fill(&write)
     }
 
@@ -57,7 +59,11 @@ extension StoredKind {
         guard let old = write.old else { return }
         Metadata.carryOver(&write.object, from: old)
         if hasStatus {
-            if subresource == "status" { keepAllButStatus(&write.object, old) } else { write.object["status"] = old["status"] }
+            if subresource == "status" {
+                keepAllButStatus(&write.object, old)
+            } else {
+                write.object["status"] = old["status"]
+            }
         }
         fillUpdate(&write, old: old, subresource: subresource)
         if hasGeneration && changesGeneration(write.object, old) {
@@ -105,7 +111,8 @@ package struct PlainKind: StoredKind {
     package var createsOnUpdate: Bool
 
     package init(
-        names: NameRule = .subdomain, isNamespaced: Bool = true, hasStatus: Bool = false, hasGeneration: Bool = false, createsOnUpdate: Bool = false
+        names: NameRule = .subdomain, isNamespaced: Bool = true, hasStatus: Bool = false, hasGeneration: Bool = false,
+        createsOnUpdate: Bool = false
     ) {
         self.names = names
         self.isNamespaced = isNamespaced
@@ -118,7 +125,9 @@ package struct PlainKind: StoredKind {
 /// A kind that nobody described: its scope is taken from the request.
 package struct UnknownKind: KindBehavior {
     package init() {}
-    private func plain(_ write: WriteRequest) -> PlainKind { PlainKind(isNamespaced: !write.attributes.namespace.isEmpty) }
+    private func plain(_ write: WriteRequest) -> PlainKind {
+        PlainKind(isNamespaced: !write.attributes.namespace.isEmpty)
+    }
     package func prepareForCreate(_ write: inout WriteRequest) { plain(write).prepareForCreate(&write) }
     package func prepareForUpdate(_ write: inout WriteRequest, subresource: String) {
         plain(write).prepareForUpdate(&write, subresource: subresource)

@@ -1,4 +1,5 @@
-// Which resource behaves how: the one list of kinds with behaviour. What is not listed gets the defaults (`UnknownKind`).
+// Which resource behaves how: the one list of kinds with behaviour. What is not listed gets the defaults
+// (`UnknownKind`).
 import API
 
 /// The behaviour of each kind.

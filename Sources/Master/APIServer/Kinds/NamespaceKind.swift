@@ -1,4 +1,5 @@
-// Namespaces: they begin Active with the finalizer `kubernetes`, and go only when `namespaces/finalize` has taken it away.
+// Namespaces: they begin Active with the finalizer `kubernetes`, and go only when `namespaces/finalize` has taken it
+// away.
 import API
 
 package struct NamespaceKind: StoredKind {
@@ -14,7 +15,9 @@ package struct NamespaceKind: StoredKind {
         var finalizers = write.object["spec", "finalizers"]?.elements ?? []
         if !finalizers.contains("kubernetes") { finalizers.append("kubernetes") }
         write.object["spec", "finalizers"] = .array(finalizers)
-        if !write.object.name.isEmpty { write.object["metadata", "labels", Self.nameLabel] = .string(write.object.name) }
+        if !write.object.name.isEmpty {
+            write.object["metadata", "labels", Self.nameLabel] = .string(write.object.name)
+        }
     }
 
     package func fillUpdate(_ write: inout WriteRequest, old: JSON, subresource: String) {
@@ -27,7 +30,8 @@ package struct NamespaceKind: StoredKind {
             let name = finalizer.string ?? ""
             issues.invalid("spec.finalizers", finalizer, Names.qualifiedName(name))
             if !name.contains("/") && name != "kubernetes" {
-                issues.invalid("spec.finalizers", finalizer, "name is neither a standard finalizer name nor is it fully qualified")
+                issues.invalid(
+                    "spec.finalizers", finalizer, "name is neither a standard finalizer name nor is it fully qualified")
             }
         }
     }
@@ -40,7 +44,8 @@ package struct NamespaceKind: StoredKind {
                 issues.invalid("status.Phase", .string(phase), "may only be 'Active' if `deletionTimestamp` is empty")
             }
             if new.isBeingDeleted && phase != "Terminating" {
-                issues.invalid("status.Phase", .string(phase), "may only be 'Terminating' if `deletionTimestamp` is not empty")
+                issues.invalid(
+                    "status.Phase", .string(phase), "may only be 'Terminating' if `deletionTimestamp` is not empty")
             }
         }
     }

@@ -8,7 +8,9 @@ package struct NodeKind: StoredKind {
 
     /// A kubelet registers itself together with its first status.
     package func prepareForCreate(_ write: inout WriteRequest) {
-        for member in ["deletionTimestamp", "deletionGracePeriodSeconds", "selfLink"] { write.object.setValue(nil, at: ["metadata", member]) }
+        for member in ["deletionTimestamp", "deletionGracePeriodSeconds", "selfLink"] {
+            write.object.setValue(nil, at: ["metadata", member])
+        }
         syncPodCIDR(&write.object)
     }
 
@@ -18,13 +20,16 @@ package struct NodeKind: StoredKind {
 
     private func syncPodCIDR(_ node: inout JSON) {
         let ranges = node["spec", "podCIDRs"]?.elements ?? []
-        if let range = node["spec", "podCIDR"]?.string, !range.isEmpty, ranges.isEmpty { node["spec", "podCIDRs"] = [.string(range)] }
+        if let range = node["spec", "podCIDR"]?.string, !range.isEmpty, ranges.isEmpty {
+            node["spec", "podCIDRs"] = [.string(range)]
+        }
         if node["spec", "podCIDR"] == nil, let first = ranges.first { node["spec", "podCIDR"] = first }
     }
 
     package func check(_ object: JSON, _ issues: inout Issues) {
         taints(object["spec", "taints"], &issues)
-        for (i, range) in (object["spec", "podCIDRs"]?.elements ?? []).enumerated() where !Names.isCIDR(range.string ?? "") {
+        for (i, range) in (object["spec", "podCIDRs"]?.elements ?? []).enumerated()
+        where !Names.isCIDR(range.string ?? "") {
             issues.invalid(FieldPath("spec.podCIDRs")[i], range, Names.cidrText)
         }
     }
@@ -34,11 +39,16 @@ package struct NodeKind: StoredKind {
         let path: FieldPath = "metadata.taints"
         var seen = Set<String>()
         for (i, taint) in (taints?.elements ?? []).enumerated() {
-            let key = taint["key"]?.string ?? "", value = taint["value"]?.string ?? "", effect = taint["effect"]?.string ?? ""
+            let key = taint["key"]?.string ?? ""
+            let value = taint["value"]?.string ?? ""
+            let effect = taint["effect"]?.string ?? ""
             issues.invalid(path[i]["key"], .string(key), Names.qualifiedName(key))
             issues.invalid(path[i]["value"], .string(value), Names.labelValue(value))
-            if effect.isEmpty { issues.required(path[i]["effect"]) }
-            else { issues.oneOf(path[i]["effect"], .string(effect), ["NoSchedule", "PreferNoSchedule", "NoExecute"]) }
+            if effect.isEmpty {
+                issues.required(path[i]["effect"])
+            } else {
+                issues.oneOf(path[i]["effect"], .string(effect), ["NoSchedule", "PreferNoSchedule", "NoExecute"])
+            }
             if !seen.insert("\(key)/\(effect)").inserted { issues.duplicate(path[i], taint) }
         }
     }
@@ -49,7 +59,9 @@ package struct NodeKind: StoredKind {
         if !before.isEmpty && before != new["spec", "podCIDRs"]?.elements ?? [] {
             issues.forbidden("spec.podCIDRs", "node updates may not change podCIDR except from \"\" to valid")
         }
-        if let provider = old["spec", "providerID"]?.string, !provider.isEmpty, new["spec", "providerID"]?.string != provider {
+        if let provider = old["spec", "providerID"]?.string, !provider.isEmpty,
+            new["spec", "providerID"]?.string != provider
+        {
             issues.forbidden("spec.providerID", "node updates may not change providerID except from \"\" to valid")
         }
     }

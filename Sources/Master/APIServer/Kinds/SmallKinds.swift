@@ -19,7 +19,9 @@ package struct LeaseKind: StoredKind {
         if let count = object["spec", "leaseTransitions"]?.int, count < 0 {
             issues.invalid(path["leaseTransitions"], .int(count), "must be greater than or equal to 0")
         }
-        if object["spec", "holderIdentity"]?.string == "" { issues.invalid(path["holderIdentity"], "", "must not be empty") }
+        if object["spec", "holderIdentity"]?.string == "" {
+            issues.invalid(path["holderIdentity"], "", "must not be empty")
+        }
     }
 }
 
@@ -28,13 +30,16 @@ package struct PriorityClassKind: StoredKind {
     package var isNamespaced: Bool { false }
     package var hasGeneration: Bool { true }
     package static let userMax: Int64 = 1_000_000_000
-    package static let system: [String: Int64] = ["system-node-critical": 2_000_001_000, "system-cluster-critical": 2_000_000_000]
+    package static let system: [String: Int64] = [
+        "system-node-critical": 2_000_001_000, "system-cluster-critical": 2_000_000_000,
+    ]
 
     package func check(_ object: JSON, _ issues: inout Issues) {
         let value = object["value"]?.int ?? 0
         if object.name.hasPrefix("system-") {
             if Self.system[object.name] != value {
-                let text = "priority class names with 'system-' prefix are reserved for system use only. error: "
+                let text =
+                    "priority class names with 'system-' prefix are reserved for system use only. error: "
                     + "only system priority classes are allowed to have the prefix"
                 issues.forbidden("metadata.name", text)
             }
@@ -45,7 +50,9 @@ package struct PriorityClassKind: StoredKind {
     }
 
     package func checkUpdate(_ new: JSON, _ old: JSON, subresource: String, _ issues: inout Issues) {
-        if new["value"]?.int ?? 0 != old["value"]?.int ?? 0 { issues.forbidden("value", "may not be changed in an update.") }
+        if new["value"]?.int ?? 0 != old["value"]?.int ?? 0 {
+            issues.forbidden("value", "may not be changed in an update.")
+        }
         if new["preemptionPolicy"] != old["preemptionPolicy"] {
             issues.forbidden("preemptionPolicy", "may not be changed in an update.")
         }
@@ -77,7 +84,8 @@ package struct EventKind: StoredKind {
         let type = object["type"]?.string ?? ""
         if type != "Normal" && type != "Warning" { issues.invalid("type", .string(type), "has invalid value: \(type)") }
         guard object["eventTime"]?.string != nil else { return }
-        for member in ["reportingController", "reportingInstance", "action", "reason"] where (object[member]?.string ?? "").isEmpty {
+        for member in ["reportingController", "reportingInstance", "action", "reason"]
+        where (object[member]?.string ?? "").isEmpty {
             let shown = member == "reportingController" ? "reportingController" : member
             issues.required(FieldPath(shown))
         }
@@ -85,7 +93,10 @@ package struct EventKind: StoredKind {
 
     package func checkUpdate(_ new: JSON, _ old: JSON, subresource: String, _ issues: inout Issues) {
         guard new.apiVersion.hasPrefix("events.k8s.io/") else { return check(new, &issues) }
-        for member in ["eventTime", "reportingController", "reportingInstance", "action", "reason", "regarding", "related", "note", "type"] {
+        for member in [
+            "eventTime", "reportingController", "reportingInstance", "action", "reason", "regarding", "related", "note",
+            "type",
+        ] {
             issues.immutable(FieldPath(member), new[member], old[member])
         }
     }

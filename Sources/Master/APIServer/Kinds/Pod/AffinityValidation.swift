@@ -15,7 +15,8 @@ enum AffinityValidation {
             for (i, term) in list.enumerated() { nodeTerm(term, at: terms[i], &issues) }
         }
         let preferred = path["preferredDuringSchedulingIgnoredDuringExecution"]
-        for (i, weighted) in (affinity?["preferredDuringSchedulingIgnoredDuringExecution"]?.elements ?? []).enumerated() {
+        for (i, weighted) in (affinity?["preferredDuringSchedulingIgnoredDuringExecution"]?.elements ?? []).enumerated()
+        {
             weight(weighted, at: preferred[i], &issues)
             nodeTerm(weighted["preference"] ?? [:], at: preferred[i]["preference"], &issues)
         }
@@ -27,7 +28,9 @@ enum AffinityValidation {
         }
         for (i, requirement) in (term["matchFields"]?.elements ?? []).enumerated() {
             let key = requirement["key"]?.string ?? ""
-            if key != "metadata.name" { issues.invalid(path["matchFields"][i]["key"], .string(key), "not a valid field selector key") }
+            if key != "metadata.name" {
+                issues.invalid(path["matchFields"][i]["key"], .string(key), "not a valid field selector key")
+            }
         }
     }
 
@@ -35,11 +38,17 @@ enum AffinityValidation {
         let values = requirement["values"]?.elements ?? []
         switch requirement["operator"]?.string ?? "" {
         case "In", "NotIn":
-            if values.isEmpty { issues.required(path["values"], "must be specified when `operator` is 'In' or 'NotIn'") }
+            if values.isEmpty {
+                issues.required(path["values"], "must be specified when `operator` is 'In' or 'NotIn'")
+            }
         case "Exists", "DoesNotExist":
-            if !values.isEmpty { issues.forbidden(path["values"], "may not be specified when `operator` is 'Exists' or 'DoesNotExist'") }
+            if !values.isEmpty {
+                issues.forbidden(path["values"], "may not be specified when `operator` is 'Exists' or 'DoesNotExist'")
+            }
         case "Gt", "Lt":
-            if values.count != 1 { issues.required(path["values"], "must be specified single value when `operator` is 'Lt' or 'Gt'") }
+            if values.count != 1 {
+                issues.required(path["values"], "must be specified single value when `operator` is 'Lt' or 'Gt'")
+            }
         case let other: issues.invalid(path["operator"], .string(other), "not a valid selector operator")
         }
         let key = requirement["key"]?.string ?? ""
@@ -52,8 +61,11 @@ enum AffinityValidation {
     }
 
     private static func pod(_ affinity: JSON?, at path: FieldPath, _ issues: inout Issues) {
-        let required = "requiredDuringSchedulingIgnoredDuringExecution", preferred = "preferredDuringSchedulingIgnoredDuringExecution"
-        for (i, term) in (affinity?[required]?.elements ?? []).enumerated() { podTerm(term, at: path[required][i], &issues) }
+        let required = "requiredDuringSchedulingIgnoredDuringExecution"
+        let preferred = "preferredDuringSchedulingIgnoredDuringExecution"
+        for (i, term) in (affinity?[required]?.elements ?? []).enumerated() {
+            podTerm(term, at: path[required][i], &issues)
+        }
         for (i, weighted) in (affinity?[preferred]?.elements ?? []).enumerated() {
             weight(weighted, at: path[preferred][i], &issues)
             podTerm(weighted["podAffinityTerm"] ?? [:], at: path[preferred][i]["podAffinityTerm"], &issues)
@@ -61,7 +73,9 @@ enum AffinityValidation {
     }
 
     private static func podTerm(_ term: JSON, at path: FieldPath, _ issues: inout Issues) {
-        for member in ["labelSelector", "namespaceSelector"] { Selectors.check(term[member], at: path[member], &issues) }
+        for member in ["labelSelector", "namespaceSelector"] {
+            Selectors.check(term[member], at: path[member], &issues)
+        }
         for name in (term["namespaces"]?.elements ?? []) {
             issues.invalid(path["namespace"], name, Names.label(name.string ?? ""))
         }
@@ -75,9 +89,14 @@ enum AffinityValidation {
             let skew = constraint["maxSkew"]?.int ?? 0
             if skew <= 0 { issues.invalid(path[i]["maxSkew"], .int(skew), "must be greater than zero") }
             let key = constraint["topologyKey"]?.string ?? ""
-            if key.isEmpty { issues.required(path[i]["topologyKey"], "can not be empty") }
-            else { issues.invalid(path[i]["topologyKey"], .string(key), Names.qualifiedName(key)) }
-            issues.oneOf(path[i]["whenUnsatisfiable"], constraint["whenUnsatisfiable"] ?? "", ["DoNotSchedule", "ScheduleAnyway"])
+            if key.isEmpty {
+                issues.required(path[i]["topologyKey"], "can not be empty")
+            } else {
+                issues.invalid(path[i]["topologyKey"], .string(key), Names.qualifiedName(key))
+            }
+            issues.oneOf(
+                path[i]["whenUnsatisfiable"], constraint["whenUnsatisfiable"] ?? "",
+                ["DoNotSchedule", "ScheduleAnyway"])
             if let domains = constraint["minDomains"]?.int, domains <= 0 {
                 issues.invalid(path[i]["minDomains"], .int(domains), "must be greater than 0")
             }

@@ -1,5 +1,5 @@
-// The validation of containers, init containers and ephemeral containers: names, images, ports, environment, mounts, resources.
-// Pure; upstream's order of checks.
+// The validation of containers, init containers and ephemeral containers: names, images, ports, environment, mounts,
+// resources. Pure; upstream's order of checks.
 import API
 
 struct ContainerValidation {
@@ -27,7 +27,8 @@ struct ContainerValidation {
         ephemeral(at: path["ephemeralContainers"], names: &names, &issues)
     }
 
-    private func initContainer(_ container: JSON, at path: FieldPath, names: inout Set<String>, _ issues: inout Issues) {
+    private func initContainer(_ container: JSON, at path: FieldPath, names: inout Set<String>, _ issues: inout Issues)
+    {
         check(container, at: path, names: &names, &issues)
         issues.oneOf(path["restartPolicy"], container["restartPolicy"], ["Always"])
         guard container["restartPolicy"]?.string != "Always" else { return }
@@ -37,29 +38,41 @@ struct ContainerValidation {
     }
 
     private func ephemeral(at path: FieldPath, names: inout Set<String>, _ issues: inout Issues) {
-        let known = Set(["containers", "initContainers"].flatMap { spec[$0]?.elements.compactMap { $0["name"]?.string } ?? [] })
+        let known = Set(
+            ["containers", "initContainers"].flatMap { spec[$0]?.elements.compactMap { $0["name"]?.string } ?? [] })
         for (i, container) in (spec["ephemeralContainers"]?.elements ?? []).enumerated() {
             check(container, at: path[i], names: &names, &issues)
             let target = container["targetContainerName"]?.string ?? ""
-            if !target.isEmpty && !known.contains(target) { issues.notFound(path[i]["targetContainerName"], .string(target)) }
-            for member in ["ports", "livenessProbe", "readinessProbe", "startupProbe", "lifecycle"] where container[member] != nil {
+            if !target.isEmpty && !known.contains(target) {
+                issues.notFound(path[i]["targetContainerName"], .string(target))
+            }
+            for member in ["ports", "livenessProbe", "readinessProbe", "startupProbe", "lifecycle"]
+            where container[member] != nil {
                 issues.forbidden(path[i][member], "cannot be set for an Ephemeral Container")
             }
             let resources = container["resources"]?.object
-            if resources.map({ !$0.isEmpty }) ?? false { issues.forbidden(path[i]["resources"], "cannot be set for an Ephemeral Container") }
+            if resources.map({ !$0.isEmpty }) ?? false {
+                issues.forbidden(path[i]["resources"], "cannot be set for an Ephemeral Container")
+            }
         }
     }
 
     private func check(_ container: JSON, at path: FieldPath, names: inout Set<String>, _ issues: inout Issues) {
         let name = container["name"]?.string ?? ""
-        if name.isEmpty { issues.required(path["name"]) }
-        else { issues.invalid(path["name"], .string(name), Names.label(name)) }
+        if name.isEmpty {
+            issues.required(path["name"])
+        } else {
+            issues.invalid(path["name"], .string(name), Names.label(name))
+        }
         if !name.isEmpty && !names.insert(name).inserted { issues.duplicate(path["name"], .string(name)) }
         image(container, at: path, &issues)
         lifecycle(container, at: path, &issues)
         probes(container, at: path, &issues)
-        issues.oneOf(path["terminationMessagePolicy"], container["terminationMessagePolicy"], ["FallbackToLogsOnError", "File"])
-        if (container["terminationMessagePath"]?.string ?? "").isEmpty { issues.required(path["terminationMessagePath"]) }
+        issues.oneOf(
+            path["terminationMessagePolicy"], container["terminationMessagePolicy"], ["FallbackToLogsOnError", "File"])
+        if (container["terminationMessagePath"]?.string ?? "").isEmpty {
+            issues.required(path["terminationMessagePath"])
+        }
         ports(container["ports"], at: path["ports"], &issues)
         environment(container["env"], at: path["env"], &issues)
         environmentFrom(container["envFrom"], at: path["envFrom"], &issues)
@@ -71,8 +84,9 @@ struct ContainerValidation {
 
     private func image(_ container: JSON, at path: FieldPath, _ issues: inout Issues) {
         let image = container["image"]?.string ?? ""
-        if image.isEmpty { issues.required(path["image"]) }
-        else if image.first?.isWhitespace == true || image.last?.isWhitespace == true {
+        if image.isEmpty {
+            issues.required(path["image"])
+        } else if image.first?.isWhitespace == true || image.last?.isWhitespace == true {
             issues.invalid(path["image"], .string(image), "must not have leading or trailing whitespace")
         }
     }
@@ -103,15 +117,21 @@ struct ContainerValidation {
                 if problems.isEmpty && !names.insert(name).inserted { issues.duplicate(path[i]["name"], .string(name)) }
             }
             let number = port["containerPort"]?.int ?? 0
-            if number == 0 { issues.required(path[i]["containerPort"]) }
-            else { issues.port(path[i]["containerPort"], .int(number)) }
+            if number == 0 {
+                issues.required(path[i]["containerPort"])
+            } else {
+                issues.port(path[i]["containerPort"], .int(number))
+            }
             let host = port["hostPort"]?.int ?? 0
             if host != 0 { issues.port(path[i]["hostPort"], .int(host)) }
             if isHostNetwork && host != 0 && host != number {
                 issues.invalid(path[i]["hostPort"], .int(host), "must match `containerPort` when `hostNetwork` is true")
             }
-            if (port["protocol"]?.string ?? "").isEmpty { issues.required(path[i]["protocol"]) }
-            else { issues.oneOf(path[i]["protocol"], port["protocol"], ["SCTP", "TCP", "UDP"]) }
+            if (port["protocol"]?.string ?? "").isEmpty {
+                issues.required(path[i]["protocol"])
+            } else {
+                issues.oneOf(path[i]["protocol"], port["protocol"], ["SCTP", "TCP", "UDP"])
+            }
         }
     }
 
@@ -130,7 +150,8 @@ struct ContainerValidation {
 
 extension ContainerValidation {
     private static let fieldPaths: Set<String> = [
-        "metadata.name", "metadata.namespace", "metadata.uid", "metadata.labels", "metadata.annotations", "spec.nodeName",
+        "metadata.name", "metadata.namespace", "metadata.uid", "metadata.labels", "metadata.annotations",
+        "spec.nodeName",
         "spec.serviceAccountName", "status.hostIP", "status.hostIPs", "status.podIP", "status.podIPs",
     ]
     private static let sources = ["fieldRef", "resourceFieldRef", "configMapKeyRef", "secretKeyRef", "fileKeyRef"]
@@ -138,10 +159,14 @@ extension ContainerValidation {
     private func environment(_ variables: JSON?, at path: FieldPath, _ issues: inout Issues) {
         for (i, variable) in (variables?.elements ?? []).enumerated() {
             let name = variable["name"]?.string ?? ""
-            if name.isEmpty { issues.required(path[i]["name"]) }
-            else { issues.invalid(path[i]["name"], .string(name), Names.environmentVariable(name)) }
+            if name.isEmpty {
+                issues.required(path[i]["name"])
+            } else {
+                issues.invalid(path[i]["name"], .string(name), Names.environmentVariable(name))
+            }
             if let source = variable["valueFrom"], !source.isNull {
-                valueFrom(source, hasValue: !(variable["value"]?.string ?? "").isEmpty, at: path[i]["valueFrom"], &issues)
+                valueFrom(
+                    source, hasValue: !(variable["value"]?.string ?? "").isEmpty, at: path[i]["valueFrom"], &issues)
             }
         }
     }
@@ -153,14 +178,18 @@ extension ContainerValidation {
             guard let reference = source[member] else { continue }
             if (reference[kind]?.string ?? "").isEmpty { issues.required(path[member]["name"]) }
             let key = reference["key"]?.string ?? ""
-            if key.isEmpty { issues.required(path[member]["key"]) }
-            else { issues.invalid(path[member]["key"], .string(key), Names.configMapKey(key)) }
+            if key.isEmpty {
+                issues.required(path[member]["key"])
+            } else {
+                issues.invalid(path[member]["key"], .string(key), Names.configMapKey(key))
+            }
         }
         if let reference = source["resourceFieldRef"], (reference["resource"]?.string ?? "").isEmpty {
             issues.required(path["resourceFieldRef"]["resource"])
         }
         if given.isEmpty {
-            let text = "must specify one of: `fieldRef`, `resourceFieldRef`, `configMapKeyRef`, `secretKeyRef` or `fileKeyRef`"
+            let text =
+                "must specify one of: `fieldRef`, `resourceFieldRef`, `configMapKeyRef`, `secretKeyRef` or `fileKeyRef`"
             issues.invalid(path, .string(""), text)
         } else if hasValue {
             issues.invalid(path, .string(""), "may not be specified when `value` is not empty")
@@ -172,15 +201,20 @@ extension ContainerValidation {
     static func fieldReference(_ field: JSON, at path: FieldPath, isVolume: Bool, _ issues: inout Issues) {
         let text = field["fieldPath"]?.string ?? ""
         if text.isEmpty { return issues.required(path["fieldPath"]) }
-        let isSubscript = (text.hasPrefix("metadata.labels['") || text.hasPrefix("metadata.annotations['")) && text.hasSuffix("']")
+        let isSubscript =
+            (text.hasPrefix("metadata.labels['") || text.hasPrefix("metadata.annotations['")) && text.hasSuffix("']")
         let isMap = text == "metadata.labels" || text == "metadata.annotations"
         if isSubscript { return }
         guard Self.fieldPaths.contains(text) else {
-            return issues.invalid(path["fieldPath"], .string(text), "error converting fieldPath: field label not supported: \(text)")
+            return issues.invalid(
+                path["fieldPath"], .string(text), "error converting fieldPath: field label not supported: \(text)")
         }
-        let isAllowed = isVolume ? isMap || text == "metadata.name" || text == "metadata.namespace" || text == "metadata.uid" : !isMap
+        let isAllowed =
+            isVolume
+            ? isMap || text == "metadata.name" || text == "metadata.namespace" || text == "metadata.uid" : !isMap
         if isAllowed { return }
-        let supported = isVolume
+        let supported =
+            isVolume
             ? ["metadata.annotations", "metadata.labels", "metadata.name", "metadata.namespace", "metadata.uid"]
             : Self.fieldPaths.subtracting(["metadata.labels", "metadata.annotations"]).sorted()
         issues.unsupported(path["fieldPath"], .string(text), supported)
@@ -192,9 +226,15 @@ extension ContainerValidation {
                 issues.invalid(path[i]["prefix"], .string(prefix), Names.environmentVariable(prefix))
             }
             let given = ["configMapRef", "secretRef"].filter { source[$0] != nil }
-            if given.isEmpty { issues.invalid(path[i], .string(""), "must specify one of: `configMapRef` or `secretRef`") }
-            if given.count > 1 { issues.invalid(path[i], .string(""), "may not have more than one field specified at a time") }
-            for member in given where (source[member]?["name"]?.string ?? "").isEmpty { issues.required(path[i][member]["name"]) }
+            if given.isEmpty {
+                issues.invalid(path[i], .string(""), "must specify one of: `configMapRef` or `secretRef`")
+            }
+            if given.count > 1 {
+                issues.invalid(path[i], .string(""), "may not have more than one field specified at a time")
+            }
+            for member in given where (source[member]?["name"]?.string ?? "").isEmpty {
+                issues.required(path[i][member]["name"])
+            }
         }
     }
 
@@ -203,13 +243,20 @@ extension ContainerValidation {
         let mounts = path["volumeMounts"]
         for (i, mount) in (container["volumeMounts"]?.elements ?? []).enumerated() {
             let name = mount["name"]?.string ?? ""
-            if name.isEmpty { issues.required(mounts[i]["name"]) }
-            else if volumes[name] == nil { issues.notFound(mounts[i]["name"], .string(name)) }
+            if name.isEmpty {
+                issues.required(mounts[i]["name"])
+            } else if volumes[name] == nil {
+                issues.notFound(mounts[i]["name"], .string(name))
+            }
             let target = mount["mountPath"]?.string ?? ""
-            if target.isEmpty { issues.required(mounts[i]["mountPath"]) }
-            else if !targets.insert(target).inserted { issues.invalid(mounts[i]["mountPath"], .string(target), "must be unique") }
+            if target.isEmpty {
+                issues.required(mounts[i]["mountPath"])
+            } else if !targets.insert(target).inserted {
+                issues.invalid(mounts[i]["mountPath"], .string(target), "must be unique")
+            }
             subPath(mount, at: mounts, &issues)
-            issues.oneOf(mounts[i]["mountPropagation"], mount["mountPropagation"], ["Bidirectional", "HostToContainer", "None"])
+            issues.oneOf(
+                mounts[i]["mountPropagation"], mount["mountPropagation"], ["Bidirectional", "HostToContainer", "None"])
         }
     }
 
@@ -218,7 +265,9 @@ extension ContainerValidation {
         for member in ["subPath", "subPathExpr"] {
             guard let text = mount[member]?.string, !text.isEmpty else { continue }
             if text.hasPrefix("/") { issues.invalid(path[member], .string(text), "must be a relative path") }
-            if text.split(separator: "/").contains("..") { issues.invalid(path[member], .string(text), "must not contain '..'") }
+            if text.split(separator: "/").contains("..") {
+                issues.invalid(path[member], .string(text), "must not contain '..'")
+            }
         }
         if !(mount["subPath"]?.string ?? "").isEmpty && !(mount["subPathExpr"]?.string ?? "").isEmpty {
             issues.invalid(path["subPathExpr"], mount["subPathExpr"], "subPathExpr and subPath are mutually exclusive")

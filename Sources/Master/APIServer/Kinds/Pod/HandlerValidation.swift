@@ -4,7 +4,9 @@ import API
 enum HandlerValidation {
     static func probe(_ probe: JSON, at path: FieldPath, _ issues: inout Issues) {
         check(probe, at: path, isHook: false, &issues)
-        for member in ["initialDelaySeconds", "timeoutSeconds", "periodSeconds", "successThreshold", "failureThreshold"] {
+        for member in [
+            "initialDelaySeconds", "timeoutSeconds", "periodSeconds", "successThreshold", "failureThreshold",
+        ] {
             issues.nonNegative(path[member], probe[member])
         }
         if let seconds = probe["terminationGracePeriodSeconds"]?.int, seconds <= 0 {
@@ -18,8 +20,11 @@ enum HandlerValidation {
         for kind in kinds {
             guard let action = handler[kind], !action.isNull else { continue }
             count += 1
-            if count > 1 { issues.forbidden(path[kind], "may not specify more than 1 handler type") }
-            else { one(kind, action, at: path[kind], &issues) }
+            if count > 1 {
+                issues.forbidden(path[kind], "may not specify more than 1 handler type")
+            } else {
+                one(kind, action, at: path[kind], &issues)
+            }
         }
         if count == 0 { issues.required(path, "must specify a handler type") }
     }
@@ -40,7 +45,10 @@ enum HandlerValidation {
 
     /// A number or the name of a port.
     static func portOrName(_ value: JSON?, at path: FieldPath, _ issues: inout Issues) {
-        if let name = value?.string { issues.invalid(path, .string(name), Names.portName(name)) }
-        else { issues.port(path, value) }
+        if let name = value?.string {
+            issues.invalid(path, .string(name), Names.portName(name))
+        } else {
+            issues.port(path, value)
+        }
     }
 }

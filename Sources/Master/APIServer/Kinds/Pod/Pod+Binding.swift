@@ -1,5 +1,5 @@
-// `pods/binding`, `pods/eviction`: what the posted object does to the pod. The machinery reads the pod, calls these functions and
-// writes what they return in one guarded transaction.
+// `pods/binding`, `pods/eviction`: what the posted object does to the pod. The machinery reads the pod, calls these
+// functions and writes what they return in one guarded transaction.
 import API
 
 package enum PodBinding {
@@ -11,7 +11,9 @@ package enum PodBinding {
         try check(pod, binding: binding, target: target)
         var pod = pod
         pod["spec", "nodeName"] = .string(target)
-        for (key, value) in binding.annotations.sorted(by: { $0.key < $1.key }) { pod["metadata", "annotations", key] = .string(value) }
+        for (key, value) in binding.annotations.sorted(by: { $0.key < $1.key }) {
+            pod["metadata", "annotations", key] = .string(value)
+        }
         setScheduled(&pod, now: now)
         return pod
     }
@@ -19,18 +21,23 @@ package enum PodBinding {
     private static func check(_ pod: JSON, binding: JSON, target: String) throws(StatusError) {
         let kind = GroupVersionKind("", "v1", "Binding")
         if target.isEmpty {
-            throw Status.invalid(kind, pod.name, [StatusCause(reason: "FieldValueRequired", message: "Required value", field: "target.name")])
+            throw Status.invalid(
+                kind, pod.name,
+                [StatusCause(reason: "FieldValueRequired", message: "Required value", field: "target.name")])
         }
         let targetKind = binding["target", "kind"]?.string ?? ""
         if !targetKind.isEmpty && targetKind != "Node" {
             let message = "Unsupported value: \(Go.quote(targetKind)): supported values: \"Node\", \"<empty>\""
-            throw Status.invalid(kind, pod.name, [StatusCause(reason: "FieldValueNotSupported", message: message, field: "target.kind")])
+            throw Status.invalid(
+                kind, pod.name, [StatusCause(reason: "FieldValueNotSupported", message: message, field: "target.kind")])
         }
         if !binding.uid.isEmpty && binding.uid != pod.uid {
             let text = "Precondition failed: UID in precondition: \(binding.uid), UID in object meta: \(pod.uid)"
             throw Status.conflict(resource, pod.name, text)
         }
-        if pod.isBeingDeleted { throw Status.conflict(resource, pod.name, "pod \(pod.name) is being deleted, cannot be assigned to a host") }
+        if pod.isBeingDeleted {
+            throw Status.conflict(resource, pod.name, "pod \(pod.name) is being deleted, cannot be assigned to a host")
+        }
         if let node = pod["spec", "nodeName"]?.string, !node.isEmpty {
             throw Status.conflict(resource, pod.name, "pod \(pod.name) is already assigned to node \(Go.quote(node))")
         }
@@ -41,7 +48,8 @@ package enum PodBinding {
 
     private static func setScheduled(_ pod: inout JSON, now: Double) {
         let condition: JSON = [
-            "type": "PodScheduled", "status": "True", "lastProbeTime": nil, "lastTransitionTime": .string(Timestamp.text(now)),
+            "type": "PodScheduled", "status": "True", "lastProbeTime": nil,
+            "lastTransitionTime": .string(Timestamp.text(now)),
         ]
         var conditions = pod["status", "conditions"]?.elements ?? []
         conditions.removeAll { $0["type"]?.string == "PodScheduled" }
@@ -52,7 +60,9 @@ package enum PodBinding {
 package enum PodEviction {
     /// What the eviction asks the delete to keep to; refuses a body that speaks of another pod.
     package static func options(_ eviction: JSON, pod: String) throws(StatusError) -> DeleteOptions {
-        if !eviction.name.isEmpty && eviction.name != pod { throw Status.badRequest("name in URL does not match name in Eviction object") }
+        if !eviction.name.isEmpty && eviction.name != pod {
+            throw Status.badRequest("name in URL does not match name in Eviction object")
+        }
         let options = eviction["deleteOptions"]
         return DeleteOptions(
             gracePeriodSeconds: options?["gracePeriodSeconds"]?.int.map { Int(clamping: $0) },

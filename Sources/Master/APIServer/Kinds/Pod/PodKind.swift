@@ -10,12 +10,16 @@ package struct PodKind: StoredKind {
     package var deleteReturnsObject: Bool { true }
 
     package func fill(_ write: inout WriteRequest) {
-        var status: JSON = ["phase": "Pending", "qosClass": .string(QualityOfService.of(write.object["spec"]).rawValue)]
+        var status: JSON = [
+            "phase": "Pending", "qosClass": .string(QualityOfService.of(write.object["spec"]).rawValue),
+        ]
         if !(write.object["spec", "schedulingGates"]?.elements ?? []).isEmpty {
             status["conditions"] = [
-                ["type": "PodScheduled", "status": "False", "reason": "SchedulingGated",
-                 "message": "Scheduling is blocked due to non-empty scheduling gates",
-                 "lastProbeTime": nil, "lastTransitionTime": .string(Timestamp.text(write.now))],
+                [
+                    "type": "PodScheduled", "status": "False", "reason": "SchedulingGated",
+                    "message": "Scheduling is blocked due to non-empty scheduling gates",
+                    "lastProbeTime": nil, "lastTransitionTime": .string(Timestamp.text(write.now)),
+                ]
             ]
         }
         write.object["status"] = status
@@ -24,7 +28,9 @@ package struct PodKind: StoredKind {
     package func fillUpdate(_ write: inout WriteRequest, old: JSON, subresource: String) {
         switch subresource {
         case "status":
-            if write.object["status", "qosClass"] == nil { write.object["status", "qosClass"] = old["status", "qosClass"] }
+            if write.object["status", "qosClass"] == nil {
+                write.object["status", "qosClass"] = old["status", "qosClass"]
+            }
         case "ephemeralcontainers":
             keepSpec(&write.object, old, except: "ephemeralContainers")
         case "resize":
@@ -65,11 +71,15 @@ package struct PodKind: StoredKind {
         let spec = object["spec"] ?? [:]
         mirror(object, &issues)
         PodSpecValidation().check(spec, at: "spec", &issues)
-        if !(spec["ephemeralContainers"]?.elements ?? []).isEmpty { issues.forbidden("spec.ephemeralContainers", "cannot be set on create") }
+        if !(spec["ephemeralContainers"]?.elements ?? []).isEmpty {
+            issues.forbidden("spec.ephemeralContainers", "cannot be set on create")
+        }
     }
 
     private func mirror(_ object: JSON, _ issues: inout Issues) {
-        guard let mark = object.annotations["kubernetes.io/config.mirror"], (object["spec", "nodeName"]?.string ?? "").isEmpty else { return }
+        guard let mark = object.annotations["kubernetes.io/config.mirror"],
+            (object["spec", "nodeName"]?.string ?? "").isEmpty
+        else { return }
         let path: FieldPath = "metadata.annotations[kubernetes.io/config.mirror]"
         issues.invalid(path, .string(mark), "must set spec.nodeName if mirror pod annotation is set")
     }
@@ -90,17 +100,23 @@ package struct PodKind: StoredKind {
         for container in old["spec", "ephemeralContainers"]?.elements ?? [] {
             let name = Go.quote(container["name"]?.string ?? "")
             guard let same = wanted.first(where: { $0["name"] == container["name"] }) else {
-                issues.forbidden("spec.ephemeralContainers", "existing ephemeral containers \(name) may not be removed\n")
+                issues.forbidden(
+                    "spec.ephemeralContainers", "existing ephemeral containers \(name) may not be removed\n")
                 continue
             }
-            if same != container { issues.forbidden("spec.ephemeralContainers", "existing ephemeral containers \(name) may not be changed\n") }
+            if same != container {
+                issues.forbidden(
+                    "spec.ephemeralContainers", "existing ephemeral containers \(name) may not be changed\n")
+            }
         }
     }
 
     private func status(_ new: JSON, _ issues: inout Issues) {
         for (i, address) in (new["status", "podIPs"]?.elements ?? []).enumerated() {
             let text = address["ip"]?.string ?? ""
-            if !Names.isAddress(text) { issues.invalid(FieldPath("status.podIPs")[i], .string(text), Names.addressText) }
+            if !Names.isAddress(text) {
+                issues.invalid(FieldPath("status.podIPs")[i], .string(text), Names.addressText)
+            }
         }
     }
 
@@ -119,15 +135,20 @@ package struct PodKind: StoredKind {
 
 /// How much of its limits a pod is promised.
 package enum QualityOfService: String, Sendable {
-    case guaranteed = "Guaranteed", burstable = "Burstable", bestEffort = "BestEffort"
+    case guaranteed = "Guaranteed"
+    case burstable = "Burstable"
+    case bestEffort = "BestEffort"
 
     package static func of(_ spec: JSON?) -> QualityOfService {
         let containers = ["containers", "initContainers"].flatMap { spec?[$0]?.elements ?? [] }
-        var isEmpty = true, isGuaranteed = true
+        var isEmpty = true
+        var isGuaranteed = true
         for container in containers {
-            let requests = values(container["resources", "requests"]), limits = values(container["resources", "limits"])
+            let requests = values(container["resources", "requests"])
+            let limits = values(container["resources", "limits"])
             if !requests.isEmpty || !limits.isEmpty { isEmpty = false }
-            for name in ["cpu", "memory"] where limits[name] == nil || (requests[name] ?? limits[name]) != limits[name] { isGuaranteed = false }
+            for name in ["cpu", "memory"] where limits[name] == nil || (requests[name] ?? limits[name]) != limits[name]
+            { isGuaranteed = false }
         }
         return isEmpty ? .bestEffort : isGuaranteed ? .guaranteed : .burstable
     }
@@ -159,7 +180,9 @@ enum PodWarnings {
         return (container["env"]?.elements ?? []).enumerated().compactMap { i, variable in
             let name = variable["name"]?.string ?? ""
             if seen.insert(name).inserted { return nil }
-            return "\(path["env"][i].text): hides previous definition of \(Go.quote(name)), which may be dropped when using apply"
+            return
+                "\(path["env"][i].text): hides previous definition of \(Go.quote(name)), "
+                + "which may be dropped when using apply"
         }
     }
 
@@ -179,7 +202,8 @@ enum PodWarnings {
     private static func memory(_ container: JSON, at path: FieldPath) -> [String] {
         ["limits", "requests"].flatMap { list in
             ["ephemeral-storage", "memory"].compactMap { name in
-                guard let value = container["resources", list, name], let quantity = Quantity(value), !quantity.isWhole else { return nil }
+                guard let value = container["resources", list, name], let quantity = Quantity(value), !quantity.isWhole
+                else { return nil }
                 let place = path["resources"][list].key(name).text
                 return "\(place): fractional byte value \(value.messageText) is invalid, must be an integer"
             }

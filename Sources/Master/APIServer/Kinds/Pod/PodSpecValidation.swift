@@ -1,6 +1,6 @@
-// The validation of a pod's spec, as it stands in a Pod or in a template: the order of the checks is upstream's, so that a refusal
-// lists the same causes in the same order. Containers, volumes, probes, affinity and security stand in files of their own.
-// Pure; it sees defaulted objects and never changes them.
+// The validation of a pod's spec, as it stands in a Pod or in a template: the order of the checks is upstream's, so
+// that a refusal lists the same causes in the same order. Containers, volumes, probes, affinity and security stand in
+// files of their own. Pure; it sees defaulted objects and never changes them.
 import API
 
 struct PodSpecValidation {
@@ -31,7 +31,9 @@ struct PodSpecValidation {
         if let seconds = spec["activeDeadlineSeconds"]?.int, seconds < 1 || seconds > 2_147_483_647 {
             issues.invalid(path["activeDeadlineSeconds"], .int(seconds), "must be between 1 and 2147483647, inclusive")
         }
-        if !isTemplate || isCreate { issues.nonNegative(path["terminationGracePeriodSeconds"], spec["terminationGracePeriodSeconds"]) }
+        if !isTemplate || isCreate {
+            issues.nonNegative(path["terminationGracePeriodSeconds"], spec["terminationGracePeriodSeconds"])
+        }
         issues.oneOf(path["preemptionPolicy"], spec["preemptionPolicy"], ["PreemptLowerPriority", "Never"])
     }
 
@@ -39,15 +41,20 @@ struct PodSpecValidation {
     private func policies(_ spec: JSON, at path: FieldPath, _ issues: inout Issues) {
         if (spec["containers"]?.elements ?? []).isEmpty { return }
         for (member, supported) in [
-            ("restartPolicy", ["Always", "OnFailure", "Never"]), ("dnsPolicy", ["ClusterFirstWithHostNet", "ClusterFirst", "Default", "None"]),
+            ("restartPolicy", ["Always", "OnFailure", "Never"]),
+            ("dnsPolicy", ["ClusterFirstWithHostNet", "ClusterFirst", "Default", "None"]),
         ] {
-            if (spec[member]?.string ?? "").isEmpty { issues.required(path[member]) }
-            else { issues.oneOf(path[member], spec[member], supported) }
+            if (spec[member]?.string ?? "").isEmpty {
+                issues.required(path[member])
+            } else {
+                issues.oneOf(path[member], spec[member], supported)
+            }
         }
     }
 
     private func pullSecrets(_ spec: JSON, at path: FieldPath, _ issues: inout Issues) {
-        for (i, reference) in (spec["imagePullSecrets"]?.elements ?? []).enumerated() where (reference["name"]?.string ?? "").isEmpty {
+        for (i, reference) in (spec["imagePullSecrets"]?.elements ?? []).enumerated()
+        where (reference["name"]?.string ?? "").isEmpty {
             issues.required(path["imagePullSecrets"][i]["name"])
         }
     }
@@ -60,7 +67,9 @@ struct PodSpecValidation {
             issues.required(target, text)
         }
         if servers.count > 3 {
-            issues.invalid(path["dnsConfig"]["nameservers"], spec["dnsConfig", "nameservers"], "must not have more than 3 nameservers")
+            issues.invalid(
+                path["dnsConfig"]["nameservers"], spec["dnsConfig", "nameservers"],
+                "must not have more than 3 nameservers")
         }
         for (i, server) in servers.enumerated() where !Names.isAddress(server.string ?? "") {
             issues.invalid(path["dnsConfig"]["nameservers"][i], server, Names.addressText)
@@ -70,7 +79,8 @@ struct PodSpecValidation {
             let name = text.hasSuffix(".") ? String(text.dropLast()) : text
             if text != "." { issues.invalid(path["dnsConfig"]["searches"][i], search, Names.dnsSubdomain(name)) }
         }
-        for (i, option) in (spec["dnsConfig", "options"]?.elements ?? []).enumerated() where (option["name"]?.string ?? "").isEmpty {
+        for (i, option) in (spec["dnsConfig", "options"]?.elements ?? []).enumerated()
+        where (option["name"]?.string ?? "").isEmpty {
             issues.required(path["dnsConfig"]["options"].key("\(i)"), "must not be empty")
         }
     }
@@ -95,7 +105,9 @@ struct PodSpecValidation {
     private func hostAliases(_ spec: JSON, at path: FieldPath, _ issues: inout Issues) {
         for (i, alias) in (spec["hostAliases"]?.elements ?? []).enumerated() {
             let address = alias["ip"]?.string ?? ""
-            if !Names.isAddress(address) { issues.invalid(path["hostAliases"][i]["ip"], .string(address), Names.addressText) }
+            if !Names.isAddress(address) {
+                issues.invalid(path["hostAliases"][i]["ip"], .string(address), Names.addressText)
+            }
             for (j, name) in (alias["hostnames"]?.elements ?? []).enumerated() {
                 issues.invalid(path["hostAliases"][i]["hostnames"][j], name, Names.dnsSubdomain(name.string ?? ""))
             }
@@ -103,9 +115,13 @@ struct PodSpecValidation {
     }
 
     private func names(_ spec: JSON, at path: FieldPath, _ issues: inout Issues) {
-        for (member, rule) in [("hostname", NameRule.label), ("subdomain", .label), ("priorityClassName", .subdomain),
-                               ("runtimeClassName", .subdomain), ("serviceAccountName", .subdomain), ("nodeName", .subdomain)] {
-            if let name = spec[member]?.string, !name.isEmpty { issues.invalid(path[member], .string(name), rule.problems(name)) }
+        for (member, rule) in [
+            ("hostname", NameRule.label), ("subdomain", .label), ("priorityClassName", .subdomain),
+            ("runtimeClassName", .subdomain), ("serviceAccountName", .subdomain), ("nodeName", .subdomain),
+        ] {
+            if let name = spec[member]?.string, !name.isEmpty {
+                issues.invalid(path[member], .string(name), rule.problems(name))
+            }
         }
     }
 
@@ -132,18 +148,25 @@ enum TolerationValidation {
         let operation = toleration["operator"]?.string ?? ""
         if !key.isEmpty { issues.invalid(path["key"], .string(key), Names.qualifiedName(key)) }
         if key.isEmpty && operation != "Exists" {
-            issues.invalid(path["operator"], .string(operation), "operator must be Exists when `key` is empty, which means \"match all values and all keys\"")
+            issues.invalid(
+                path["operator"], .string(operation),
+                "operator must be Exists when `key` is empty, which means \"match all values and all keys\"")
         }
         let effect = toleration["effect"]?.string ?? ""
         if toleration["tolerationSeconds"]?.int != nil && effect != "NoExecute" {
-            issues.invalid(path["effect"], .string(effect), "effect must be 'NoExecute' when `tolerationSeconds` is set")
+            issues.invalid(
+                path["effect"], .string(effect), "effect must be 'NoExecute' when `tolerationSeconds` is set")
         }
         switch operation {
         case "", "Equal": issues.invalid(path["operator"], .string(value), Names.labelValue(value))
         case "Exists":
-            if !value.isEmpty { issues.invalid(path["operator"], .string(value), "value must be empty when `operator` is 'Exists'") }
+            if !value.isEmpty {
+                issues.invalid(path["operator"], .string(value), "value must be empty when `operator` is 'Exists'")
+            }
         default: issues.unsupported(path["operator"], .string(operation), ["Equal", "Exists"])
         }
-        if !effect.isEmpty { issues.oneOf(path["effect"], .string(effect), ["NoSchedule", "PreferNoSchedule", "NoExecute"]) }
+        if !effect.isEmpty {
+            issues.oneOf(path["effect"], .string(effect), ["NoSchedule", "PreferNoSchedule", "NoExecute"])
+        }
     }
 }

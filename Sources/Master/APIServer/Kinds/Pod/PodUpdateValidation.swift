@@ -1,18 +1,23 @@
-// What an update of a pod may change: images, the deadline, more tolerations, fewer scheduling gates; a resize: resources.
+// What an update of a pod may change: images, the deadline, more tolerations, fewer scheduling gates; a resize:
+// resources.
 import API
 
 enum PodUpdateValidation {
-    private static let text = "pod updates may not change fields other than `spec.containers[*].image`,`spec.initContainers[*].image`,"
-        + "`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations),`spec.terminationGracePeriodSeconds` "
+    private static let text =
+        "pod updates may not change fields other than `spec.containers[*].image`,`spec.initContainers[*].image`,"
+        + "`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations),"
+        + "`spec.terminationGracePeriodSeconds` "
         + "(allow it to be set to 1 if it was previously negative)"
 
     static func check(_ new: JSON, _ old: JSON, _ issues: inout Issues) {
-        let spec = new["spec"] ?? [:], before = old["spec"] ?? [:]
+        let spec = new["spec"] ?? [:]
+        let before = old["spec"] ?? [:]
         if spec == before { return }
         var stop = false
         for member in ["containers", "initContainers"] {
             let path = FieldPath("spec")[member]
-            let wanted = spec[member]?.elements ?? [], had = before[member]?.elements ?? []
+            let wanted = spec[member]?.elements ?? []
+            let had = before[member]?.elements ?? []
             if wanted.count != had.count {
                 issues.forbidden(path, "pod updates may not add or remove containers")
                 stop = true
@@ -28,8 +33,9 @@ enum PodUpdateValidation {
 
     private static func image(_ container: JSON, at path: FieldPath, _ issues: inout Issues) {
         let image = container["image"]?.string ?? ""
-        if image.isEmpty { issues.required(path["image"]) }
-        else if image.first?.isWhitespace == true || image.last?.isWhitespace == true {
+        if image.isEmpty {
+            issues.required(path["image"])
+        } else if image.first?.isWhitespace == true || image.last?.isWhitespace == true {
             issues.invalid(path["image"], .string(image), "must not have leading or trailing whitespace")
         }
     }
@@ -64,7 +70,8 @@ enum PodUpdateValidation {
         let added = (new?.elements ?? []).compactMap { $0["name"]?.string }.filter { !had.contains($0) }
         if !added.isEmpty {
             let names = "[\(added.joined(separator: " "))]"
-            issues.forbidden("spec.schedulingGates", "only deletion is allowed, but found new scheduling gates '\(names)'")
+            issues.forbidden(
+                "spec.schedulingGates", "only deletion is allowed, but found new scheduling gates '\(names)'")
         }
     }
 
@@ -72,12 +79,15 @@ enum PodUpdateValidation {
     private static func masked(_ new: JSON, from old: JSON) -> JSON {
         var spec = new
         for member in ["containers", "initContainers"] {
-            guard var containers = spec[member]?.array, let had = old[member]?.array, containers.count == had.count else { continue }
+            guard var containers = spec[member]?.array, let had = old[member]?.array, containers.count == had.count
+            else { continue }
             for i in containers.indices { containers[i]["image"] = had[i]["image"] }
             spec[member] = .array(containers)
         }
         for member in ["activeDeadlineSeconds", "tolerations", "schedulingGates"] { spec[member] = old[member] }
-        if let period = old["terminationGracePeriodSeconds"]?.int, period < 0, spec["terminationGracePeriodSeconds"]?.int == 1 {
+        if let period = old["terminationGracePeriodSeconds"]?.int, period < 0,
+            spec["terminationGracePeriodSeconds"]?.int == 1
+        {
             spec["terminationGracePeriodSeconds"] = .int(period)
         }
         if !(old["schedulingGates"]?.elements ?? []).isEmpty {

@@ -5,7 +5,8 @@ enum ResourceValidation {
     private static let standard: Set<String> = ["cpu", "memory", "ephemeral-storage", "storage"]
 
     static func check(_ resources: JSON?, at path: FieldPath, _ issues: inout Issues) {
-        let limits = resources?["limits"], requests = resources?["requests"]
+        let limits = resources?["limits"]
+        let requests = resources?["requests"]
         for (name, value) in sorted(limits) { quantity(name, value, at: path["limits"].key(name), &issues) }
         for (name, value) in sorted(requests) {
             quantity(name, value, at: path["requests"].key(name), &issues)
@@ -33,16 +34,21 @@ enum ResourceValidation {
         if !isOvercommitable(name) && !quantity.isWhole { issues.invalid(path, value, "must be an integer") }
     }
 
-    private static func compare(_ name: String, _ request: JSON, limit: JSON?, at path: FieldPath, _ issues: inout Issues) {
+    private static func compare(
+        _ name: String, _ request: JSON, limit: JSON?, at path: FieldPath, _ issues: inout Issues
+    ) {
         guard let limit else {
-            if !isOvercommitable(name) { issues.required(path["limits"], "Limit must be set for non overcommitable resources") }
+            if !isOvercommitable(name) {
+                issues.required(path["limits"], "Limit must be set for non overcommitable resources")
+            }
             return
         }
         guard let wanted = Quantity(request), let most = Quantity(limit) else { return }
         if !isOvercommitable(name) && wanted != most {
             issues.invalid(path["requests"], request, "must be equal to \(name) limit of \(limit.string ?? "")")
         } else if most < wanted {
-            issues.invalid(path["requests"], request, "must be less than or equal to \(name) limit of \(limit.string ?? "")")
+            issues.invalid(
+                path["requests"], request, "must be less than or equal to \(name) limit of \(limit.string ?? "")")
         }
     }
 }

@@ -5,13 +5,15 @@ enum SecurityValidation {
     private static let idMax: Int64 = 2_147_483_647
 
     static func pod(_ spec: JSON, at path: FieldPath, _ issues: inout Issues) {
-        let context = spec["securityContext"], here = path["securityContext"]
+        let context = spec["securityContext"]
+        let here = path["securityContext"]
         for member in ["fsGroup", "runAsUser", "runAsGroup"] { id(context?[member], at: here[member], &issues) }
         for (i, group) in (context?["supplementalGroups"]?.elements ?? []).enumerated() {
             id(group, at: here["supplementalGroups"][i], &issues)
         }
         if spec["shareProcessNamespace"]?.bool == true && spec["hostPID"]?.bool == true {
-            issues.invalid(here["shareProcessNamespace"], .bool(true), "ShareProcessNamespace and HostPID cannot both be enabled")
+            issues.invalid(
+                here["shareProcessNamespace"], .bool(true), "ShareProcessNamespace and HostPID cannot both be enabled")
         }
         sysctls(context?["sysctls"], at: here["sysctls"], &issues)
         issues.oneOf(here["fsGroupChangePolicy"], context?["fsGroupChangePolicy"], ["Always", "OnRootMismatch"])
@@ -28,10 +30,14 @@ enum SecurityValidation {
         let pattern = #"^([a-z0-9]([-_a-z0-9]*[a-z0-9])?[\./])*[a-z0-9]([-_a-z0-9]*[a-z0-9])?$"#
         for (i, sysctl) in (list?.elements ?? []).enumerated() {
             let name = sysctl["name"]?.string ?? ""
-            if name.isEmpty { issues.required(path[i]["name"]) }
-            else if !isSysctl(name) {
-                issues.invalid(path[i]["name"], .string(name), "must have at most 253 characters and match regex \(pattern)")
-            } else if !seen.insert(name).inserted { issues.duplicate(path[i]["name"], .string(name)) }
+            if name.isEmpty {
+                issues.required(path[i]["name"])
+            } else if !isSysctl(name) {
+                issues.invalid(
+                    path[i]["name"], .string(name), "must have at most 253 characters and match regex \(pattern)")
+            } else if !seen.insert(name).inserted {
+                issues.duplicate(path[i]["name"], .string(name))
+            }
         }
     }
 
@@ -65,7 +71,8 @@ enum SecurityValidation {
         seccomp(context["seccompProfile"], at: path["seccompProfile"], &issues)
         guard context["allowPrivilegeEscalation"]?.bool == false else { return }
         if context["privileged"]?.bool == true {
-            issues.invalid(path, printed(context), "cannot set `allowPrivilegeEscalation` to false and `privileged` to true")
+            issues.invalid(
+                path, printed(context), "cannot set `allowPrivilegeEscalation` to false and `privileged` to true")
         }
         let added = context["capabilities", "add"]?.elements.compactMap(\.string) ?? []
         if added.contains("CAP_SYS_ADMIN") {
@@ -80,9 +87,12 @@ enum SecurityValidation {
             "capabilities", "privileged", "seLinuxOptions", "windowsOptions", "runAsUser", "runAsGroup", "runAsNonRoot",
             "readOnlyRootFilesystem", "allowPrivilegeEscalation", "procMount", "seccompProfile", "appArmorProfile",
         ]
-        return .object(JSONObject(uniqueMembers: members.map { name in
-            let shown = name == "seLinuxOptions" ? "SELinuxOptions" : name.prefix(1).uppercased() + name.dropFirst()
-            return .init(key: shown, value: context[name] ?? .null)
-        }))
+        return .object(
+            JSONObject(
+                uniqueMembers: members.map { name in
+                    let shown =
+                        name == "seLinuxOptions" ? "SELinuxOptions" : name.prefix(1).uppercased() + name.dropFirst()
+                    return .init(key: shown, value: context[name] ?? .null)
+                }))
     }
 }

@@ -3,9 +3,12 @@ import API
 
 struct VolumeValidation {
     private static let sources = [
-        "emptyDir", "hostPath", "gitRepo", "gcePersistentDisk", "awsElasticBlockStore", "secret", "nfs", "iscsi", "glusterfs", "flexVolume",
-        "configMap", "rbd", "cephfs", "fc", "persistentVolumeClaim", "cinder", "flocker", "downwardAPI", "azureFile", "vsphereVolume",
-        "quobyte", "photonPersistentDisk", "projected", "portworxVolume", "scaleIO", "storageos", "csi", "azureDisk", "ephemeral", "image",
+        "emptyDir", "hostPath", "gitRepo", "gcePersistentDisk", "awsElasticBlockStore", "secret", "nfs", "iscsi",
+        "glusterfs", "flexVolume",
+        "configMap", "rbd", "cephfs", "fc", "persistentVolumeClaim", "cinder", "flocker", "downwardAPI", "azureFile",
+        "vsphereVolume",
+        "quobyte", "photonPersistentDisk", "projected", "portworxVolume", "scaleIO", "storageos", "csi", "azureDisk",
+        "ephemeral", "image",
     ]
 
     /// Returns the volumes by name.
@@ -15,9 +18,13 @@ struct VolumeValidation {
             sources(volume, at: path[i], &issues)
             let name = volume["name"]?.string ?? ""
             let problems = Names.label(name)
-            if name.isEmpty { issues.required(path[i]["name"]) }
-            else if !problems.isEmpty { issues.invalid(path[i]["name"], .string(name), problems) }
-            else if known[name] != nil { issues.duplicate(path[i]["name"], .string(name)) }
+            if name.isEmpty {
+                issues.required(path[i]["name"])
+            } else if !problems.isEmpty {
+                issues.invalid(path[i]["name"], .string(name), problems)
+            } else if known[name] != nil {
+                issues.duplicate(path[i]["name"], .string(name))
+            }
             if !name.isEmpty { known[name] = volume }
         }
         return known
@@ -28,8 +35,11 @@ struct VolumeValidation {
         for source in Self.sources {
             guard let value = volume[source], !value.isNull else { continue }
             count += 1
-            if count > 1 { issues.forbidden(path[source], "may not specify more than 1 volume type") }
-            else { one(source, value, at: path[source], &issues) }
+            if count > 1 {
+                issues.forbidden(path[source], "may not specify more than 1 volume type")
+            } else {
+                one(source, value, at: path[source], &issues)
+            }
         }
         if count == 0 { issues.required(path, "must specify a volume type") }
     }
@@ -67,8 +77,12 @@ struct VolumeValidation {
     private func hostPath(_ value: JSON, at path: FieldPath, _ issues: inout Issues) {
         let target = value["path"]?.string ?? ""
         if target.isEmpty { return issues.required(path["path"]) }
-        if target.split(separator: "/").contains("..") { issues.invalid(path["path"], .string(target), "must not contain '..'") }
-        let types = ["", "BlockDevice", "CharDevice", "Directory", "DirectoryOrCreate", "File", "FileOrCreate", "Socket"]
+        if target.split(separator: "/").contains("..") {
+            issues.invalid(path["path"], .string(target), "must not contain '..'")
+        }
+        let types = [
+            "", "BlockDevice", "CharDevice", "Directory", "DirectoryOrCreate", "File", "FileOrCreate", "Socket",
+        ]
         issues.oneOf(path["type"], value["type"], types)
     }
 
@@ -110,21 +124,35 @@ struct VolumeValidation {
         mode(value["defaultMode"], at: path["defaultMode"], &issues)
         for (i, source) in (value["sources"]?.elements ?? []).enumerated() {
             let here = path["sources"][i]
-            let given = ["secret", "configMap", "downwardAPI", "serviceAccountToken", "clusterTrustBundle"].filter { source[$0] != nil }
+            let given = ["secret", "configMap", "downwardAPI", "serviceAccountToken", "clusterTrustBundle"].filter {
+                source[$0] != nil
+            }
             if given.count > 1 { issues.forbidden(here, "may not specify more than 1 volume type per source") }
-            if let secret = source["secret"], (secret["name"]?.string ?? "").isEmpty { issues.required(here["secret"]["name"]) }
-            if let map = source["configMap"], (map["name"]?.string ?? "").isEmpty { issues.required(here["configMap"]["name"]) }
+            if let secret = source["secret"], (secret["name"]?.string ?? "").isEmpty {
+                issues.required(here["secret"]["name"])
+            }
+            if let map = source["configMap"], (map["name"]?.string ?? "").isEmpty {
+                issues.required(here["configMap"]["name"])
+            }
             items(source["secret"]?["items"], at: here["secret"]["items"], &issues)
             items(source["configMap"]?["items"], at: here["configMap"]["items"], &issues)
             downward(source["downwardAPI"]?["items"], at: here["downwardAPI"], &issues)
-            if let token = source["serviceAccountToken"] { serviceAccountToken(token, at: here["serviceAccountToken"], &issues) }
+            if let token = source["serviceAccountToken"] {
+                serviceAccountToken(token, at: here["serviceAccountToken"], &issues)
+            }
         }
     }
 
     private func serviceAccountToken(_ token: JSON, at path: FieldPath, _ issues: inout Issues) {
         if let seconds = token["expirationSeconds"]?.int {
-            if seconds < 600 { issues.invalid(path["expirationSeconds"], .int(seconds), "may not specify a duration less than 10 minutes") }
-            if seconds > 1 << 32 { issues.invalid(path["expirationSeconds"], .int(seconds), "may not specify a duration larger than 2^32 seconds") }
+            if seconds < 600 {
+                issues.invalid(
+                    path["expirationSeconds"], .int(seconds), "may not specify a duration less than 10 minutes")
+            }
+            if seconds > 1 << 32 {
+                issues.invalid(
+                    path["expirationSeconds"], .int(seconds), "may not specify a duration larger than 2^32 seconds")
+            }
         }
         relative(token["path"], at: path["path"], &issues)
     }

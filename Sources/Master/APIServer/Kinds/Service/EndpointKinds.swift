@@ -8,28 +8,46 @@ package struct EndpointsKind: StoredKind {
     package func check(_ object: JSON, _ issues: inout Issues) {
         for (i, subset) in (object["subsets"]?.elements ?? []).enumerated() {
             let path = FieldPath("subsets")[i]
-            let ready = subset["addresses"]?.elements ?? [], notReady = subset["notReadyAddresses"]?.elements ?? []
-            if ready.isEmpty && notReady.isEmpty { issues.required(path, "must specify `addresses` or `notReadyAddresses`") }
-            for (j, address) in ready.enumerated() { self.address(address["ip"], at: path["addresses"][j]["ip"], &issues) }
-            for (j, address) in notReady.enumerated() { self.address(address["ip"], at: path["notReadyAddresses"][j]["ip"], &issues) }
+            let ready = subset["addresses"]?.elements ?? []
+            let notReady = subset["notReadyAddresses"]?.elements ?? []
+            if ready.isEmpty && notReady.isEmpty {
+                issues.required(path, "must specify `addresses` or `notReadyAddresses`")
+            }
+            for (j, address) in ready.enumerated() {
+                self.address(address["ip"], at: path["addresses"][j]["ip"], &issues)
+            }
+            for (j, address) in notReady.enumerated() {
+                self.address(address["ip"], at: path["notReadyAddresses"][j]["ip"], &issues)
+            }
             let ports = subset["ports"]?.elements ?? []
-            for (j, port) in ports.enumerated() { self.port(port, isOnly: ports.count == 1, at: path["ports"][j], &issues) }
+            for (j, port) in ports.enumerated() {
+                self.port(port, isOnly: ports.count == 1, at: path["ports"][j], &issues)
+            }
         }
     }
 
     private func address(_ value: JSON?, at path: FieldPath, _ issues: inout Issues) {
         let text = value?.string ?? ""
-        if !Names.isAddress(text) { issues.invalid(path, .string(text), Names.addressText) }
-        else { EndpointAddress.special(text, at: path, &issues) }
+        if !Names.isAddress(text) {
+            issues.invalid(path, .string(text), Names.addressText)
+        } else {
+            EndpointAddress.special(text, at: path, &issues)
+        }
     }
 
     private func port(_ port: JSON, isOnly: Bool, at path: FieldPath, _ issues: inout Issues) {
         let name = port["name"]?.string ?? ""
-        if name.isEmpty { if !isOnly { issues.required(path["name"]) } }
-        else { issues.invalid(path["name"], .string(name), Names.label(name)) }
+        if name.isEmpty {
+            if !isOnly { issues.required(path["name"]) }
+        } else {
+            issues.invalid(path["name"], .string(name), Names.label(name))
+        }
         issues.port(path["port"], port["port"])
-        if (port["protocol"]?.string ?? "").isEmpty { issues.required(path["protocol"]) }
-        else { issues.oneOf(path["protocol"], port["protocol"], ["SCTP", "TCP", "UDP"]) }
+        if (port["protocol"]?.string ?? "").isEmpty {
+            issues.required(path["protocol"])
+        } else {
+            issues.oneOf(path["protocol"], port["protocol"], ["SCTP", "TCP", "UDP"])
+        }
     }
 }
 
@@ -40,41 +58,61 @@ package struct EndpointSliceKind: StoredKind {
 
     package func check(_ object: JSON, _ issues: inout Issues) {
         let type = object["addressType"]?.string ?? ""
-        if type.isEmpty { issues.required("addressType") }
-        else { issues.oneOf("addressType", .string(type), ["FQDN", "IPv4", "IPv6"]) }
+        if type.isEmpty {
+            issues.required("addressType")
+        } else {
+            issues.oneOf("addressType", .string(type), ["FQDN", "IPv4", "IPv6"])
+        }
         let endpoints = object["endpoints"]?.elements ?? []
-        if endpoints.count > Self.endpointsMax { return issues.tooMany("endpoints", count: endpoints.count, max: Self.endpointsMax) }
-        for (i, endpoint) in endpoints.enumerated() { self.endpoint(endpoint, type, at: FieldPath("endpoints")[i], &issues) }
+        if endpoints.count > Self.endpointsMax {
+            return issues.tooMany("endpoints", count: endpoints.count, max: Self.endpointsMax)
+        }
+        for (i, endpoint) in endpoints.enumerated() {
+            self.endpoint(endpoint, type, at: FieldPath("endpoints")[i], &issues)
+        }
         ports(object["ports"]?.elements ?? [], &issues)
     }
 
     private func endpoint(_ endpoint: JSON, _ type: String, at path: FieldPath, _ issues: inout Issues) {
         let addresses = endpoint["addresses"]?.elements ?? []
         if addresses.isEmpty { issues.required(path["addresses"], "must contain at least 1 address") }
-        if addresses.count > Self.addressesMax { issues.tooMany(path["addresses"], count: addresses.count, max: Self.addressesMax) }
+        if addresses.count > Self.addressesMax {
+            issues.tooMany(path["addresses"], count: addresses.count, max: Self.addressesMax)
+        }
         for (i, address) in addresses.enumerated() {
-            let text = address.string ?? "", here = path["addresses"][i]
+            let text = address.string ?? ""
+            let here = path["addresses"][i]
             switch type {
-            case "IPv4" where !Names.isIPv4(text): issues.invalid(here, address, Names.isIPv6(text) ? "must be an IPv4 address" : Names.addressText)
-            case "IPv6" where !Names.isIPv6(text): issues.invalid(here, address, Names.isIPv4(text) ? "must be an IPv6 address" : Names.addressText)
+            case "IPv4" where !Names.isIPv4(text):
+                issues.invalid(here, address, Names.isIPv6(text) ? "must be an IPv4 address" : Names.addressText)
+            case "IPv6" where !Names.isIPv6(text):
+                issues.invalid(here, address, Names.isIPv4(text) ? "must be an IPv6 address" : Names.addressText)
             case "IPv4", "IPv6": EndpointAddress.special(text, at: here, &issues)
             case "FQDN": issues.invalid(here, address, Names.dnsSubdomain(text))
             default: break
             }
         }
-        if let name = endpoint["nodeName"]?.string { issues.invalid(path["nodeName"], .string(name), Names.dnsSubdomain(name)) }
-        if let name = endpoint["hostname"]?.string { issues.invalid(path["hostname"], .string(name), Names.label(name)) }
+        if let name = endpoint["nodeName"]?.string {
+            issues.invalid(path["nodeName"], .string(name), Names.dnsSubdomain(name))
+        }
+        if let name = endpoint["hostname"]?.string {
+            issues.invalid(path["hostname"], .string(name), Names.label(name))
+        }
     }
 
     private func ports(_ ports: [JSON], _ issues: inout Issues) {
         if ports.count > Self.portsMax { return issues.tooMany("ports", count: ports.count, max: Self.portsMax) }
         var names = Set<String>()
         for (i, port) in ports.enumerated() {
-            let path = FieldPath("ports")[i], name = port["name"]?.string ?? ""
+            let path = FieldPath("ports")[i]
+            let name = port["name"]?.string ?? ""
             if !name.isEmpty { issues.invalid(path["name"], .string(name), Names.label(name)) }
             if !names.insert(name).inserted { issues.duplicate(path["name"], .string(name)) }
-            if (port["protocol"]?.string ?? "").isEmpty { issues.required(path["protocol"]) }
-            else { issues.oneOf(path["protocol"], port["protocol"], ["SCTP", "TCP", "UDP"]) }
+            if (port["protocol"]?.string ?? "").isEmpty {
+                issues.required(path["protocol"])
+            } else {
+                issues.oneOf(path["protocol"], port["protocol"], ["SCTP", "TCP", "UDP"])
+            }
         }
     }
 
@@ -95,7 +133,8 @@ enum EndpointAddress {
             issues.invalid(path, .string(text), "may not be in the link-local range (169.254.0.0/16, fe80::/10)")
         }
         if text.hasPrefix("224.0.0.") || text.lowercased().hasPrefix("ff02:") {
-            issues.invalid(path, .string(text), "may not be in the link-local multicast range (224.0.0.0/24, ff02::/10)")
+            issues.invalid(
+                path, .string(text), "may not be in the link-local multicast range (224.0.0.0/24, ff02::/10)")
         }
     }
 }

@@ -1,6 +1,7 @@
-// Service addresses and node ports: each allocated one is a record of its own in the store, and the transaction that writes the Service
-// is guarded by "this record is absent". So two masters never give one address twice, and nobody repairs bitmaps.
-// A free one is searched from a place that depends on the Service alone: the search needs neither chance nor a counter.
+// Service addresses and node ports: each allocated one is a record of its own in the store, and the transaction that
+// writes the Service is guarded by "this record is absent". So two masters never give one address twice, and nobody
+// repairs bitmaps. A free one is searched from a place that depends on the Service alone: the search needs neither
+// chance nor a counter.
 import API
 import KVCore
 
@@ -21,7 +22,9 @@ struct ServiceAllocation {
     }
 
     static func addressKey(_ address: String) -> Key { Key("/registry/allocations/serviceip/\(address)") }
-    static func portKey(_ port: Int64, _ transport: String) -> Key { Key("/registry/allocations/nodeport/\(port)/\(transport)") }
+    static func portKey(_ port: Int64, _ transport: String) -> Key {
+        Key("/registry/allocations/nodeport/\(port)/\(transport)")
+    }
 
     /// The records that a Service holds.
     static func keys(of service: JSON) -> Set<Key> {
@@ -32,7 +35,9 @@ struct ServiceAllocation {
             }
         }
         for port in service["spec", "ports"]?.elements ?? [] {
-            if let number = port["nodePort"]?.int, number > 0 { keys.insert(portKey(number, port["protocol"]?.string ?? "TCP")) }
+            if let number = port["nodePort"]?.int, number > 0 {
+                keys.insert(portKey(number, port["protocol"]?.string ?? "TCP"))
+            }
         }
         if let health = service["spec", "healthCheckNodePort"]?.int, health > 0 { keys.insert(portKey(health, "TCP")) }
         return keys
@@ -64,7 +69,9 @@ struct ServiceAllocation {
     /// FNV-1a of the Service's name: where the search begins.
     private func seed(_ salt: Int) -> UInt64 {
         var hash: UInt64 = 0xcbf2_9ce4_8422_2325
-        for byte in "\(service.namespace)/\(service.name)/\(salt)".utf8 { hash = (hash ^ UInt64(byte)) &* 0x100_0000_01b3 }
+        for byte in "\(service.namespace)/\(service.name)/\(salt)".utf8 {
+            hash = (hash ^ UInt64(byte)) &* 0x100_0000_01b3
+        }
         return hash ^ (hash >> 29)
     }
 }
@@ -72,7 +79,9 @@ struct ServiceAllocation {
 /// Addresses.
 extension ServiceAllocation {
     private mutating func address(_ held: Set<Key>) throws(StatusError) {
-        guard let range = CIDR(network.cidr) else { throw Status.internalError("service address range \(network.cidr) is malformed") }
+        guard let range = CIDR(network.cidr) else {
+            throw Status.internalError("service address range \(network.cidr) is malformed")
+        }
         let given = service["spec", "clusterIP"]?.string ?? ""
         if given.isEmpty {
             guard let free = freeAddress(range) else {
@@ -89,7 +98,9 @@ extension ServiceAllocation {
             let text = "the provided IP (\(given)) is not in the valid range. The range of valid IPs is \(network.cidr)"
             throw refusal("spec.clusterIPs", list, "failed to allocate IP \(given): \(text)")
         }
-        guard isFree(key) else { throw refusal("spec.clusterIPs", list, "failed to allocate IP \(given): provided IP is already allocated") }
+        guard isFree(key) else {
+            throw refusal("spec.clusterIPs", list, "failed to allocate IP \(given): provided IP is already allocated")
+        }
         take(key)
     }
 
@@ -106,7 +117,9 @@ extension ServiceAllocation {
     private func scan(_ range: CIDR, _ offsets: ClosedRange<UInt64>, _ seed: UInt64) -> String? {
         let count = offsets.upperBound - offsets.lowerBound + 1
         for step in 0..<count {
-            guard let address = range.address(at: offsets.lowerBound + (seed &+ step) % count)?.description else { return nil }
+            guard let address = range.address(at: offsets.lowerBound + (seed &+ step) % count)?.description else {
+                return nil
+            }
             if isFree(Self.addressKey(address)) { return address }
         }
         return nil
@@ -123,7 +136,10 @@ extension ServiceAllocation {
                 try keepPort(given, transport, held, FieldPath("spec.ports")[i]["nodePort"])
             } else {
                 // One number for both transports of a port, as upstream does for DNS services.
-                let twin = ports.first { $0["port"] == ports[i]["port"] && $0["protocol"] != ports[i]["protocol"] && ($0["nodePort"]?.int ?? 0) > 0 }
+                let twin = ports.first {
+                    $0["port"] == ports[i]["port"] && $0["protocol"] != ports[i]["protocol"]
+                        && ($0["nodePort"]?.int ?? 0) > 0
+                }
                 ports[i]["nodePort"] = .int(try newPort(transport, preferred: twin?["nodePort"]?.int, salt: i + 1))
             }
         }
@@ -138,12 +154,15 @@ extension ServiceAllocation {
         }
     }
 
-    private mutating func keepPort(_ port: Int64, _ transport: String, _ held: Set<Key>, _ path: FieldPath) throws(StatusError) {
+    private mutating func keepPort(_ port: Int64, _ transport: String, _ held: Set<Key>, _ path: FieldPath)
+        throws(StatusError)
+    {
         let key = Self.portKey(port, transport)
         if held.contains(key) || taken.contains(key) { return }
         guard network.nodePorts.contains(port) else {
             let range = "\(network.nodePorts.lowerBound)-\(network.nodePorts.upperBound)"
-            throw refusal(path, .int(port), "provided port is not in the valid range. The range of valid ports is \(range)")
+            throw refusal(
+                path, .int(port), "provided port is not in the valid range. The range of valid ports is \(range)")
         }
         guard isFree(key) else { throw refusal(path, .int(port), "provided port is already allocated") }
         take(key)
@@ -154,7 +173,8 @@ extension ServiceAllocation {
             take(Self.portKey(preferred, transport))
             return preferred
         }
-        let count = UInt64(network.nodePorts.count), start = seed(salt)
+        let count = UInt64(network.nodePorts.count)
+        let start = seed(salt)
         let band = min(max(16, count / 32), 128) < count ? min(max(16, count / 32), 128) : 0
         for step in 0..<count {
             // First above the band that is left to explicit choices, then the band itself.

@@ -1,5 +1,6 @@
-// Services: what follows from the type, which of the old allocations a new version keeps, and the addresses and node ports that are
-// allocated in the same transaction (ServiceAllocation.swift). Validation stands in ServiceValidation.swift.
+// Services: what follows from the type, which of the old allocations a new version keeps, and the addresses and node
+// ports that are allocated in the same transaction (ServiceAllocation.swift). Validation stands in
+// ServiceValidation.swift.
 import API
 import KVCore
 
@@ -52,11 +53,17 @@ package struct ServiceKind: StoredKind {
         let address = service["spec", "clusterIP"]?.string ?? ""
         let list = service["spec", "clusterIPs"]?.elements ?? []
         if let old {
-            let had = old["spec", "clusterIP"]?.string ?? "", hadList = old["spec", "clusterIPs"]?.elements ?? []
-            if address.isEmpty && !had.isEmpty && list == hadList { service["spec", "clusterIPs"] = nil }
-            else if address != had && !address.isEmpty && list == hadList { service["spec", "clusterIPs"] = [.string(address)] }
-            else if address.isEmpty, had.isEmpty, let first = list.first { service["spec", "clusterIP"] = first }
-            else if !address.isEmpty && list.isEmpty { service["spec", "clusterIPs"] = [.string(address)] }
+            let had = old["spec", "clusterIP"]?.string ?? ""
+            let hadList = old["spec", "clusterIPs"]?.elements ?? []
+            if address.isEmpty && !had.isEmpty && list == hadList {
+                service["spec", "clusterIPs"] = nil
+            } else if address != had && !address.isEmpty && list == hadList {
+                service["spec", "clusterIPs"] = [.string(address)]
+            } else if address.isEmpty, had.isEmpty, let first = list.first {
+                service["spec", "clusterIP"] = first
+            } else if !address.isEmpty && list.isEmpty {
+                service["spec", "clusterIPs"] = [.string(address)]
+            }
             return
         }
         if !address.isEmpty && list.isEmpty { service["spec", "clusterIPs"] = [.string(address)] }
@@ -66,7 +73,9 @@ package struct ServiceKind: StoredKind {
     /// What only the old type had, and the client left as it was.
     private func dropDependent(_ service: inout JSON, _ old: JSON) {
         if Self.needsAddress(old) && !Self.needsAddress(service) {
-            if service["spec", "clusterIPs"] == old["spec", "clusterIPs"] || service["spec", "clusterIP"] == old["spec", "clusterIP"] {
+            if service["spec", "clusterIPs"] == old["spec", "clusterIPs"]
+                || service["spec", "clusterIP"] == old["spec", "clusterIP"]
+            {
                 for member in ["clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy", "internalTrafficPolicy"] {
                     service.setValue(nil, at: ["spec", member])
                 }
@@ -83,7 +92,10 @@ package struct ServiceKind: StoredKind {
             ("healthCheckNodePort", Self.needsHealthPort(service)), ("externalTrafficPolicy", isExternal),
             ("allocateLoadBalancerNodePorts", service["spec", "type"]?.string == "LoadBalancer"),
             ("loadBalancerClass", service["spec", "type"]?.string == "LoadBalancer"),
-        ] where !isNeeded && service["spec", member] == old["spec", member] && (service["spec", "externalIPs"]?.elements ?? []).isEmpty {
+        ]
+        where !isNeeded && service["spec", member] == old["spec", member]
+            && (service["spec", "externalIPs"]?.elements ?? []).isEmpty
+        {
             service.setValue(nil, at: ["spec", member])
         }
     }
@@ -99,14 +111,20 @@ package struct ServiceKind: StoredKind {
         if Self.needsNodePort(old), Self.needsNodePort(service), var ports = service["spec", "ports"]?.array {
             let had = old["spec", "ports"]?.elements ?? []
             for i in ports.indices where (ports[i]["nodePort"]?.int ?? 0) == 0 {
-                guard let same = had.first(where: { $0["port"] == ports[i]["port"] && $0["protocol"] == ports[i]["protocol"] }),
-                    let number = same["nodePort"], !ports.contains(where: { $0["nodePort"] == number && $0["protocol"] == same["protocol"] })
+                guard
+                    let same = had.first(where: {
+                        $0["port"] == ports[i]["port"] && $0["protocol"] == ports[i]["protocol"]
+                    }),
+                    let number = same["nodePort"],
+                    !ports.contains(where: { $0["nodePort"] == number && $0["protocol"] == same["protocol"] })
                 else { continue }
                 ports[i]["nodePort"] = number
             }
             service["spec", "ports"] = .array(ports)
         }
-        if Self.needsHealthPort(old), Self.needsHealthPort(service), (service["spec", "healthCheckNodePort"]?.int ?? 0) == 0 {
+        if Self.needsHealthPort(old), Self.needsHealthPort(service),
+            (service["spec", "healthCheckNodePort"]?.int ?? 0) == 0
+        {
             service["spec", "healthCheckNodePort"] = old["spec", "healthCheckNodePort"]
         }
     }
@@ -115,9 +133,13 @@ package struct ServiceKind: StoredKind {
     private func families(_ service: inout JSON) {
         guard Self.needsAddress(service) else { return }
         if (service["spec", "ipFamilies"]?.elements ?? []).isEmpty { service["spec", "ipFamilies"] = ["IPv4"] }
-        if (service["spec", "ipFamilyPolicy"]?.string ?? "").isEmpty { service["spec", "ipFamilyPolicy"] = "SingleStack" }
+        if (service["spec", "ipFamilyPolicy"]?.string ?? "").isEmpty {
+            service["spec", "ipFamilyPolicy"] = "SingleStack"
+        }
         let isExternal = ["NodePort", "LoadBalancer"].contains(service["spec", "type"]?.string ?? "")
-        if isExternal && service["spec", "externalTrafficPolicy"] == nil { service["spec", "externalTrafficPolicy"] = "Cluster" }
+        if isExternal && service["spec", "externalTrafficPolicy"] == nil {
+            service["spec", "externalTrafficPolicy"] = "Cluster"
+        }
         if service["spec", "internalTrafficPolicy"] == nil { service["spec", "internalTrafficPolicy"] = "Cluster" }
     }
 
@@ -126,10 +148,14 @@ package struct ServiceKind: StoredKind {
     package func checkUpdate(_ new: JSON, _ old: JSON, subresource: String, _ issues: inout Issues) {
         guard subresource.isEmpty else { return }
         let before = old["spec", "clusterIPs"]?.elements ?? []
-        if Self.needsAddress(old) && Self.needsAddress(new), let first = before.first, new["spec", "clusterIPs"]?.elements.first != first {
+        if Self.needsAddress(old) && Self.needsAddress(new), let first = before.first,
+            new["spec", "clusterIPs"]?.elements.first != first
+        {
             issues.invalid("spec.clusterIPs[0]", new["spec", "clusterIPs"], "may not change once set")
         }
-        if Self.needsHealthPort(old) && Self.needsHealthPort(new) && old["spec", "healthCheckNodePort"] != new["spec", "healthCheckNodePort"] {
+        if Self.needsHealthPort(old) && Self.needsHealthPort(new)
+            && old["spec", "healthCheckNodePort"] != new["spec", "healthCheckNodePort"]
+        {
             issues.forbidden("spec.healthCheckNodePort", "field is immutable")
         }
         check(new, &issues)

@@ -5,13 +5,17 @@ struct ServiceValidation {
     let service: JSON
     private var spec: JSON { service["spec"] ?? [:] }
     private var type: String { spec["type"]?.string ?? "" }
-    private var isExternal: Bool { type == "NodePort" || type == "LoadBalancer" || !(spec["externalIPs"]?.elements ?? []).isEmpty }
+    private var isExternal: Bool {
+        type == "NodePort" || type == "LoadBalancer" || !(spec["externalIPs"]?.elements ?? []).isEmpty
+    }
     private static let types = ["ClusterIP", "ExternalName", "LoadBalancer", "NodePort"]
 
     init(service: JSON) { self.service = service }
 
     func check(_ issues: inout Issues) {
-        if ServiceKind.needsAddress(service) && !ServiceKind.isHeadless(service) && (spec["ports"]?.elements ?? []).isEmpty {
+        if ServiceKind.needsAddress(service) && !ServiceKind.isHeadless(service)
+            && (spec["ports"]?.elements ?? []).isEmpty
+        {
             issues.required("spec.ports")
         }
         byType(&issues)
@@ -31,10 +35,13 @@ struct ServiceValidation {
                 issues.invalid("spec.clusterIPs[0]", "None", "may not be set to 'None' for \(type) services")
             }
         case "ExternalName":
-            if !(spec["clusterIPs"]?.elements ?? []).isEmpty { issues.forbidden("spec.clusterIPs", "may not be set for ExternalName services") }
+            if !(spec["clusterIPs"]?.elements ?? []).isEmpty {
+                issues.forbidden("spec.clusterIPs", "may not be set for ExternalName services")
+            }
             let name = spec["externalName"]?.string ?? ""
-            if name.isEmpty { issues.required("spec.externalName") }
-            else {
+            if name.isEmpty {
+                issues.required("spec.externalName")
+            } else {
                 let text = name.hasSuffix(".") ? String(name.dropLast()) : name
                 issues.invalid("spec.externalName", .string(name), Names.dnsSubdomain(text))
             }
@@ -44,7 +51,9 @@ struct ServiceValidation {
 
     private func ports(_ issues: inout Issues) {
         let ports = spec["ports"]?.elements ?? []
-        var names = Set<String>(), numbers = Set<String>(), nodePorts = Set<String>()
+        var names = Set<String>()
+        var numbers = Set<String>()
+        var nodePorts = Set<String>()
         for (i, port) in ports.enumerated() {
             let path = FieldPath("spec.ports")[i]
             self.port(port, isOnly: ports.count == 1, at: path, names: &names, &issues)
@@ -54,12 +63,15 @@ struct ServiceValidation {
             }
             guard let node = port["nodePort"]?.int, node > 0 else { continue }
             if type == "ClusterIP" { issues.forbidden(path["nodePort"], "may not be used when `type` is 'ClusterIP'") }
-            if type == "ExternalName" { issues.forbidden(path["nodePort"], "may not be used when `type` is 'ExternalName'") }
+            if type == "ExternalName" {
+                issues.forbidden(path["nodePort"], "may not be used when `type` is 'ExternalName'")
+            }
             if !nodePorts.insert("\(node)/\(transport)").inserted { issues.duplicate(path["nodePort"], .int(node)) }
         }
     }
 
-    private func port(_ port: JSON, isOnly: Bool, at path: FieldPath, names: inout Set<String>, _ issues: inout Issues) {
+    private func port(_ port: JSON, isOnly: Bool, at path: FieldPath, names: inout Set<String>, _ issues: inout Issues)
+    {
         let name = port["name"]?.string ?? ""
         if name.isEmpty {
             if !isOnly { issues.required(path["name"]) }
@@ -69,21 +81,30 @@ struct ServiceValidation {
             if problems.isEmpty && !names.insert(name).inserted { issues.duplicate(path["name"], .string(name)) }
         }
         issues.port(path["port"], port["port"])
-        if (port["protocol"]?.string ?? "").isEmpty { issues.required(path["protocol"]) }
-        else { issues.oneOf(path["protocol"], port["protocol"], ["SCTP", "TCP", "UDP"]) }
+        if (port["protocol"]?.string ?? "").isEmpty {
+            issues.required(path["protocol"])
+        } else {
+            issues.oneOf(path["protocol"], port["protocol"], ["SCTP", "TCP", "UDP"])
+        }
         HandlerValidation.portOrName(port["targetPort"] ?? port["port"], at: path["targetPort"], &issues)
-        if let application = port["appProtocol"]?.string { issues.invalid(path["appProtocol"], .string(application), Names.qualifiedName(application)) }
+        if let application = port["appProtocol"]?.string {
+            issues.invalid(path["appProtocol"], .string(application), Names.qualifiedName(application))
+        }
     }
 
     private func affinity(_ issues: inout Issues) {
         let affinity = spec["sessionAffinity"]?.string ?? ""
-        if affinity.isEmpty { issues.required("spec.sessionAffinity") }
-        else { issues.oneOf("spec.sessionAffinity", .string(affinity), ["ClientIP", "None"]) }
+        if affinity.isEmpty {
+            issues.required("spec.sessionAffinity")
+        } else {
+            issues.oneOf("spec.sessionAffinity", .string(affinity), ["ClientIP", "None"])
+        }
         if affinity == "ClientIP" {
             let seconds = spec["sessionAffinityConfig", "clientIP", "timeoutSeconds"]?.int ?? 0
             if seconds <= 0 || seconds > 86400 {
                 issues.invalid(
-                    "spec.sessionAffinityConfig.clientIP.timeoutSeconds", .int(seconds), "must be greater than 0 and less than 86400")
+                    "spec.sessionAffinityConfig.clientIP.timeoutSeconds", .int(seconds),
+                    "must be greater than 0 and less than 86400")
             }
         } else if affinity == "None", let config = spec["sessionAffinityConfig"], !config.isNull {
             issues.forbidden("spec.sessionAffinityConfig", "must not be set when session affinity is None")
@@ -91,14 +112,17 @@ struct ServiceValidation {
     }
 
     private func addresses(_ issues: inout Issues) {
-        for (i, address) in (spec["externalIPs"]?.elements ?? []).enumerated() where !Names.isAddress(address.string ?? "") {
+        for (i, address) in (spec["externalIPs"]?.elements ?? []).enumerated()
+        where !Names.isAddress(address.string ?? "") {
             issues.invalid(FieldPath("spec.externalIPs")[i], address, Names.addressText)
         }
         guard ServiceKind.needsAddress(service) else { return }
         let policy = spec["ipFamilyPolicy"]?.string ?? ""
-        issues.oneOf("spec.ipFamilyPolicy", spec["ipFamilyPolicy"], ["SingleStack", "PreferDualStack", "RequireDualStack"])
+        issues.oneOf(
+            "spec.ipFamilyPolicy", spec["ipFamilyPolicy"], ["SingleStack", "PreferDualStack", "RequireDualStack"])
         if policy == "RequireDualStack" {
-            issues.invalid("spec.ipFamilyPolicy", .string(policy), "this cluster is not configured for dual-stack services")
+            issues.invalid(
+                "spec.ipFamilyPolicy", .string(policy), "this cluster is not configured for dual-stack services")
         }
         for (i, family) in (spec["ipFamilies"]?.elements ?? []).enumerated() {
             let path = FieldPath("spec.ipFamilies")[i]
@@ -133,8 +157,12 @@ struct ServiceValidation {
 
     private func traffic(_ issues: inout Issues) {
         if let policy = spec["externalTrafficPolicy"]?.string, !policy.isEmpty {
-            if !isExternal { issues.invalid("spec.externalTrafficPolicy", .string(policy), "may only be set for externally-accessible services") }
-            else { issues.oneOf("spec.externalTrafficPolicy", .string(policy), ["Cluster", "Local"]) }
+            if !isExternal {
+                issues.invalid(
+                    "spec.externalTrafficPolicy", .string(policy), "may only be set for externally-accessible services")
+            } else {
+                issues.oneOf("spec.externalTrafficPolicy", .string(policy), ["Cluster", "Local"])
+            }
         } else if isExternal {
             issues.required("spec.externalTrafficPolicy", "")
         }
@@ -147,7 +175,9 @@ struct ServiceValidation {
             issues.forbidden("spec.allocateLoadBalancerNodePorts", "may only be used when `type` is 'LoadBalancer'")
         }
         if let name = spec["loadBalancerClass"]?.string {
-            if type != "LoadBalancer" { issues.forbidden("spec.loadBalancerClass", "may only be used when `type` is 'LoadBalancer'") }
+            if type != "LoadBalancer" {
+                issues.forbidden("spec.loadBalancerClass", "may only be used when `type` is 'LoadBalancer'")
+            }
             issues.invalid("spec.loadBalancerClass", .string(name), Names.qualifiedName(name))
         }
     }

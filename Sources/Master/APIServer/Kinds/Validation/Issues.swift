@@ -1,6 +1,6 @@
-// Collects the causes of a 422 answer. Every message has the shape that upstream's clients know: the type of the error, the value
-// (strings quoted, structures as JSON) and a detail. Paths are texts such as `spec.containers[0].name`.
-// Pure: it never decides whether a request is refused, it only lists why it would be.
+// Collects the causes of a 422 answer. Every message has the shape that upstream's clients know: the type of the
+// error, the value (strings quoted, structures as JSON) and a detail. Paths are texts such as
+// `spec.containers[0].name`. Pure: it never decides whether a request is refused, it only lists why it would be.
 import API
 
 /// Where in an object something is wrong.

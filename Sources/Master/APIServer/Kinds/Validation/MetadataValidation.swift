@@ -1,6 +1,6 @@
-// What holds for `metadata` of every kind: names, labels, annotations, owner references, finalizers; what an update may not change;
-// and what an update takes over from the stored object when the client left it out.
-// It never sets names, uids or timestamps of a new object: the machinery does.
+// What holds for `metadata` of every kind: names, labels, annotations, owner references, finalizers; what an update
+// may not change; and what an update takes over from the stored object when the client left it out. It never sets
+// names, uids or timestamps of a new object: the machinery does.
 import API
 
 enum Metadata {
@@ -27,8 +27,11 @@ enum Metadata {
     private static func checkNamespace(_ object: JSON, _ isNamespaced: Bool, _ issues: inout Issues) {
         let namespace = object.namespace
         if isNamespaced {
-            if namespace.isEmpty { issues.required("metadata.namespace") }
-            else { issues.invalid("metadata.namespace", .string(namespace), Names.label(namespace)) }
+            if namespace.isEmpty {
+                issues.required("metadata.namespace")
+            } else {
+                issues.invalid("metadata.namespace", .string(namespace), Names.label(namespace))
+            }
         } else if !namespace.isEmpty {
             issues.forbidden("metadata.namespace", "not allowed on this type")
         }
@@ -67,7 +70,9 @@ enum Metadata {
             if owner["controller"]?.bool == true { controllers.append("\(owner.kind)/\(owner["name"]?.string ?? "")") }
         }
         if controllers.count > 1 {
-            let text = "Only one reference can have Controller set to true. Found \"true\" in references for \(controllers[0]) and "
+            let text =
+                "Only one reference can have Controller set to true. "
+                + "Found \"true\" in references for \(controllers[0]) and "
             issues.invalid(path, value, text + controllers[1])
         }
     }
@@ -77,7 +82,9 @@ enum Metadata {
         if owner.kind.isEmpty { issues.invalid(path["kind"], .string(""), "must not be empty") }
         if (owner["name"]?.string ?? "").isEmpty { issues.invalid(path["name"], .string(""), "must not be empty") }
         if (owner["uid"]?.string ?? "").isEmpty { issues.invalid(path["uid"], .string(""), "must not be empty") }
-        if owner.apiVersion == "v1" && owner.kind == "Event" { issues.invalid(path, .string("v1, Kind=Event"), "is disallowed from being an owner") }
+        if owner.apiVersion == "v1" && owner.kind == "Event" {
+            issues.invalid(path, .string("v1, Kind=Event"), "is disallowed from being an owner")
+        }
     }
 
     private static func finalizers(_ values: [JSON], at path: FieldPath, _ issues: inout Issues) {
@@ -85,7 +92,8 @@ enum Metadata {
         for (i, name) in names.enumerated() {
             issues.invalid(path[i], .string(name), Names.qualifiedName(name))
             if !name.contains("/") && !standardFinalizers.contains(name) {
-                issues.invalid(path[i], .string(name), "name is neither a standard finalizer name nor is it fully qualified")
+                issues.invalid(
+                    path[i], .string(name), "name is neither a standard finalizer name nor is it fully qualified")
             }
         }
         if names.contains("orphan") && names.contains("foregroundDeletion") {
@@ -96,11 +104,15 @@ enum Metadata {
 
     static func checkUpdate(_ new: JSON, _ old: JSON, isNamespaced: Bool) -> [FieldError] {
         var issues = Issues()
-        for member in ["name", "namespace", "uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds"] {
+        for member in [
+            "name", "namespace", "uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds",
+        ] {
             if member == "namespace" && !isNamespaced { continue }
             issues.immutable(FieldPath("metadata.\(member)"), new["metadata"]?[member], old["metadata"]?[member])
         }
-        if new.generation < old.generation { issues.invalid("metadata.generation", .int(new.generation), "must not be decremented") }
+        if new.generation < old.generation {
+            issues.invalid("metadata.generation", .int(new.generation), "must not be decremented")
+        }
         checkShared(new, &issues)
         return issues.list
     }
@@ -112,7 +124,8 @@ enum Metadata {
         for member in ["uid", "creationTimestamp", "name", "namespace"] where (metadata[member]?.string ?? "").isEmpty {
             if let value = stored[member] { metadata[member] = value }
         }
-        for member in ["deletionTimestamp", "deletionGracePeriodSeconds", "generation", "generateName"] where stored[member] != nil || member != "generateName" {
+        for member in ["deletionTimestamp", "deletionGracePeriodSeconds", "generation", "generateName"]
+        where stored[member] != nil || member != "generateName" {
             metadata[member] = stored[member]
         }
         metadata["selfLink"] = nil

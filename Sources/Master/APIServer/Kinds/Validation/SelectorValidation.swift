@@ -13,9 +13,13 @@ enum Selectors {
         let values = requirement["values"]?.elements ?? []
         switch requirement["operator"]?.string ?? "" {
         case "In", "NotIn":
-            if values.isEmpty { issues.required(path["values"], "must be specified when `operator` is 'In' or 'NotIn'") }
+            if values.isEmpty {
+                issues.required(path["values"], "must be specified when `operator` is 'In' or 'NotIn'")
+            }
         case "Exists", "DoesNotExist":
-            if !values.isEmpty { issues.forbidden(path["values"], "may not be specified when `operator` is 'Exists' or 'DoesNotExist'") }
+            if !values.isEmpty {
+                issues.forbidden(path["values"], "may not be specified when `operator` is 'Exists' or 'DoesNotExist'")
+            }
         case let other:
             issues.invalid(path["operator"], .string(other), "not a valid selector operator")
         }

@@ -33,8 +33,11 @@ package struct DaemonSetKind: StoredKind {
     private func spec(_ spec: JSON, isCreate: Bool, _ issues: inout Issues) {
         let selector = spec["selector"]
         Selectors.check(selector, at: "spec.selector", &issues)
-        if selector == nil || selector?.isNull == true { issues.required("spec.selector") }
-        else if Selectors.isEmpty(selector) { issues.invalid("spec.selector", selector, "empty selector is invalid for daemonset") }
+        if selector == nil || selector?.isNull == true {
+            issues.required("spec.selector")
+        } else if Selectors.isEmpty(selector) {
+            issues.invalid("spec.selector", selector, "empty selector is invalid for daemonset")
+        }
         let labels = spec["template", "metadata", "labels"]
         if Selectors.isWellFormed(selector), !Selectors.matches(selector, labels?.stringMap ?? [:]) {
             issues.invalid("spec.template.metadata.labels", labels, "`selector` does not match template `labels`")
@@ -60,7 +63,8 @@ package struct DaemonSetKind: StoredKind {
             WorkloadValidation.numberOrPercent(rolling[member], at: path[member], &issues)
             WorkloadValidation.notAbove100Percent(rolling[member], at: path[member], &issues)
         }
-        let noUnavailable = WorkloadValidation.isZero(rolling["maxUnavailable"]), noSurge = WorkloadValidation.isZero(rolling["maxSurge"])
+        let noUnavailable = WorkloadValidation.isZero(rolling["maxUnavailable"])
+        let noSurge = WorkloadValidation.isZero(rolling["maxSurge"])
         if noUnavailable && noSurge { issues.required(path["maxUnavailable"], "cannot be 0 when maxSurge is 0") }
         if !noUnavailable && !noSurge {
             issues.invalid(path["maxSurge"], rolling["maxSurge"], "may not be set when maxUnavailable is non-zero")

@@ -19,7 +19,10 @@ package struct DeploymentKind: StoredKind {
 
     package func checkUpdate(_ new: JSON, _ old: JSON, subresource: String, _ issues: inout Issues) {
         if subresource == "status" {
-            let all = ["observedGeneration", "replicas", "updatedReplicas", "readyReplicas", "availableReplicas", "unavailableReplicas", "collisionCount"]
+            let all = [
+                "observedGeneration", "replicas", "updatedReplicas", "readyReplicas", "availableReplicas",
+                "unavailableReplicas", "collisionCount",
+            ]
             return WorkloadValidation.counts(
                 new["status"], all: all, bounded: ["updatedReplicas", "readyReplicas", "availableReplicas"], &issues)
         }
@@ -45,7 +48,8 @@ package struct DeploymentKind: StoredKind {
         switch strategy["type"]?.string ?? "" {
         case "Recreate":
             if rolling != nil && rolling?.isNull != true {
-                issues.forbidden("spec.strategy.rollingUpdate", "may not be specified when strategy `type` is 'Recreate'")
+                issues.forbidden(
+                    "spec.strategy.rollingUpdate", "may not be specified when strategy `type` is 'Recreate'")
             }
         case "RollingUpdate": self.rolling(rolling, &issues)
         case let other:
@@ -56,7 +60,9 @@ package struct DeploymentKind: StoredKind {
 
     private func rolling(_ rolling: JSON?, _ issues: inout Issues) {
         let path: FieldPath = "spec.strategy.rollingUpdate"
-        guard let rolling, !rolling.isNull else { return issues.required(path, "this should be defaulted and never be nil") }
+        guard let rolling, !rolling.isNull else {
+            return issues.required(path, "this should be defaulted and never be nil")
+        }
         WorkloadValidation.numberOrPercent(rolling["maxUnavailable"], at: path["maxUnavailable"], &issues)
         WorkloadValidation.numberOrPercent(rolling["maxSurge"], at: path["maxSurge"], &issues)
         if WorkloadValidation.isZero(rolling["maxUnavailable"]) && WorkloadValidation.isZero(rolling["maxSurge"]) {

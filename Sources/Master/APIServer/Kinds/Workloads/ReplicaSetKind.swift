@@ -5,7 +5,9 @@ package struct ReplicaSetKind: StoredKind {
     package init() {}
     package var hasStatus: Bool { true }
     package var hasGeneration: Bool { true }
-    static let counts = ["replicas", "fullyLabeledReplicas", "readyReplicas", "availableReplicas", "observedGeneration"]
+    static let counts = [
+        "replicas", "fullyLabeledReplicas", "readyReplicas", "availableReplicas", "observedGeneration",
+    ]
     static let bounded = ["fullyLabeledReplicas", "readyReplicas", "availableReplicas"]
 
     package func check(_ object: JSON, _ issues: inout Issues) { spec(object["spec"] ?? [:], isCreate: true, &issues) }
@@ -48,7 +50,8 @@ package struct ReplicationControllerKind: StoredKind {
 
     package func checkUpdate(_ new: JSON, _ old: JSON, subresource: String, _ issues: inout Issues) {
         if subresource == "status" {
-            return WorkloadValidation.counts(new["status"], all: ReplicaSetKind.counts, bounded: ReplicaSetKind.bounded, &issues)
+            return WorkloadValidation.counts(
+                new["status"], all: ReplicaSetKind.counts, bounded: ReplicaSetKind.bounded, &issues)
         }
         check(new, &issues)
     }

@@ -1,4 +1,5 @@
-// What the workload kinds share: a selector that must match the template's labels, replicas, rolling updates, counts in the status.
+// What the workload kinds share: a selector that must match the template's labels, replicas, rolling updates, counts
+// in the status.
 import API
 
 enum WorkloadValidation {
@@ -6,8 +7,9 @@ enum WorkloadValidation {
     static func selectorAndTemplate(_ spec: JSON, kind: String, isCreate: Bool, _ issues: inout Issues) {
         let path: FieldPath = "spec.selector"
         let selector = spec["selector"]
-        if selector == nil || selector?.isNull == true { issues.required(path) }
-        else {
+        if selector == nil || selector?.isNull == true {
+            issues.required(path)
+        } else {
             Selectors.check(selector, at: path, &issues)
             if Selectors.isEmpty(selector) { issues.invalid(path, selector, "empty selector is invalid for \(kind)") }
         }
@@ -28,7 +30,8 @@ enum WorkloadValidation {
             issues.unsupported("spec.template.spec.restartPolicy", policy, ["Always"])
         }
         if spec["template", "spec", "activeDeadlineSeconds"]?.int != nil {
-            issues.forbidden("spec.template.spec.activeDeadlineSeconds", "activeDeadlineSeconds in \(owner) is not Supported")
+            issues.forbidden(
+                "spec.template.spec.activeDeadlineSeconds", "activeDeadlineSeconds in \(owner) is not Supported")
         }
     }
 
@@ -36,7 +39,8 @@ enum WorkloadValidation {
     static func numberOrPercent(_ value: JSON?, at path: FieldPath, _ issues: inout Issues) {
         if let text = value?.string {
             if percent(text) == nil {
-                let detail = "a valid percent string must be a numeric string followed by an ending '%' "
+                let detail =
+                    "a valid percent string must be a numeric string followed by an ending '%' "
                     + "(e.g. '1%',  or '93%', regex used for validation is '[0-9]+%')"
                 issues.invalid(path, .string(text), detail)
             }
@@ -52,7 +56,9 @@ enum WorkloadValidation {
     }
 
     static func percent(_ text: String) -> Int? {
-        guard text.hasSuffix("%"), !text.dropLast().isEmpty, text.dropLast().utf8.allSatisfy(Names.isDigit) else { return nil }
+        guard text.hasSuffix("%"), !text.dropLast().isEmpty, text.dropLast().utf8.allSatisfy(Names.isDigit) else {
+            return nil
+        }
         return Int(text.dropLast())
     }
 
