@@ -21,12 +21,20 @@ func executablePath() -> String {
 }
 
 /// Writes a line to standard error.
-func complain(_ text: String) { fputs(text + "\n", stderr) }
+func complain(_ text: String) { write(text, to: 2) }
 
 /// Writes a line to standard output, at once.
-func say(_ text: String) {
-    print(text)
-    fflush(stdout)
+func say(_ text: String) { write(text, to: 1) }
+
+private func write(_ text: String, to descriptor: Int32) {
+    let bytes = Array((text + "\n").utf8)
+    var done = 0
+    while done < bytes.count {
+        let count = bytes[done...].withUnsafeBytes { Glibc.write(descriptor, $0.baseAddress, $0.count) }
+        if count < 0 && errno == EINTR { continue }
+        if count <= 0 { return }
+        done += count
+    }
 }
 
 func requireRoot(_ why: String) throws {

@@ -5,6 +5,12 @@ import Glibc
 package struct FileError: Error, Sendable, Hashable, CustomStringConvertible {
     package var path: String
     package var errno: Int32
+
+    package init(path: String, errno: Int32) {
+        self.path = path
+        self.errno = errno
+    }
+
     package var description: String { "\(path): \(String(cString: strerror(errno)))" }
 }
 

@@ -97,7 +97,7 @@ package final class WorkerNode: Sendable {
         settings.port = configuration.kubeletPort
         settings.leaseSeconds = configuration.leaseSeconds
         settings.serverTLS = try ServerTLS(identity: identity, clientCAPEM: authority)
-        let runtime = try await RuntimeClient.connect(endpoint, group: group, logger: logger)
+        let runtime = RuntimeClient.connect(endpoint: endpoint, group: group).client
         let network = network
         return try Kubelet(
             configuration: settings, client: client, runtime: runtime, group: group, logger: logger, onPodCIDRs: { network.setPodRanges($0) })

@@ -84,6 +84,6 @@ struct MasterCommand: AsyncParsableCommand {
         await Signals.wait()
         logger.info("stopping")
         await master.stop()
-        exit(0)
+        Glibc.exit(0)
     }
 }

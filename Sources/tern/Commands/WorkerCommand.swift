@@ -59,7 +59,7 @@ struct WorkerCommand: AsyncParsableCommand {
             running.cancel()
         }
         try await running.value
-        exit(0)
+        Glibc.exit(0)
     }
 }
 
