@@ -26,7 +26,7 @@ package struct AdmissionChain: AdmissionPolicy {
         self.init(plugins: [
             NamespaceLifecycle(), ServiceAccountAdmission(), NodeRestriction(), TaintNodesByCondition(), PodPriority(),
             DefaultTolerationSeconds(
-                notReadySeconds: notReadyTolerationSeconds, unreachableSeconds: unreachableTolerationSeconds),
+                notReadySeconds: notReadyTolerationSeconds, unreachableSeconds: unreachableTolerationSeconds), RuntimeClassAdmission(),
             CertificateAdmission(authorizer: authorizer), RoleEscalationAdmission(authorizer: authorizer),
         ])
     }
