@@ -110,6 +110,7 @@ extension RaftCore {
         if !keepsTimer { resetElectionTimer() }
     }
 
+    /// The first entry tells everybody who leads; no heartbeat is needed for it.
     private mutating func becomeLeader() {
         failReads()
         forgetHint()
@@ -118,7 +119,6 @@ extension RaftCore {
         let tail = log.cost(after: commitIndex, through: log.last.index)
         role = .leader(LeaderState(termStart: next, progress: progress, uncommittedBytes: tail))
         appendOwn(Entry(term: term, index: next, kind: .empty))
-        broadcastHeartbeat()
     }
 
     mutating func resetElectionTimer() {

@@ -26,6 +26,8 @@ extension World {
 
     private mutating func pickHost(_ client: Int) -> Int {
         if let hint = clients[client].hint, chance(800) { return hint }
+        if isHealed, let members = hosts.lazy.compactMap(\.life).first(where: { $0.raft.isLeader })?.raft.configuration.peers,
+           let member = members.randomElement(using: &random) { return position(of: member) }
         return Int(below(UInt64(hosts.count)))
     }
 

@@ -1,0 +1,174 @@
+// A small cluster on a table: peers, their disks, a network that holds every message until it is told to deliver. Driven by
+// words; what happens is written down as words. See ScenarioTests.swift for the commands.
+
+import Raft
+
+/// Peers and what is between them.
+struct Lab {
+    struct Peer {
+        var core: RaftCore?
+        var hardState = HardState()
+        var base = EntryID.zero
+        var entries: [Entry] = []
+        var snapshot: SnapshotMetadata
+        var savesByHand = false
+        var pending: [Save] = []
+        var applied = LogIndex.zero
+        var appliedTerm = Term.zero
+        var appliedConfiguration: Configuration
+        var boots: UInt64 = 0
+    }
+    var peers: [PeerID: Peer] = [:]
+    var network: [Message] = []
+    var cuts: Set<[PeerID]> = []
+    var settings = RaftSettings()
+    var output: [String] = []
+    var traces = false
+
+    mutating func say(_ line: String) { output.append(line) }
+
+    mutating func add(_ id: PeerID, _ configuration: Configuration) {
+        let snapshot = SnapshotMetadata(index: .zero, term: .zero, configuration: configuration)
+        peers[id] = Peer(snapshot: snapshot, appliedConfiguration: configuration)
+        boot(id)
+    }
+
+    mutating func boot(_ id: PeerID, voteMark: LogIndex? = nil) {
+        guard var peer = peers[id] else { return }
+        peer.boots += 1
+        let restored = Restored(hardState: peer.hardState, snapshot: peer.snapshot, base: peer.base, entries: peer.entries, voteMark: voteMark)
+        peer.applied = peer.snapshot.index
+        peer.appliedTerm = peer.snapshot.term
+        peer.appliedConfiguration = peer.snapshot.configuration
+        peer.core = RaftCore(id: id, settings: settings, restored: restored, seed: id.rawValue * 1000 + peer.boots)
+        peers[id] = peer
+        drain(id)
+    }
+
+    /// Feeds a peer and obeys what it wants.
+    mutating func with(_ id: PeerID, _ body: (inout RaftCore) throws -> Void) {
+        guard peers[id]?.core != nil else { return say("\(id) is down") }
+        do { try body(&peers[id]!.core!) } catch { say("\(id) refuses: \(error)") }
+        drain(id)
+    }
+
+    mutating func drain(_ id: PeerID) {
+        while let ready = peers[id]?.core?.takeReady() {
+            for message in ready.messages { send(message) }
+            if let save = ready.save { peers[id]?.pending.append(save) }
+            for entry in ready.committed { apply(entry, id) }
+            if let last = ready.committed.last { peers[id]?.core?.applied(to: last.index) }
+            for read in ready.reads { say("\(id) read \(read.id.rawValue) \(read.index.map { "at \($0)" } ?? "must be asked again")") }
+            if let leadership = ready.leadership { say("\(id) \(words(leadership))") }
+            if peers[id]?.savesByHand == false { finishSaves(id) }
+        }
+        if let broken = peers[id]?.core?.brokenInvariant { say("\(id) IS BROKEN: \(broken)") }
+    }
+
+    private mutating func send(_ message: Message) {
+        if case .installSnapshot(let metadata) = message.body, metadata.index > .zero { say("\(message.from) streams snapshot \(metadata.index) to \(message.to)") }
+        network.append(message)
+    }
+
+    /// Everything under way becomes durable.
+    mutating func finishSaves(_ id: PeerID) {
+        guard let pending = peers[id]?.pending, let last = pending.last else { return }
+        peers[id]?.pending = []
+        for save in pending { store(save, id) }
+        peers[id]?.core?.saved(last.id)
+    }
+
+    private mutating func store(_ save: Save, _ id: PeerID) {
+        guard var peer = peers[id] else { return }
+        if let metadata = save.snapshot {
+            peer.snapshot = metadata
+            peer.base = metadata.id
+            peer.entries = []
+            peer.applied = metadata.index
+            peer.appliedTerm = metadata.term
+            peer.appliedConfiguration = metadata.configuration
+            say("\(id) installs snapshot \(metadata.index)")
+        }
+        if let first = save.entries.first { peer.entries = peer.entries.filter { $0.index < first.index } + save.entries }
+        peer.hardState = save.hardState
+        peers[id] = peer
+    }
+
+    private mutating func apply(_ entry: Entry, _ id: PeerID) {
+        if entry.index != peers[id]?.applied.next { say("\(id) LEAVES A GAP before \(entry.index)") }
+        peers[id]?.applied = entry.index
+        peers[id]?.appliedTerm = entry.term
+        switch entry.kind {
+        case .empty: break
+        case .normal: say("\(id) applies \(entry.index) '\(String(decoding: entry.data, as: UTF8.self))'\(entry.isFenced ? " without effect: fenced" : "")")
+        case .configuration:
+            guard let configuration = Configuration(decoding: entry.data) else { return say("\(id) CANNOT READ \(entry.index)") }
+            peers[id]?.appliedConfiguration = configuration
+            say("\(id) applies \(entry.index) \(configuration)")
+        }
+    }
+
+    private func words(_ leadership: Leadership) -> String {
+        switch leadership.role {
+        case .follower: "follows \(leadership.leader.map { "\($0)" } ?? "nobody") in term \(leadership.term)"
+        case .candidate: "campaigns after term \(leadership.term)"
+        case .leader: "leads term \(leadership.term) from \(leadership.termStart ?? .zero)"
+        }
+    }
+}
+
+extension Lab {
+    /// Delivers the oldest message; false when there is none.
+    mutating func deliverOne() -> Bool {
+        guard !network.isEmpty else { return false }
+        let message = network.removeFirst()
+        let isLost = cuts.contains([message.from, message.to]) || peers[message.to]?.core == nil
+        if traces { say("  \(isLost ? "lost: " : "")\(words(message))") }
+        if case .installSnapshot = message.body {
+            with(message.from) { $0.snapshotSent(to: message.to, succeeded: !isLost) }
+        }
+        guard !isLost else { return true }
+        var whole = message
+        if case .installSnapshot = message.body, let snapshot = peers[message.from]?.snapshot { whole.body = .installSnapshot(snapshot) }
+        peers[message.to]?.core?.step(whole)
+        drain(message.to)
+        return true
+    }
+
+    mutating func settle() {
+        var count = 0
+        while count < 10_000, deliverOne() { count += 1 }
+        if count == 10_000 { say("DOES NOT SETTLE") }
+    }
+
+    private func words(_ message: Message) -> String {
+        "\(message.from)->\(message.to) term \(message.term) \(words(message.body))"
+    }
+
+    private func words(_ body: Message.Body) -> String {
+        switch body {
+        case .preVote(let last): "preVote? last \(last.index)/\(last.term)"
+        case .preVoteResponse(let granted): granted ? "preVote yes" : "preVote no"
+        case .vote(let last, let isTransfer): "vote? last \(last.index)/\(last.term)\(isTransfer ? " by transfer" : "")"
+        case .voteResponse(let granted): granted ? "vote yes" : "vote no"
+        case .append(let append):
+            "append after \(append.previous.index)/\(append.previous.term) [\(append.entries.map { "\($0.index)/\($0.term)" }.joined(separator: " "))] commit \(append.commit)"
+        case .appendResponse(let response):
+            response.rejection.map { "no \(response.index), try \($0.index)/\($0.term)" } ?? "has \(response.index)"
+        case .heartbeat(let commit, let round): "heartbeat commit \(commit) round \(round)"
+        case .heartbeatResponse(let round): "alive, round \(round)"
+        case .commit(let index): "committed \(index)"
+        case .readIndex: "readIndex?"
+        case .readIndexResponse(_, let index): "readIndex \(index)"
+        case .installSnapshot(let metadata): "snapshot \(metadata.index)/\(metadata.term)"
+        case .timeoutNow: "campaign now"
+        }
+    }
+
+    mutating func status() {
+        for id in peers.keys.sorted() {
+            guard let core = peers[id]?.core else { say("\(id) down"); continue }
+            say("\(id) \(core.leadership.role) term \(core.term) log \(core.compactIndex)-\(core.lastIndex) commit \(core.commitIndex) (\(core.configuration))")
+        }
+    }
+}
