@@ -18,7 +18,10 @@ private final class ScriptedClient: ObjectClient {
     func put(_ name: String, _ value: String) {
         state.withLock { s in
             s.revision += 1
-            let object: JSON = ["metadata": ["name": .string(name), "resourceVersion": .string("\(s.revision)")], "data": .string(value)]
+            let object: JSON = [
+                "metadata": ["name": .string(name), "resourceVersion": .string("\(s.revision)")],
+                "data": .string(value),
+            ]
             let event: WatchEvent = s.objects[name] == nil ? .added(object) : .modified(object)
             s.objects[name] = object
             s.publish(event)
@@ -44,20 +47,27 @@ private final class ScriptedClient: ObjectClient {
         for watcher in watchers { watcher.finish() }
     }
 
-    func list(_ resource: GroupVersionResource, namespace: String?, _ options: ListOptions) async throws(StatusError) -> ObjectList {
+    func list(_ resource: GroupVersionResource, namespace: String?, _ options: ListOptions) async throws(StatusError)
+        -> ObjectList
+    {
         let (list, fails) = state.withLock { s in
             s.lists += 1
             if s.listFailures > 0 {
                 s.listFailures -= 1
                 return (ObjectList(items: [], resourceVersion: ""), true)
             }
-            return (ObjectList(items: s.objects.sorted { $0.key < $1.key }.map(\.value), resourceVersion: "\(s.revision)"), false)
+            return (
+                ObjectList(items: s.objects.sorted { $0.key < $1.key }.map(\.value), resourceVersion: "\(s.revision)"),
+                false
+            )
         }
         if fails { throw Status.serviceUnavailable("no leader") }
         return list
     }
 
-    func watch(_ resource: GroupVersionResource, namespace: String?, _ options: ListOptions) async throws(StatusError) -> WatchStream {
+    func watch(_ resource: GroupVersionResource, namespace: String?, _ options: ListOptions) async throws(StatusError)
+        -> WatchStream
+    {
         let (stream, continuation) = WatchStream.makeStream()
         let isExpired = state.withLock { s in
             let from = Int(options.resourceVersion) ?? 0
@@ -70,14 +80,25 @@ private final class ScriptedClient: ObjectClient {
         return stream
     }
 
-    func get(_ resource: GroupVersionResource, namespace: String?, name: String) async throws(StatusError) -> JSON { throw Status.notFound(resource, name) }
-    func create(_ resource: GroupVersionResource, namespace: String?, name: String?, subresource: String?, _ object: JSON) async throws(StatusError) -> JSON { object }
-    func update(_ resource: GroupVersionResource, namespace: String?, name: String, subresource: String?, _ object: JSON) async throws(StatusError) -> JSON { object }
+    func get(_ resource: GroupVersionResource, namespace: String?, name: String) async throws(StatusError) -> JSON {
+        throw Status.notFound(resource, name)
+    }
+    func create(
+        _ resource: GroupVersionResource, namespace: String?, name: String?, subresource: String?, _ object: JSON
+    ) async throws(StatusError) -> JSON { object }
+    func update(
+        _ resource: GroupVersionResource, namespace: String?, name: String, subresource: String?, _ object: JSON
+    ) async throws(StatusError) -> JSON { object }
     func patch(
-        _ resource: GroupVersionResource, namespace: String?, name: String, subresource: String?, type: PatchType, _ patch: JSON
+        _ resource: GroupVersionResource, namespace: String?, name: String, subresource: String?, type: PatchType,
+        _ patch: JSON
     ) async throws(StatusError) -> JSON { patch }
-    func delete(_ resource: GroupVersionResource, namespace: String?, name: String, _ options: DeleteOptions) async throws(StatusError) {}
-    func deleteCollection(_ resource: GroupVersionResource, namespace: String?, _ list: ListOptions, _ options: DeleteOptions) async throws(StatusError) {}
+    func delete(_ resource: GroupVersionResource, namespace: String?, name: String, _ options: DeleteOptions)
+        async throws(StatusError)
+    {}
+    func deleteCollection(
+        _ resource: GroupVersionResource, namespace: String?, _ list: ListOptions, _ options: DeleteOptions
+    ) async throws(StatusError) {}
 }
 
 extension ScriptedClient.State {

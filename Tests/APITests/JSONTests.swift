@@ -67,9 +67,11 @@ import Testing
 
 @Suite struct YAMLTests {
     @Test func `plain scalars mean what upstream's converter makes of them`() throws {
-        let text = "a: y\nb: 0644\nc: 0x10\nd: ~\ne: \"y\"\nf: 1.5\ng: 1_000\nh: 2020-01-01\ni: off\nj: 1.2.3\nk: -7\n8080: x\ntrue: z\n"
+        let text =
+            "a: y\nb: 0644\nc: 0x10\nd: ~\ne: \"y\"\nf: 1.5\ng: 1_000\nh: 2020-01-01\ni: off\nj: 1.2.3\nk: -7\n8080: x\ntrue: z\n"
         let expected: JSON = [
-            "a": true, "b": 420, "c": 16, "d": nil, "e": "y", "f": 1.5, "g": 1000, "h": "2020-01-01", "i": false, "j": "1.2.3", "k": -7,
+            "a": true, "b": 420, "c": 16, "d": nil, "e": "y", "f": 1.5, "g": 1000, "h": "2020-01-01", "i": false,
+            "j": "1.2.3", "k": -7,
             "8080": "x", "true": "z",
         ]
         #expect(try YAML.parse(text) == expected)
@@ -83,7 +85,10 @@ import Testing
 
     @Test func `aliases that explode are refused`() {
         var text = "a0: &a0 [x,x,x,x,x,x,x,x,x,x]\n"
-        for level in 1..<9 { text += "a\(level): &a\(level) [" + Array(repeating: "*a\(level - 1)", count: 10).joined(separator: ",") + "]\n" }
+        for level in 1..<9 {
+            text +=
+                "a\(level): &a\(level) [" + Array(repeating: "*a\(level - 1)", count: 10).joined(separator: ",") + "]\n"
+        }
         #expect(throws: YAMLError.self) { try YAML.parse(text) }
     }
 
@@ -101,8 +106,10 @@ import Testing
 
     @Test func `what is written is read back`() throws {
         let tree: JSON = [
-            "apiVersion": "v1", "empty": [:], "list": [["name": "a", "args": ["--x", "y: z", "yes", "1"]], ["b": nil]], "nested": [[1, 2], []],
-            "text": "line 1\n  line 2\n", "tail": "a\nb", "odd": " lead", "port": "80", "n": 1.5, "colon": "a:", "hash": "a #b", "e": "",
+            "apiVersion": "v1", "empty": [:],
+            "list": [["name": "a", "args": ["--x", "y: z", "yes", "1"]], ["b": nil]], "nested": [[1, 2], []],
+            "text": "line 1\n  line 2\n", "tail": "a\nb", "odd": " lead", "port": "80", "n": 1.5, "colon": "a:",
+            "hash": "a #b", "e": "",
         ]
         let text = YAML.text(tree)
         #expect(try YAML.parse(text) == tree, "\(text)")

@@ -15,7 +15,12 @@ import Testing
         do throws(StatusError) {
             _ = try Patch.merge([1], into: [:])
             Issue.record("accepted")
-        } catch { #expect(error.message == "error decoding patch: json: cannot unmarshal array into Go value of type map[string]interface {}") }
+        } catch {
+            #expect(
+                error.message
+                    == "error decoding patch: json: cannot unmarshal array into Go value of type map[string]interface {}"
+            )
+        }
     }
 
     private func patched(_ operations: JSON, _ object: JSON) throws -> JSON {
@@ -27,17 +32,23 @@ import Testing
         let start: JSON = ["data": ["k": "v"], "list": [1, 2]]
         let operations: JSON = [
             ["op": "test", "path": "/data/k", "value": "v"], ["op": "replace", "path": "/data/k", "value": "w"],
-            ["op": "copy", "from": "/data/k", "path": "/data/k2"], ["op": "move", "from": "/data/k2", "path": "/data/k3"],
+            ["op": "copy", "from": "/data/k", "path": "/data/k2"],
+            ["op": "move", "from": "/data/k2", "path": "/data/k3"],
             ["op": "add", "path": "/list/-", "value": 3], ["op": "remove", "path": "/list/0"],
             ["op": "add", "path": "/data/a~1b", "value": "x"], ["op": "replace", "path": "/data/none", "value": "y"],
         ]
-        #expect(try patched(operations, start) == ["data": ["k": "w", "k3": "w", "a/b": "x", "none": "y"], "list": [2, 3]])
+        #expect(
+            try patched(operations, start) == [
+                "data": ["k": "w", "k3": "w", "a/b": "x", "none": "y"], "list": [2, 3],
+            ])
     }
 
-    @Test(arguments: [
-        ["op": "test", "path": "/a", "value": 2], ["op": "frob", "path": "/a"], ["op": "remove", "path": "/list/9"],
-        ["op": "add", "path": "/x/y", "value": 1], ["op": "remove", "path": "/none"],
-    ] as [JSON])
+    @Test(
+        arguments: [
+            ["op": "test", "path": "/a", "value": 2], ["op": "frob", "path": "/a"],
+            ["op": "remove", "path": "/list/9"],
+            ["op": "add", "path": "/x/y", "value": 1], ["op": "remove", "path": "/none"],
+        ] as [JSON])
     func `operations that do not fit are refused with 422`(operation: JSON) {
         do {
             _ = try patched(.array([operation]), ["a": 1, "list": []])
@@ -60,23 +71,39 @@ import Testing
 
     private func template(_ containers: JSON) -> JSON { ["spec": ["template": ["spec": ["containers": containers]]]] }
 
-    private func strategic(_ patch: JSON, _ object: JSON) throws -> JSON { try table.strategicMerge(patch, into: object, as: deployment) }
+    private func strategic(_ patch: JSON, _ object: JSON) throws -> JSON {
+        try table.strategicMerge(patch, into: object, as: deployment)
+    }
 
     @Test func `containers merge by name, also their variables`() throws {
         let start = template([["name": "a", "image": "i", "env": [["name": "X", "value": "1"]]], ["name": "b"]])
         let patch = template([["name": "a", "env": [["name": "Y", "value": "2"]]]])
-        let expected = template([["name": "a", "image": "i", "env": [["name": "X", "value": "1"], ["name": "Y", "value": "2"]]], ["name": "b"]])
+        let expected = template([
+            ["name": "a", "image": "i", "env": [["name": "X", "value": "1"], ["name": "Y", "value": "2"]]],
+            ["name": "b"],
+        ])
         #expect(try strategic(patch, start) == expected)
     }
 
     @Test func `directives delete, replace, order and retain`() throws {
         let start = template([["name": "a", "image": "i"], ["name": "b"]])
-        #expect(try strategic(template([["name": "b", "$patch": "delete"]]), start) == template([["name": "a", "image": "i"]]))
-        #expect(try strategic(template([["$patch": "replace"], ["name": "only"]]), start) == template([["name": "only"]]))
+        #expect(
+            try strategic(template([["name": "b", "$patch": "delete"]]), start)
+                == template([["name": "a", "image": "i"]]))
+        #expect(
+            try strategic(template([["$patch": "replace"], ["name": "only"]]), start) == template([["name": "only"]]))
         let ordered: JSON = [
-            "spec": ["template": ["spec": ["$setElementOrder/containers": [["name": "n"], ["name": "b"], ["name": "a"]], "containers": [["name": "n"]]]]]
+            "spec": [
+                "template": [
+                    "spec": [
+                        "$setElementOrder/containers": [["name": "n"], ["name": "b"], ["name": "a"]],
+                        "containers": [["name": "n"]],
+                    ]
+                ]
+            ]
         ]
-        #expect(try strategic(ordered, start) == template([["name": "n"], ["name": "b"], ["name": "a", "image": "i"]]))
+        #expect(
+            try strategic(ordered, start) == template([["name": "n"], ["name": "b"], ["name": "a", "image": "i"]]))
         let rolling: JSON = ["spec": ["strategy": ["type": "RollingUpdate", "rollingUpdate": ["maxSurge": 1]]]]
         let recreate: JSON = ["spec": ["strategy": ["$retainKeys": ["type"], "type": "Recreate"]]]
         #expect(try strategic(recreate, rolling) == ["spec": ["strategy": ["type": "Recreate"]]])
@@ -84,8 +111,14 @@ import Testing
 
     @Test func `lists of plain values merge and shrink by directive`() throws {
         let start: JSON = ["metadata": ["finalizers": ["a/b", "c/d"]]]
-        #expect(try strategic(["metadata": ["$deleteFromPrimitiveList/finalizers": ["a/b"]]], start) == ["metadata": ["finalizers": ["c/d"]]])
-        #expect(try strategic(["metadata": ["finalizers": ["e/f"]]], start) == ["metadata": ["finalizers": ["a/b", "c/d", "e/f"]]])
+        #expect(
+            try strategic(["metadata": ["$deleteFromPrimitiveList/finalizers": ["a/b"]]], start) == [
+                "metadata": ["finalizers": ["c/d"]]
+            ])
+        #expect(
+            try strategic(["metadata": ["finalizers": ["e/f"]]], start) == [
+                "metadata": ["finalizers": ["a/b", "c/d", "e/f"]]
+            ])
     }
 
     @Test func `wrong directives and missing keys are refused in upstream's words`() {

@@ -18,7 +18,11 @@ import Testing
                 "replicas": 0, "selector": ["matchLabels": ["app": "dd"]],
                 "template": [
                     "metadata": ["labels": ["app": "dd"]],
-                    "spec": ["containers": [["name": "nginx", "image": "nginx", "ports": [["containerPort": 80]], "resources": [:]]], "securityContext": nil],
+                    "spec": [
+                        "containers": [
+                            ["name": "nginx", "image": "nginx", "ports": [["containerPort": 80]], "resources": [:]]
+                        ], "securityContext": nil,
+                    ],
                 ],
                 "strategy": [:],
             ],
@@ -34,7 +38,10 @@ import Testing
     @Test func `maps, bytes, int-or-string and small kinds are read`() throws {
         #expect(try decoded(KubectlBodies.configMap)["data"] == ["a": "b"])
         #expect(try decoded(KubectlBodies.secret)["data"] == ["a": "Yg=="])
-        #expect(try decoded(KubectlBodies.service)["spec", "ports"] == [["name": "80-http", "protocol": "TCP", "port": 80, "targetPort": "http"]])
+        #expect(
+            try decoded(KubectlBodies.service)["spec", "ports"] == [
+                ["name": "80-http", "protocol": "TCP", "port": 80, "targetPort": "http"]
+            ])
         #expect(try decoded(KubectlBodies.disruptionBudget)["spec", "minAvailable"] == "50%")
         #expect(try decoded(KubectlBodies.tokenRequest)["spec", "expirationSeconds"] == 3600)
         #expect(try decoded(KubectlBodies.job)["spec", "template", "spec", "restartPolicy"] == "Never")
@@ -48,11 +55,15 @@ import Testing
                 "managedFields": [["manager": "m", "fieldsType": "FieldsV1", "fieldsV1": ["f:spec": [:]]]],
             ],
             "spec": [
-                "volumes": [["name": "e", "emptyDir": ["sizeLimit": "1Gi"]], ["name": "c", "configMap": ["name": "cm", "defaultMode": 420]]],
+                "volumes": [
+                    ["name": "e", "emptyDir": ["sizeLimit": "1Gi"]],
+                    ["name": "c", "configMap": ["name": "cm", "defaultMode": 420]],
+                ],
                 "containers": [
                     [
                         "name": "c", "env": [["name": "A", "valueFrom": ["secretKeyRef": ["name": "s", "key": "k"]]]],
-                        "resources": ["limits": ["cpu": "500m"]], "livenessProbe": ["httpGet": ["port": "web", "path": "/"], "timeoutSeconds": 5],
+                        "resources": ["limits": ["cpu": "500m"]],
+                        "livenessProbe": ["httpGet": ["port": "web", "path": "/"], "timeoutSeconds": 5],
                         "command": ["a", "b"],
                     ]
                 ],
@@ -65,7 +76,8 @@ import Testing
     @Test func `a review with extra values survives`() throws {
         let review: JSON = [
             "kind": "SubjectAccessReview", "apiVersion": "authorization.k8s.io/v1",
-            "spec": ["user": "u", "extra": ["k": ["a", "b"]], "resourceAttributes": ["verb": "get"]], "status": ["allowed": true],
+            "spec": ["user": "u", "extra": ["k": ["a", "b"]], "resourceAttributes": ["verb": "get"]],
+            "status": ["allowed": true],
         ]
         #expect(try decoded(table.encodeProtobuf(review)) == review)
     }

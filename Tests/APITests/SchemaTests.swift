@@ -40,7 +40,9 @@ import Testing
         #expect(deployments.kind == GroupVersionKind("apps", "v1", "Deployment"))
         #expect(deployments.shortNames == ["deploy"])
         #expect(deployments.subresource("scale")?.kind == GroupVersionKind("autoscaling", "v1", "Scale"))
-        #expect(table.resource(kind: GroupVersionKind("", "v1", "Pod"))?.subresource("eviction")?.kind == GroupVersionKind("policy", "v1", "Eviction"))
+        #expect(
+            table.resource(kind: GroupVersionKind("", "v1", "Pod"))?.subresource("eviction")?.kind
+                == GroupVersionKind("policy", "v1", "Eviction"))
         #expect(table.type(of: GroupVersionKind("apps", "v1", "DeleteOptions")) != nil)
         #expect(table.resource(GroupVersionResource("batch", "v1", "jobs"))?.isServed == false)
     }
@@ -74,21 +76,26 @@ import Testing
                 == "json: cannot unmarshal string into Go struct field PodSpec.spec.containers of type []v1.Container")
         #expect(
             refusal(["spec": ["containers": [["name": "c", "ports": [["containerPort": "80"]]]]]], pod)
-                == "json: cannot unmarshal string into Go struct field ContainerPort.spec.containers.ports.containerPort of type int32")
+                == "json: cannot unmarshal string into Go struct field ContainerPort.spec.containers.ports.containerPort of type int32"
+        )
         #expect(
             refusal(["metadata": ["labels": ["a": 1]]], pod)
                 == "json: cannot unmarshal number into Go struct field ObjectMeta.metadata.labels of type string")
         #expect(
             refusal(["spec": ["replicas": 3_000_000_000]], deployment)
-                == "json: cannot unmarshal number 3000000000 into Go struct field DeploymentSpec.spec.replicas of type int32")
+                == "json: cannot unmarshal number 3000000000 into Go struct field DeploymentSpec.spec.replicas of type int32"
+        )
         #expect(
             refusal(["data": "x"], GroupVersionKind("", "v1", "ConfigMap"))
                 == "json: cannot unmarshal string into Go struct field ConfigMap.data of type map[string]string")
         #expect(
-            refusal(["binaryData": ["a": "*"]], GroupVersionKind("", "v1", "ConfigMap")) == "illegal base64 data at input byte 0")
+            refusal(["binaryData": ["a": "*"]], GroupVersionKind("", "v1", "ConfigMap"))
+                == "illegal base64 data at input byte 0")
         #expect(
-            refusal(["spec": ["renewTime": "2020-01-01T00:00:00Z"]], GroupVersionKind("coordination.k8s.io", "v1", "Lease"))
-                == "parsing time \"2020-01-01T00:00:00Z\" as \"2006-01-02T15:04:05.000000Z07:00\": cannot parse \"Z\" as \".000000\"")
+            refusal(
+                ["spec": ["renewTime": "2020-01-01T00:00:00Z"]], GroupVersionKind("coordination.k8s.io", "v1", "Lease"))
+                == "parsing time \"2020-01-01T00:00:00Z\" as \"2006-01-02T15:04:05.000000Z07:00\": cannot parse \"Z\" as \".000000\""
+        )
         #expect(
             refusal(["spec": ["containers": [["name": "c", "resources": ["limits": ["cpu": "1.5.5"]]]]]], pod)
                 == "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'")
@@ -100,13 +107,18 @@ import Testing
             "spec": ["template": ["spec": ["containers": [["name": "c", "imagee": "x"]]]], "nope": 1],
         ]
         let checked = try table.check(tree, as: GroupVersionKind("apps", "v1", "Deployment"))
-        #expect(checked.unknownFields == ["unknown field \"spec.template.spec.containers[0].imagee\"", "unknown field \"spec.nope\""])
+        #expect(
+            checked.unknownFields == [
+                "unknown field \"spec.template.spec.containers[0].imagee\"", "unknown field \"spec.nope\"",
+            ])
         #expect(checked.object["spec"] == ["template": ["spec": ["containers": [["name": "c"]]]]])
     }
 
     @Test func `values come into normal form and meaningless ones go`() throws {
         let tree: JSON = [
-            "metadata": ["name": "p", "creationTimestamp": nil, "labels": [:], "deletionTimestamp": "2020-01-01T02:00:00+02:00"],
+            "metadata": [
+                "name": "p", "creationTimestamp": nil, "labels": [:], "deletionTimestamp": "2020-01-01T02:00:00+02:00",
+            ],
             "spec": [
                 "nodeName": "", "hostNetwork": false, "automountServiceAccountToken": false, "volumes": [],
                 "containers": [["name": "", "resources": ["limits": ["cpu": "1000m", "memory": 1024]]]],
@@ -134,18 +146,21 @@ import Testing
 
     @Test func `a minimal deployment gets what upstream gives it`() {
         let made = defaulted(
-            ["spec": ["selector": [:], "template": ["spec": ["containers": [["name": "c", "image": "nginx:1"]]]]]], "apps", "Deployment")
+            ["spec": ["selector": [:], "template": ["spec": ["containers": [["name": "c", "image": "nginx:1"]]]]]],
+            "apps", "Deployment")
         let expected: JSON = [
             "replicas": 1, "selector": [:],
             "template": [
                 "spec": [
                     "containers": [
                         [
-                            "name": "c", "image": "nginx:1", "resources": [:], "terminationMessagePath": "/dev/termination-log",
+                            "name": "c", "image": "nginx:1", "resources": [:],
+                            "terminationMessagePath": "/dev/termination-log",
                             "terminationMessagePolicy": "File", "imagePullPolicy": "IfNotPresent",
                         ]
                     ],
-                    "restartPolicy": "Always", "terminationGracePeriodSeconds": 30, "dnsPolicy": "ClusterFirst", "securityContext": [:],
+                    "restartPolicy": "Always", "terminationGracePeriodSeconds": 30, "dnsPolicy": "ClusterFirst",
+                    "securityContext": [:],
                     "schedulerName": "default-scheduler",
                 ]
             ],
@@ -166,28 +181,43 @@ import Testing
 
     @Test func `pods get requests from limits, probes and volumes their defaults`() {
         let container: JSON = [
-            "image": "a:1", "resources": ["limits": ["cpu": "1"]], "livenessProbe": ["httpGet": ["port": 80]], "ports": [["containerPort": 80]],
+            "image": "a:1", "resources": ["limits": ["cpu": "1"]], "livenessProbe": ["httpGet": ["port": 80]],
+            "ports": [["containerPort": 80]],
         ]
-        let made = defaulted(["spec": ["hostNetwork": true, "containers": [container], "volumes": [["name": "v"], ["name": "s", "secret": [:]]]]], "", "Pod")
+        let made = defaulted(
+            [
+                "spec": [
+                    "hostNetwork": true, "containers": [container],
+                    "volumes": [["name": "v"], ["name": "s", "secret": [:]]],
+                ]
+            ], "", "Pod")
         let result = made["spec"]?["containers"]?[0]
         #expect(result?["resources", "requests"] == ["cpu": "1"])
         #expect(result?["ports"]?[0] == ["containerPort": 80, "protocol": "TCP", "hostPort": 80])
         let probe: JSON = [
-            "httpGet": ["port": 80, "path": "/", "scheme": "HTTP"], "timeoutSeconds": 1, "periodSeconds": 10, "successThreshold": 1,
+            "httpGet": ["port": 80, "path": "/", "scheme": "HTTP"], "timeoutSeconds": 1, "periodSeconds": 10,
+            "successThreshold": 1,
             "failureThreshold": 3,
         ]
         #expect(result?["livenessProbe"] == probe)
-        #expect(made["spec"]?["volumes"] == [["name": "v", "emptyDir": [:]], ["name": "s", "secret": ["defaultMode": 420]]])
+        #expect(
+            made["spec"]?["volumes"] == [
+                ["name": "v", "emptyDir": [:]], ["name": "s", "secret": ["defaultMode": 420]],
+            ])
     }
 
     @Test func `services and endpoint slices get theirs, set values stay`() {
-        let service = defaulted(["spec": ["type": "NodePort", "ports": [["port": 80, "protocol": "UDP"]]]], "", "Service")
+        let service = defaulted(
+            ["spec": ["type": "NodePort", "ports": [["port": 80, "protocol": "UDP"]]]], "", "Service")
         let expected: JSON = [
             "type": "NodePort", "ports": [["port": 80, "protocol": "UDP", "targetPort": 80]], "sessionAffinity": "None",
             "externalTrafficPolicy": "Cluster", "internalTrafficPolicy": "Cluster",
         ]
         #expect(service["spec"] == expected)
-        #expect(defaulted(["ports": [["port": 1]]], "discovery.k8s.io", "EndpointSlice")["ports"] == [["port": 1, "name": "", "protocol": "TCP"]])
+        #expect(
+            defaulted(["ports": [["port": 1]]], "discovery.k8s.io", "EndpointSlice")["ports"] == [
+                ["port": 1, "name": "", "protocol": "TCP"]
+            ])
     }
 
     @Test func `stringData becomes data`() {

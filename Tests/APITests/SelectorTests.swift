@@ -3,8 +3,10 @@ import Testing
 
 @Suite struct LabelSelectorTests {
     @Test(arguments: [
-        ("a=b", true), ("a==b", true), ("a!=b", false), ("a in (b,c)", true), ("a notin (b)", false), ("a", true), ("!a", false),
-        ("z!=b", true), ("a=b,!z", true), ("n>5", true), ("n gt 6", false), ("", true), ("e=", true), ("a in (c)", false),
+        ("a=b", true), ("a==b", true), ("a!=b", false), ("a in (b,c)", true), ("a notin (b)", false), ("a", true),
+        ("!a", false),
+        ("z!=b", true), ("a=b,!z", true), ("n>5", true), ("n gt 6", false), ("", true), ("e=", true),
+        ("a in (c)", false),
     ])
     func `selectors match as upstream's do`(text: String, isMatch: Bool) throws {
         let labels = ["a": "b", "n": "6", "e": ""]
@@ -27,7 +29,9 @@ import Testing
     }
 
     @Test func `objects become selectors`() throws {
-        let object: JSON = ["matchLabels": ["app": "w"], "matchExpressions": [["key": "t", "operator": "NotIn", "values": ["x"]]]]
+        let object: JSON = [
+            "matchLabels": ["app": "w"], "matchExpressions": [["key": "t", "operator": "NotIn", "values": ["x"]]],
+        ]
         let selector = try LabelSelector(object: object)
         #expect(selector.matches(["app": "w"]))
         #expect(!selector.matches(["app": "w", "t": "x"]))
@@ -35,7 +39,9 @@ import Testing
         #expect(try LabelSelector(object: nil).matches([:]) == false)
         #expect(try LabelSelector(object: [:]).matches([:]))
         #expect(!LabelSelector(map: [:]).matches(["a": "b"]))
-        #expect(throws: StatusError.self) { try LabelSelector(object: ["matchExpressions": [["key": "a", "operator": "Foo"]]]) }
+        #expect(throws: StatusError.self) {
+            try LabelSelector(object: ["matchExpressions": [["key": "a", "operator": "Foo"]]])
+        }
     }
 }
 
@@ -44,7 +50,10 @@ import Testing
 
     @Test func `pods are selected by their fields`() throws {
         let pods = try #require(table.resource(.pods))
-        let pod: JSON = ["metadata": ["name": "p"], "spec": ["nodeName": "n1"], "status": ["phase": "Running", "podIPs": [["ip": "1.2.3.4"]]]]
+        let pod: JSON = [
+            "metadata": ["name": "p"], "spec": ["nodeName": "n1"],
+            "status": ["phase": "Running", "podIPs": [["ip": "1.2.3.4"]]],
+        ]
         #expect(try FieldSelector("spec.nodeName=n1,status.phase!=Failed", for: pods).matches(pod))
         #expect(try FieldSelector("spec.host=n1", for: pods).matches(pod))
         #expect(try FieldSelector("status.podIPs=1.2.3.4", for: pods).matches(pod))

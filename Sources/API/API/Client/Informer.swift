@@ -1,6 +1,6 @@
-// Keeps a local copy of a collection: list, then watch from the list's revision, list again when the history is gone, with back-off.
-// Consumers hold compact values (made by `transform`), never whole trees. Changes are delivered in order, one at a time.
-// It must never deliver a change that the local copy does not show yet, nor drop one silently.
+// Keeps a local copy of a collection: list, then watch from the list's revision, list again when the history is gone,
+// with back-off. Consumers hold compact values (made by `transform`), never whole trees. Changes are delivered in
+// order, one at a time. It must never deliver a change that the local copy does not show yet, nor drop one silently.
 import Synchronization
 
 /// What happened to the local copy. `key` is `namespace/name`, or `name` for cluster-scoped objects.
@@ -24,7 +24,10 @@ package struct InformerScope: Sendable, Hashable {
     package var labelSelector: String
     package var fieldSelector: String
 
-    package init(_ resource: GroupVersionResource, namespace: String? = nil, labelSelector: String = "", fieldSelector: String = "") {
+    package init(
+        _ resource: GroupVersionResource, namespace: String? = nil, labelSelector: String = "",
+        fieldSelector: String = ""
+    ) {
         self.resource = resource
         self.namespace = namespace
         self.labelSelector = labelSelector
@@ -51,8 +54,8 @@ package final class Informer<Value: Sendable>: Sendable {
         handlers = Mutex([])
     }
 
-    /// Adds a handler; it first gets what is there already as `.added`. Handlers run on the informer's task, may read the local
-    /// copy, and must neither block nor add handlers.
+    /// Adds a handler; it first gets what is there already as `.added`. Handlers run on the informer's task, may read
+    /// the local copy, and must neither block nor add handlers.
     package func onChange(_ handler: @escaping Handler) {
         handlers.withLock { handlers in
             let values = state.withLock { $0.values }

@@ -1,6 +1,6 @@
-// The border between everything that works with objects (control loops, scheduler, kubelet, proxy, DNS) and the API server.
-// Two implementations: in-process on a master (it carries the fence of the leader's term), HTTP everywhere else.
-// Objects are whole trees with apiVersion and kind. A refusal is the Status object that the server answered.
+// The border between everything that works with objects (control loops, scheduler, kubelet, proxy, DNS) and the API
+// server. Two implementations: in-process on a master (it carries the fence of the leader's term), HTTP everywhere
+// else. Objects are whole trees with apiVersion and kind. A refusal is the Status object that the server answered.
 
 /// An error that is a Kubernetes Status: what the API server refused, and why.
 package struct StatusError: Error, Sendable, Hashable, CustomStringConvertible {
@@ -51,7 +51,10 @@ package struct ListOptions: Sendable, Hashable {
     package var limit: Int
     package var continueToken: String
 
-    package init(labelSelector: String = "", fieldSelector: String = "", resourceVersion: String = "", limit: Int = 0, continueToken: String = "") {
+    package init(
+        labelSelector: String = "", fieldSelector: String = "", resourceVersion: String = "", limit: Int = 0,
+        continueToken: String = ""
+    ) {
         self.labelSelector = labelSelector
         self.fieldSelector = fieldSelector
         self.resourceVersion = resourceVersion
@@ -90,7 +93,10 @@ package struct DeleteOptions: Sendable, Hashable {
     package var uid: String?
     package var resourceVersion: String?
 
-    package init(gracePeriodSeconds: Int? = nil, propagationPolicy: String? = nil, uid: String? = nil, resourceVersion: String? = nil) {
+    package init(
+        gracePeriodSeconds: Int? = nil, propagationPolicy: String? = nil, uid: String? = nil,
+        resourceVersion: String? = nil
+    ) {
         self.gracePeriodSeconds = gracePeriodSeconds
         self.propagationPolicy = propagationPolicy
         self.uid = uid
@@ -98,32 +104,48 @@ package struct DeleteOptions: Sendable, Hashable {
     }
 }
 
-/// Reads and writes objects. Every call throws `StatusError` when the server refuses or cannot be reached (then with code 503 or 504).
-/// `namespace` is nil for cluster-scoped kinds and for lists over all namespaces.
+/// Reads and writes objects. Every call throws `StatusError` when the server refuses or cannot be reached (then with
+/// code 503 or 504). `namespace` is nil for cluster-scoped kinds and for lists over all namespaces.
 package protocol ObjectClient: Sendable {
     func get(_ resource: GroupVersionResource, namespace: String?, name: String) async throws(StatusError) -> JSON
-    func list(_ resource: GroupVersionResource, namespace: String?, _ options: ListOptions) async throws(StatusError) -> ObjectList
+    func list(_ resource: GroupVersionResource, namespace: String?, _ options: ListOptions) async throws(StatusError)
+        -> ObjectList
     /// Events after `options.resourceVersion`, which must be given, with bookmarks.
-    func watch(_ resource: GroupVersionResource, namespace: String?, _ options: ListOptions) async throws(StatusError) -> WatchStream
+    func watch(_ resource: GroupVersionResource, namespace: String?, _ options: ListOptions) async throws(StatusError)
+        -> WatchStream
     /// Creates an object, or posts to a subresource of `name` (binding, eviction, token) and returns what that answers.
-    func create(_ resource: GroupVersionResource, namespace: String?, name: String?, subresource: String?, _ object: JSON) async throws(StatusError) -> JSON
-    /// Replaces an object; `metadata.resourceVersion` in it is the optimistic lock.
-    func update(_ resource: GroupVersionResource, namespace: String?, name: String, subresource: String?, _ object: JSON) async throws(StatusError) -> JSON
-    func patch(
-        _ resource: GroupVersionResource, namespace: String?, name: String, subresource: String?, type: PatchType, _ patch: JSON
+    func create(
+        _ resource: GroupVersionResource, namespace: String?, name: String?, subresource: String?, _ object: JSON
     ) async throws(StatusError) -> JSON
-    func delete(_ resource: GroupVersionResource, namespace: String?, name: String, _ options: DeleteOptions) async throws(StatusError)
-    func deleteCollection(_ resource: GroupVersionResource, namespace: String?, _ list: ListOptions, _ options: DeleteOptions) async throws(StatusError)
+    /// Replaces an object; `metadata.resourceVersion` in it is the optimistic lock.
+    func update(
+        _ resource: GroupVersionResource, namespace: String?, name: String, subresource: String?, _ object: JSON
+    ) async throws(StatusError) -> JSON
+    func patch(
+        _ resource: GroupVersionResource, namespace: String?, name: String, subresource: String?, type: PatchType,
+        _ patch: JSON
+    ) async throws(StatusError) -> JSON
+    func delete(_ resource: GroupVersionResource, namespace: String?, name: String, _ options: DeleteOptions)
+        async throws(StatusError)
+    func deleteCollection(
+        _ resource: GroupVersionResource, namespace: String?, _ list: ListOptions, _ options: DeleteOptions)
+        async throws(StatusError)
 }
 
 extension ObjectClient {
-    package func create(_ resource: GroupVersionResource, namespace: String?, _ object: JSON) async throws(StatusError) -> JSON {
+    package func create(_ resource: GroupVersionResource, namespace: String?, _ object: JSON) async throws(StatusError)
+        -> JSON
+    {
         try await create(resource, namespace: namespace, name: nil, subresource: nil, object)
     }
-    package func update(_ resource: GroupVersionResource, namespace: String?, name: String, _ object: JSON) async throws(StatusError) -> JSON {
+    package func update(_ resource: GroupVersionResource, namespace: String?, name: String, _ object: JSON)
+        async throws(StatusError) -> JSON
+    {
         try await update(resource, namespace: namespace, name: name, subresource: nil, object)
     }
-    package func updateStatus(_ resource: GroupVersionResource, namespace: String?, name: String, _ object: JSON) async throws(StatusError) -> JSON {
+    package func updateStatus(_ resource: GroupVersionResource, namespace: String?, name: String, _ object: JSON)
+        async throws(StatusError) -> JSON
+    {
         try await update(resource, namespace: namespace, name: name, subresource: "status", object)
     }
 }

@@ -1,6 +1,6 @@
-// The queue of keys that a control loop works off: a key that waits is there once, a key that is being worked on is handed out again
-// only after it is done, failures come back with growing delay. Bounded by the number of distinct keys.
-// It must never hand one key to two workers at a time, nor lose a key that was added while it was worked on.
+// The queue of keys that a control loop works off: a key that waits is there once, a key that is being worked on is
+// handed out again only after it is done, failures come back with growing delay. Bounded by the number of distinct
+// keys. It must never hand one key to two workers at a time, nor lose a key that was added while it was worked on.
 import Synchronization
 
 package final class WorkQueue<Key: Hashable & Sendable>: Sendable {
@@ -100,7 +100,8 @@ package final class WorkQueue<Key: Hashable & Sendable>: Sendable {
         for waiter in waiters { waiter.resume(returning: nil) }
     }
 
-    /// Runs `workers` tasks until `shutDown()` or cancellation: `work` returns normally for success and throws for "again, later".
+    /// Runs `workers` tasks until `shutDown()` or cancellation: `work` returns normally for success and throws for
+    /// "again, later".
     package func run(workers: Int = 1, _ work: @escaping @Sendable (Key) async throws -> Void) async {
         await withTaskCancellationHandler {
             await withTaskGroup(of: Void.self) { group in

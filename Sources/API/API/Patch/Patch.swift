@@ -1,5 +1,5 @@
-// JSON Patch (RFC 6902) and JSON Merge Patch (RFC 7386) on trees. Upstream's oddities are kept where clients see them: `replace` of a
-// missing member adds it. Refusals are Status objects with upstream's words. Values in, values out.
+// JSON Patch (RFC 6902) and JSON Merge Patch (RFC 7386) on trees. Upstream's oddities are kept where clients see them:
+// `replace` of a missing member adds it. Refusals are Status objects with upstream's words. Values in, values out.
 
 package enum Patch {
     /// More operations are refused with 413.
@@ -8,7 +8,9 @@ package enum Patch {
     /// RFC 7386. A patch that is no object is refused.
     package static func merge(_ patch: JSON, into object: JSON) throws(StatusError) -> JSON {
         guard case .object = patch else {
-            let text = "error decoding patch: json: cannot unmarshal \(Go.jsonType(patch)) into Go value of type map[string]interface {}"
+            let text =
+                "error decoding patch: json: cannot unmarshal \(Go.jsonType(patch)) into Go value of type "
+                    + "map[string]interface {}"
             throw Status.badRequest(text)
         }
         return merged(patch, into: object)
@@ -31,18 +33,22 @@ package enum Patch {
     /// RFC 6902; `warnings` gets members of operations that nobody knows.
     package static func json(_ patch: JSON, on object: JSON, warnings: inout [String]) throws(StatusError) -> JSON {
         guard case .array(let operations) = patch else {
-            let text = "error decoding patch: json: cannot unmarshal \(Go.jsonType(patch)) into Go value of type []handlers.jsonPatchOp"
+            let text =
+                "error decoding patch: json: cannot unmarshal \(Go.jsonType(patch)) into Go value of type "
+                    + "[]handlers.jsonPatchOp"
             throw Status.badRequest(text)
         }
         guard operations.count <= operationsMax else {
-            throw Status.tooLarge("The allowed maximum operations in a JSON patch is \(operationsMax), got \(operations.count)")
+            throw Status.tooLarge(
+                "The allowed maximum operations in a JSON patch is \(operationsMax), got \(operations.count)")
         }
         var result = object
         for (index, tree) in operations.enumerated() {
             let unknown = tree.object?.keys.filter { !["op", "path", "from", "value"].contains($0) } ?? []
             warnings += unknown.map { "json patch unknown field \"[\(index)].\($0)\"" }
             guard let operation = JSONPatchOperation(tree), operation.apply(to: &result) else {
-                throw Status.failure("Invalid", "the server rejected our request due to an error in our request", details: [:])
+                throw Status.failure(
+                    "Invalid", "the server rejected our request due to an error in our request", details: [:])
             }
         }
         return result
@@ -95,7 +101,9 @@ struct JSONPatchOperation {
             guard let value = tree.at(from[...]) else { return false }
             return tree.insert(value, at: path[...])
         case .move(let from):
-            guard !path.starts(with: from) || path.count == from.count, let value = tree.at(from[...]), tree.remove(at: from[...]) else { return false }
+            guard !path.starts(with: from) || path.count == from.count, let value = tree.at(from[...]),
+                tree.remove(at: from[...])
+            else { return false }
             return tree.insert(value, at: path[...])
         }
     }
@@ -156,7 +164,9 @@ extension JSON {
                 container[key] = value
                 return true
             case .array(var values):
-                guard let index = key == "-" ? values.count : Self.index(key, limit: values.count + 1) else { return false }
+                guard let index = key == "-" ? values.count : Self.index(key, limit: values.count + 1) else {
+                    return false
+                }
                 container = .null
                 values.insert(value, at: index)
                 container = .array(values)

@@ -1,14 +1,17 @@
-// Strategic merge patch: like a merge patch, but lists with a merge key merge by it, and directives (`$patch`, `$retainKeys`,
-// `$deleteFromPrimitiveList/…`, `$setElementOrder/…`) say the rest. How a list merges is in the schema table.
-// Without a definition (free-form parts) it is a plain merge patch. Values in, values out.
+// Strategic merge patch: like a merge patch, but lists with a merge key merge by it, and directives (`$patch`,
+// `$retainKeys`, `$deleteFromPrimitiveList/…`, `$setElementOrder/…`) say the rest. How a list merges is in the schema
+// table. Without a definition (free-form parts) it is a plain merge patch. Values in, values out.
 
 extension SchemaTable {
     /// The patched object; refuses with upstream's words.
-    package func strategicMerge(_ patch: JSON, into object: JSON, as kind: GroupVersionKind) throws(StatusError) -> JSON {
+    package func strategicMerge(_ patch: JSON, into object: JSON, as kind: GroupVersionKind) throws(StatusError) -> JSON
+    {
         guard case .object(let changes) = patch else {
-            throw Status.badRequest("json: cannot unmarshal \(Go.jsonType(patch)) into Go value of type map[string]interface {}")
+            throw Status.badRequest(
+                "json: cannot unmarshal \(Go.jsonType(patch)) into Go value of type map[string]interface {}")
         }
-        return try StrategicMerge(table: self).merge(changes, into: object.object ?? [:], type(of: kind)) ?? .object([:])
+        return try StrategicMerge(table: self).merge(changes, into: object.object ?? [:], type(of: kind))
+            ?? .object([:])
     }
 }
 
@@ -40,7 +43,9 @@ struct StrategicMerge {
 
     private func retained(_ patch: JSONObject, _ target: JSONObject) throws(StatusError) -> JSONObject {
         guard let retain = patch["$retainKeys"] else { return target }
-        guard let keys = retain.array?.compactMap(\.string) else { throw Status.badRequest("invalid patch format: $retainKeys must be a list") }
+        guard let keys = retain.array?.compactMap(\.string) else {
+            throw Status.badRequest("invalid patch format: $retainKeys must be a list")
+        }
         for change in patch where !change.key.hasPrefix("$") && !change.value.isNull && !keys.contains(change.key) {
             throw Status.badRequest("all keys in the patch must be in $retainKeys: \(change.key)")
         }
@@ -57,13 +62,16 @@ struct StrategicMerge {
             result[change.key] = merged
         case (.array(let items), let existing):
             let old = existing?.array ?? []
-            result[change.key] = .array(try mergeList(items, into: old, field, order: patch[Self.orderPrefix + change.key]))
+            result[change.key] = .array(
+                try mergeList(items, into: old, field, order: patch[Self.orderPrefix + change.key]))
         case (let value, _): result[change.key] = value
         }
     }
 
     /// Directives for lists that the patch itself does not carry.
-    private func applyListDirectives(_ patch: JSONObject, to result: inout JSONObject, _ schema: TypeSchema?) throws(StatusError) {
+    private func applyListDirectives(_ patch: JSONObject, to result: inout JSONObject, _ schema: TypeSchema?)
+        throws(StatusError)
+    {
         for change in patch where change.key.hasPrefix(Self.deletePrefix) {
             let name = String(change.key.dropFirst(Self.deletePrefix.count))
             guard let gone = change.value.array, let old = result[name]?.array else { continue }
@@ -102,7 +110,9 @@ struct StrategicMerge {
 
 // Lists.
 extension StrategicMerge {
-    private func mergeList(_ patch: [JSON], into old: [JSON], _ field: FieldSchema?, order: JSON?) throws(StatusError) -> [JSON] {
+    private func mergeList(_ patch: [JSON], into old: [JSON], _ field: FieldSchema?, order: JSON?) throws(StatusError)
+        -> [JSON]
+    {
         guard let field, field.mergesPatch else { return patch.map(cleaned) }
         if let key = field.mergeKey { return try mergeObjects(patch, into: old, field, key, order) }
         let merged = old + patch.filter { !old.contains($0) }
@@ -155,7 +165,8 @@ extension StrategicMerge {
         return interleaved(placed.compactMap { $0 }, rest, serverOrder.map(name), name)
     }
 
-    /// Merges two lists, each in its own order: an element of `rest` goes before the first placed element that the server had after it.
+    /// Merges two lists, each in its own order: an element of `rest` goes before the first placed element that the
+    /// server had after it.
     private func interleaved(_ placed: [JSON], _ rest: [JSON], _ server: [JSON], _ name: (JSON) -> JSON) -> [JSON] {
         var result: [JSON] = []
         var rest = rest[...]

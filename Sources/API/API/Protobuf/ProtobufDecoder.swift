@@ -1,6 +1,6 @@
-// Protobuf bodies → trees by the schema table: kubectl ≥ 1.32 and Helm send typed writes so. The envelope is upstream's:
-// `k8s\0`, then runtime.Unknown with apiVersion, kind and the message. The conventions are gogoproto's (maps as repeated entries,
-// embedded messages inline in JSON). Hostile bytes end in an error.
+// Protobuf bodies → trees by the schema table: kubectl ≥ 1.32 and Helm send typed writes so. The envelope is
+// upstream's: `k8s\0`, then runtime.Unknown with apiVersion, kind and the message. The conventions are gogoproto's
+// (maps as repeated entries, embedded messages inline in JSON). Hostile bytes end in an error.
 
 extension SchemaTable {
     package static let protobufMagic: [UInt8] = [0x6B, 0x38, 0x73, 0]
@@ -8,25 +8,30 @@ extension SchemaTable {
     /// Decodes an envelope; the tree carries apiVersion and kind from it. Run `check` on the result as for JSON.
     package func decodeProtobuf(_ bytes: [UInt8]) throws(ProtobufError) -> JSON {
         guard bytes.starts(with: Self.protobufMagic) else {
-            throw ProtobufError(message: "provided data does not appear to be a protobuf message, expected prefix [107 56 115 0]")
+            throw ProtobufError(
+                message: "provided data does not appear to be a protobuf message, expected prefix [107 56 115 0]")
         }
         let envelope = try ProtobufEnvelope(bytes)
         let kind = GroupVersionKind(apiVersion: envelope.apiVersion, kind: envelope.kind)
         if envelope.contentType.contains("json") { return try Self.embedded(bytes, envelope.body) }
         guard let schema = type(of: kind) else {
-            throw ProtobufError(message: "no kind \(Go.quote(kind.kind)) is registered for version \(Go.quote(kind.apiVersion))")
+            throw ProtobufError(
+                message: "no kind \(Go.quote(kind.kind)) is registered for version \(Go.quote(kind.apiVersion))")
         }
         let decoder = ProtobufDecoder(table: self, bytes: bytes)
         let members = try decoder.message(envelope.body, schema, depth: 0).members
         let head: [JSONObject.Member] = [
-            .init(key: "kind", value: .string(envelope.kind)), .init(key: "apiVersion", value: .string(envelope.apiVersion)),
+            .init(key: "kind", value: .string(envelope.kind)),
+            .init(key: "apiVersion", value: .string(envelope.apiVersion)),
         ]
         return .object(JSONObject(uniqueMembers: head + members.filter { $0.key != "kind" && $0.key != "apiVersion" }))
     }
 
     fileprivate static func embedded(_ bytes: [UInt8], _ span: Range<Int>) throws(ProtobufError) -> JSON {
         if span.isEmpty { return .null }
-        do throws(JSONError) { return try JSON.parse(Array(bytes[span])) } catch { throw ProtobufError(message: error.message) }
+        do throws(JSONError) { return try JSON.parse(Array(bytes[span])) } catch {
+            throw ProtobufError(message: error.message)
+        }
     }
 }
 
@@ -180,7 +185,9 @@ struct ProtobufDecoder {
 
 // Values.
 extension ProtobufDecoder {
-    private func scalar(_ value: ProtobufReader.Value, _ type: FieldType, _ field: FieldSchema, _ depth: Int) throws(ProtobufError) -> JSON {
+    private func scalar(_ value: ProtobufReader.Value, _ type: FieldType, _ field: FieldSchema, _ depth: Int)
+        throws(ProtobufError) -> JSON
+    {
         switch (type, value) {
         case (.string, .bytes(let span)): return .string(try string(span))
         case (.bytes, .bytes(let span)): return .string(Base64.encode(bytes[span]))
@@ -198,7 +205,9 @@ extension ProtobufDecoder {
     }
 
     private func string(_ span: Range<Int>) throws(ProtobufError) -> String {
-        guard let text = String(validating: bytes[span], as: UTF8.self) else { throw ProtobufError(message: "proto: invalid UTF-8 in string") }
+        guard let text = String(validating: bytes[span], as: UTF8.self) else {
+            throw ProtobufError(message: "proto: invalid UTF-8 in string")
+        }
         return text
     }
 
@@ -235,7 +244,9 @@ extension ProtobufDecoder {
             if field.number == 1 { seconds = Int64(truncatingIfNeeded: value) }
             if field.number == 2 { nanoseconds = Int64(truncatingIfNeeded: value) }
         }
-        guard abs(Double(seconds)) < 2e11, (0..<1_000_000_000).contains(nanoseconds) else { throw ProtobufError(message: "time out of range") }
+        guard abs(Double(seconds)) < 2e11, (0..<1_000_000_000).contains(nanoseconds) else {
+            throw ProtobufError(message: "time out of range")
+        }
         return .string(Timestamp.text(seconds: seconds, microseconds: isMicro ? nanoseconds / 1000 : nil))
     }
 

@@ -1,14 +1,19 @@
-// Trees → protobuf bodies by the schema table, with upstream's envelope. Fields go out by number; absent members are left out.
+// Trees → protobuf bodies by the schema table, with upstream's envelope. Fields go out by number; absent members are
+// left out.
 
 extension SchemaTable {
     /// Whether a kind has a protobuf form.
-    package func hasProtobuf(_ kind: GroupVersionKind) -> Bool { type(of: kind).map { !$0.wire.targets.isEmpty } ?? false }
+    package func hasProtobuf(_ kind: GroupVersionKind) -> Bool {
+        type(of: kind).map { !$0.wire.targets.isEmpty } ?? false
+    }
 
-    /// Encodes a tree with its envelope; throws for kinds without protobuf and for trees that do not fit their definition.
+    /// Encodes a tree with its envelope; throws for kinds without protobuf and for trees that do not fit their
+    /// definition.
     package func encodeProtobuf(_ object: JSON) throws(ProtobufError) -> [UInt8] {
         let kind = GroupVersionKind(apiVersion: object.apiVersion, kind: object.kind)
         guard let schema = type(of: kind), !schema.wire.targets.isEmpty else {
-            throw ProtobufError(message: "object *\(kind.version).\(kind.kind) does not implement the protobuf marshalling interface")
+            throw ProtobufError(
+                message: "object *\(kind.version).\(kind.kind) does not implement the protobuf marshalling interface")
         }
         var type = ProtobufWriter()
         type.field(1, string: object.apiVersion)
@@ -41,10 +46,13 @@ struct ProtobufEncoder {
         return writer.bytes
     }
 
-    private func write(_ value: JSON, _ type: FieldType, _ number: UInt32, _ writer: inout ProtobufWriter) throws(ProtobufError) {
+    private func write(_ value: JSON, _ type: FieldType, _ number: UInt32, _ writer: inout ProtobufWriter)
+        throws(ProtobufError)
+    {
         switch (type, value) {
         case (.string, .string(let text)): writer.field(number, string: text)
-        case (.int32, .int(let whole)), (.int64, .int(let whole)): writer.field(number, varint: UInt64(bitPattern: whole))
+        case (.int32, .int(let whole)), (.int64, .int(let whole)):
+            writer.field(number, varint: UInt64(bitPattern: whole))
         case (.bool, .bool(let flag)): writer.field(number, varint: flag ? 1 : 0)
         case (.double, _):
             guard let double = value.double else { throw mismatch(value, type) }

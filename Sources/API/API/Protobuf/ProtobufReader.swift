@@ -34,7 +34,9 @@ struct ProtobufReader {
     mutating func next() throws(ProtobufError) -> (number: UInt32, value: Value)? {
         guard at < end else { return nil }
         let tag = try varint()
-        guard tag >> 3 > 0, tag >> 3 < 1 << 29 else { throw ProtobufError(message: "proto: illegal tag \(tag >> 3) (wire type \(tag & 7))") }
+        guard tag >> 3 > 0, tag >> 3 < 1 << 29 else {
+            throw ProtobufError(message: "proto: illegal tag \(tag >> 3) (wire type \(tag & 7))")
+        }
         let number = UInt32(truncatingIfNeeded: tag >> 3)
         switch tag & 7 {
         case 0: return (number, .varint(try varint()))
@@ -95,7 +97,9 @@ struct ProtobufWriter {
 
     mutating func field(_ number: UInt32, double value: Double) {
         varint(UInt64(number) << 3 | 1)
-        for shift in stride(from: 0, to: 64, by: 8) { bytes.append(UInt8(truncatingIfNeeded: value.bitPattern >> UInt64(shift))) }
+        for shift in stride(from: 0, to: 64, by: 8) {
+            bytes.append(UInt8(truncatingIfNeeded: value.bitPattern >> UInt64(shift)))
+        }
     }
 
     mutating func field(_ number: UInt32, bytes value: some Collection<UInt8>) {

@@ -1,5 +1,6 @@
-// What upstream's defaulting sets on every write: constants and those that depend on other fields. Runs after decoding and again after
-// admission; it never changes a value that is there. Allocated values (cluster IPs, node ports) are not here but in the API server.
+// What upstream's defaulting sets on every write: constants and those that depend on other fields. Runs after decoding
+// and again after admission; it never changes a value that is there. Allocated values (cluster IPs, node ports) are not
+// here but in the API server.
 
 extension SchemaTable {
     /// Sets what upstream's defaulting sets for this kind.
@@ -18,7 +19,8 @@ enum Defaults {
                 port.fill("name", "", evenEmpty: true)
                 port.fill("protocol", "TCP")
             }
-        case ("rbac.authorization.k8s.io", "RoleBinding"), ("rbac.authorization.k8s.io", "ClusterRoleBinding"): binding(&object)
+        case ("rbac.authorization.k8s.io", "RoleBinding"), ("rbac.authorization.k8s.io", "ClusterRoleBinding"):
+            binding(&object)
         case ("scheduling.k8s.io", "PriorityClass"): object.fill("preemptionPolicy", "PreemptLowerPriority")
         case ("authentication.k8s.io", "TokenRequest"): object.inside("spec") { $0.fill("expirationSeconds", 3600) }
         case ("storage.k8s.io", "StorageClass"):
@@ -68,7 +70,9 @@ enum Defaults {
     private static func namespace(_ object: inout JSON) {
         object.with("status") { $0.fill("phase", "Active") }
         let name = object.name
-        if !name.isEmpty { object.with("metadata") { $0.with("labels") { $0.fill("kubernetes.io/metadata.name", .string(name)) } } }
+        if !name.isEmpty {
+            object.with("metadata") { $0.with("labels") { $0.fill("kubernetes.io/metadata.name", .string(name)) } }
+        }
     }
 
     private static func node(_ object: inout JSON) {
@@ -78,9 +82,15 @@ enum Defaults {
 
     private static func limit(_ limit: inout JSON) {
         guard limit["type"] == "Container" else { return }
-        for member in limit["max"]?.object?.members ?? [] { limit.with("default") { $0.fill(member.key, member.value) } }
-        for member in limit["default"]?.object?.members ?? [] { limit.with("defaultRequest") { $0.fill(member.key, member.value) } }
-        for member in limit["min"]?.object?.members ?? [] { limit.with("defaultRequest") { $0.fill(member.key, member.value) } }
+        for member in limit["max"]?.object?.members ?? [] {
+            limit.with("default") { $0.fill(member.key, member.value) }
+        }
+        for member in limit["default"]?.object?.members ?? [] {
+            limit.with("defaultRequest") { $0.fill(member.key, member.value) }
+        }
+        for member in limit["min"]?.object?.members ?? [] {
+            limit.with("defaultRequest") { $0.fill(member.key, member.value) }
+        }
     }
 
     private static func service(_ object: inout JSON) {
@@ -98,14 +108,20 @@ enum Defaults {
             }
             trafficPolicies(&spec)
         }
-        object.inside("status") { $0.inside("loadBalancer") { $0.each("ingress") { entry in
-            if entry["ip"]?.string?.isEmpty == false { entry.fill("ipMode", "VIP") }
-        } } }
+        object.inside("status") {
+            $0.inside("loadBalancer") {
+                $0.each("ingress") { entry in
+                    if entry["ip"]?.string?.isEmpty == false { entry.fill("ipMode", "VIP") }
+                }
+            }
+        }
     }
 
     private static func trafficPolicies(_ spec: inout JSON) {
         let type = spec["type"]?.string ?? ""
-        let isExternal = type == "NodePort" || type == "LoadBalancer" || (type == "ClusterIP" && !(spec["externalIPs"]?.elements ?? []).isEmpty)
+        let isExternal =
+            type == "NodePort" || type == "LoadBalancer"
+            || (type == "ClusterIP" && !(spec["externalIPs"]?.elements ?? []).isEmpty)
         if isExternal { spec.fill("externalTrafficPolicy", "Cluster") }
         if ["ClusterIP", "NodePort", "LoadBalancer"].contains(type) { spec.fill("internalTrafficPolicy", "Cluster") }
         if type == "LoadBalancer" { spec.fill("allocateLoadBalancerNodePorts", true) }
@@ -114,7 +130,9 @@ enum Defaults {
     private static func binding(_ object: inout JSON) {
         object.inside("roleRef") { $0.fill("apiGroup", "rbac.authorization.k8s.io") }
         object.each("subjects") { subject in
-            if subject["kind"] == "User" || subject["kind"] == "Group" { subject.fill("apiGroup", "rbac.authorization.k8s.io") }
+            if subject["kind"] == "User" || subject["kind"] == "Group" {
+                subject.fill("apiGroup", "rbac.authorization.k8s.io")
+            }
         }
     }
 
@@ -135,7 +153,9 @@ extension Defaults {
             spec.fill("replicas", 1)
             spec.inside("template") { template(&$0) }
         }
-        guard let labels = object["spec", "template", "metadata", "labels"], labels.object?.isEmpty == false else { return }
+        guard let labels = object["spec", "template", "metadata", "labels"], labels.object?.isEmpty == false else {
+            return
+        }
         if object["spec", "selector"]?.object?.isEmpty != false { object["spec", "selector"] = labels }
         if object["metadata", "labels"]?.object?.isEmpty != false { object["metadata", "labels"] = labels }
     }

@@ -49,7 +49,9 @@ enum PodDefaults {
     }
 
     private static func probe(_ probe: inout JSON) {
-        for (name, value) in [("timeoutSeconds", 1), ("periodSeconds", 10), ("successThreshold", 1), ("failureThreshold", 3)] as [(String, JSON)] {
+        for (name, value) in [
+            ("timeoutSeconds", 1), ("periodSeconds", 10), ("successThreshold", 1), ("failureThreshold", 3),
+        ] as [(String, JSON)] {
             if probe[name] == nil || probe[name] == 0 { probe[name] = value }
         }
         probe.inside("httpGet") { httpGet(&$0) }
@@ -92,7 +94,9 @@ extension PodDefaults {
         volume.inside("projected") { projected(&$0) }
         volume.inside("image") { $0.fill("pullPolicy", pullPolicy(of: $0["reference"]?.string ?? "")) }
         volume.inside("iscsi") { $0.fill("iscsiInterface", "default") }
-        volume.inside("ephemeral") { $0.inside("volumeClaimTemplate") { $0.inside("spec") { $0.fill("volumeMode", "Filesystem") } } }
+        volume.inside("ephemeral") {
+            $0.inside("volumeClaimTemplate") { $0.inside("spec") { $0.fill("volumeMode", "Filesystem") } }
+        }
     }
 
     private static func projected(_ source: inout JSON) {

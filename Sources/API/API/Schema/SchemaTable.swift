@@ -1,6 +1,7 @@
-// The committed table of all kinds (Sources/API/CSchema/schema.tern), embedded into the binary. Shape is data: decoding, defaults,
-// patches, protobuf, Table, discovery, OpenAPI come from here. Resources are read at start, definitions when they are first asked for.
-// It must never change while it is in use: a table is immutable but for its cache of parsed definitions.
+// The committed table of all kinds (Sources/API/CSchema/schema.tern), embedded into the binary. Shape is data:
+// decoding, defaults, patches, protobuf, Table, discovery, OpenAPI come from here. Resources are read at start,
+// definitions when they are first asked for. It must never change while it is in use: a table is immutable but for its
+// cache of parsed definitions.
 import CSchema
 import Synchronization
 
@@ -19,7 +20,8 @@ package final class SchemaTable: Sendable {
     package init() {
         let scan = SchemaScan(SchemaText.embedded)
         resources = scan.resources
-        byResource = Dictionary(scan.resources.enumerated().map { ($1.resource, $0) }, uniquingKeysWith: { first, _ in first })
+        byResource = Dictionary(
+            scan.resources.enumerated().map { ($1.resource, $0) }, uniquingKeysWith: { first, _ in first })
         byKind = Dictionary(scan.resources.enumerated().map { ($1.kind, $0) }, uniquingKeysWith: { first, _ in first })
         definitionNames = scan.definitionNames
         definitionSpans = scan.definitionSpans

@@ -1,6 +1,6 @@
-// Reads the text format of the schema table. One line is one row, fields are separated by tabs; the first field tells the row:
-// `R` resource, `S` subresource and `C` column of the R above, `T` definition, `F` field of the T above.
-// The text is ours and is checked by a test: an unreadable row is a broken build and traps.
+// Reads the text format of the schema table. One line is one row, fields are separated by tabs; the first field tells
+// the row: `R` resource, `S` subresource and `C` column of the R above, `T` definition, `F` field of the T above. The
+// text is ours and is checked by a test: an unreadable row is a broken build and traps.
 import CSchema
 
 /// The embedded bytes.
@@ -48,7 +48,8 @@ struct SchemaText: Sendable {
     /// `policy/v1/Eviction` or `v1/Pod`.
     static func kind(_ text: String) -> GroupVersionKind {
         let parts = text.split(separator: "/").map(String.init)
-        return parts.count == 3 ? GroupVersionKind(parts[0], parts[1], parts[2]) : GroupVersionKind("", parts.first ?? "", parts.last ?? "")
+        return parts.count == 3
+            ? GroupVersionKind(parts[0], parts[1], parts[2]) : GroupVersionKind("", parts.first ?? "", parts.last ?? "")
     }
 }
 
@@ -74,7 +75,9 @@ struct SchemaScan {
     }
 
     private mutating func closeDefinition(at end: Int) {
-        guard let last = definitionSpans.indices.last, definitionSpans[last].isEmpty, end > definitionSpans[last].lowerBound else { return }
+        guard let last = definitionSpans.indices.last, definitionSpans[last].isEmpty,
+            end > definitionSpans[last].lowerBound
+        else { return }
         definitionSpans[last] = definitionSpans[last].lowerBound..<end
     }
 
@@ -95,8 +98,10 @@ struct SchemaScan {
 
     private static func resource(_ row: [String]) -> ResourceSchema {
         ResourceSchema(
-            resource: GroupVersionResource(row[1], row[2], row[4]), kind: GroupVersionKind(row[1], row[2], row[3]), singular: row[5],
-            shortNames: names(row[6]), isNamespaced: row[7].contains("n"), verbs: verbs(row[8]), categories: names(row[9]),
+            resource: GroupVersionResource(row[1], row[2], row[4]), kind: GroupVersionKind(row[1], row[2], row[3]),
+            singular: row[5],
+            shortNames: names(row[6]), isNamespaced: row[7].contains("n"), verbs: verbs(row[8]),
+            categories: names(row[9]),
             isServed: row[7].contains("s"), definition: SchemaText.fullName(row[10]), subresources: [], columns: [],
             selectableFields: names(row[11]))
     }
@@ -127,10 +132,13 @@ struct FieldRow {
         }
         field = FieldSchema(
             name: row[1], type: Self.type(row[2][...], resolve), isRequired: flags["r"] != nil,
-            protoPath: row[3].split(separator: ".").compactMap { UInt32($0) }, defaultValue: flags["D"].flatMap(Self.constant),
-            enumValues: (flags["E"] ?? "").split(separator: "|").map(String.init), listType: flags["L"].map(Self.listType),
+            protoPath: row[3].split(separator: ".").compactMap { UInt32($0) },
+            defaultValue: flags["D"].flatMap(Self.constant),
+            enumValues: (flags["E"] ?? "").split(separator: "|").map(String.init),
+            listType: flags["L"].map(Self.listType),
             isAtomicMap: flags["A"] != nil, mergesPatch: flags["M"] != nil, retainsKeys: flags["K"] != nil,
-            mergeKey: flags["M"].flatMap { $0.isEmpty ? nil : $0 }, dropsZero: flags["z"] != nil, keepsEmpty: flags["e"] != nil,
+            mergeKey: flags["M"].flatMap { $0.isEmpty ? nil : $0 }, dropsZero: flags["z"] != nil,
+            keepsEmpty: flags["e"] != nil,
             goType: flags["g"])
     }
 
@@ -157,7 +165,8 @@ struct FieldRow {
     }
 
     private static let scalars: [String: FieldType] = [
-        "s": .string, "i": .int32, "l": .int64, "b": .bool, "d": .double, "q": .quantity, "o": .intOrString, "t": .time, "u": .microTime,
+        "s": .string, "i": .int32, "l": .int64, "b": .bool, "d": .double, "q": .quantity, "o": .intOrString, "t": .time,
+        "u": .microTime,
         "y": .bytes, "x": .raw,
     ]
 }

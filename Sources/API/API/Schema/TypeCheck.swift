@@ -1,5 +1,5 @@
-// Decoding of a client's tree by its definition: wrong types are refused with the words of Go's decoder (clients show them), unknown
-// fields are reported and dropped, values are brought into the form in which upstream would answer them.
+// Decoding of a client's tree by its definition: wrong types are refused with the words of Go's decoder (clients show
+// them), unknown fields are reported and dropped, values are brought into the form in which upstream would answer them.
 // It must never drop a member that the definition knows and that says something.
 
 /// A tree that does not fit its definition: the text after `X in version "v1" cannot be handled as a X: `.
@@ -27,7 +27,8 @@ extension SchemaTable {
 
     package func check(_ tree: JSON, as schema: TypeSchema) throws(DecodeError) -> CheckedObject {
         guard case .object(let object) = tree else {
-            throw DecodeError(message: "json: cannot unmarshal \(Go.jsonType(tree)) into Go value of type \(schema.goType)")
+            throw DecodeError(
+                message: "json: cannot unmarshal \(Go.jsonType(tree)) into Go value of type \(schema.goType)")
         }
         var check = TypeCheck(table: self)
         let result = try check.object(object, schema)
@@ -93,7 +94,9 @@ struct TypeCheck {
         }
     }
 
-    private mutating func value(_ json: JSON, _ type: FieldType, _ field: FieldSchema, _ owner: TypeSchema) throws(DecodeError) -> JSON {
+    private mutating func value(_ json: JSON, _ type: FieldType, _ field: FieldSchema, _ owner: TypeSchema)
+        throws(DecodeError) -> JSON
+    {
         switch (type, json) {
         case (.raw, _), (.string, .string), (.bool, .bool), (.double, .int), (.double, .double): return json
         case (.int32, .int(let number)):
@@ -161,10 +164,12 @@ struct TypeCheck {
         }
     }
 
-    private func mismatch(_ found: String, _ type: FieldType, _ field: FieldSchema, _ owner: TypeSchema) -> DecodeError {
+    private func mismatch(_ found: String, _ type: FieldType, _ field: FieldSchema, _ owner: TypeSchema) -> DecodeError
+    {
         let names = place.compactMap { step -> String? in if case .field(let name) = step { name } else { nil } }
         let path = ([owner.goName] + names).joined(separator: ".")
-        return DecodeError(message: "json: cannot unmarshal \(found) into Go struct field \(path) of type \(goType(type, field))")
+        return DecodeError(
+            message: "json: cannot unmarshal \(found) into Go struct field \(path) of type \(goType(type, field))")
     }
 
     private func goType(_ type: FieldType, _ field: FieldSchema) -> String {
@@ -216,14 +221,20 @@ extension TypeCheck {
         }
         let layout = isMicro ? "2006-01-02T15:04:05.000000Z07:00" : "2006-01-02T15:04:05Z07:00"
         guard let parts = Timestamp.parts(text) else {
-            throw DecodeError(message: "parsing time \(Go.quote(text)) as \(Go.quote(layout)): cannot parse \(Go.quote(text)) as \"2006\"")
+            throw DecodeError(
+                message:
+                    "parsing time \(Go.quote(text)) as \(Go.quote(layout)): cannot parse \(Go.quote(text)) as \"2006\"")
         }
         if !isMicro { return .string(Timestamp.text(seconds: parts.seconds, microseconds: nil)) }
         let rest = text.utf8.dropFirst(19)
         let digits = rest.dropFirst().prefix { $0.isDigit }.count
         guard rest.first == UInt8(ascii: "."), digits == 6 else {
             let remainder = String(decoding: rest, as: UTF8.self)
-            throw DecodeError(message: "parsing time \(Go.quote(text)) as \(Go.quote(layout)): cannot parse \(Go.quote(remainder)) as \".000000\"")
+            throw DecodeError(
+                message:
+                    "parsing time \(Go.quote(text)) as \(Go.quote(layout)): cannot parse \(Go.quote(remainder)) as "
+                        + "\".000000\""
+            )
         }
         return .string(Timestamp.text(seconds: parts.seconds, microseconds: parts.nanoseconds / 1000))
     }

@@ -1,5 +1,5 @@
-// The shape of one definition (`PodSpec`, `ObjectMeta`, ...) as the schema table tells it. Immutable values: decoding, defaulting,
-// patches, protobuf, OpenAPI all read them. They hold no behaviour of a kind.
+// The shape of one definition (`PodSpec`, `ObjectMeta`, ...) as the schema table tells it. Immutable values: decoding,
+// defaulting, patches, protobuf, OpenAPI all read them. They hold no behaviour of a kind.
 
 /// The index of a definition in its `SchemaTable`.
 package struct TypeID: Sendable, Hashable {
@@ -37,7 +37,8 @@ package struct FieldSchema: Sendable {
     package let name: String
     package let type: FieldType
     package let isRequired: Bool
-    /// The field number; a chain of numbers where upstream's Go type embeds (`Volume.emptyDir` is 2.2). Empty: not in protobuf.
+    /// The field number; a chain of numbers where upstream's Go type embeds (`Volume.emptyDir` is 2.2). Empty: not in
+    /// protobuf.
     package let protoPath: [UInt32]
     /// A constant default, as OpenAPI states it.
     package let defaultValue: JSON?

@@ -1,5 +1,5 @@
-// Field selectors: `metadata.name=a,status.phase!=Running`. Each kind supports only the labels that its row of the schema table names;
-// anything else is refused with upstream's words. Pure values.
+// Field selectors: `metadata.name=a,status.phase!=Running`. Each kind supports only the labels that its row of the
+// schema table names; anything else is refused with upstream's words. Pure values.
 
 /// A field selector.
 package struct FieldSelector: Sendable, Hashable {
@@ -26,7 +26,9 @@ package struct FieldSelector: Sendable, Hashable {
     package init(_ text: String, for resource: ResourceSchema?) throws(StatusError) {
         requirements = []
         for part in Self.split(text) where !part.isEmpty {
-            guard requirements.count < Self.requirementsMax else { throw Status.badRequest("too many field requirements") }
+            guard requirements.count < Self.requirementsMax else {
+                throw Status.badRequest("too many field requirements")
+            }
             guard let requirement = Self.requirement(part) else {
                 throw Status.badRequest("invalid selector: '\(text)'; can't understand '\(part)'")
             }
@@ -38,7 +40,9 @@ package struct FieldSelector: Sendable, Hashable {
     private mutating func check(for resource: ResourceSchema) throws(StatusError) {
         let metadata = resource.isNamespaced ? ["metadata.name", "metadata.namespace"] : ["metadata.name"]
         for index in requirements.indices {
-            if resource.definition == "io.k8s.api.core.v1.Pod", requirements[index].field == "spec.host" { requirements[index].field = "spec.nodeName" }
+            if resource.definition == "io.k8s.api.core.v1.Pod", requirements[index].field == "spec.host" {
+                requirements[index].field = "spec.nodeName"
+            }
             let field = requirements[index].field
             if metadata.contains(field) || resource.selectableFields.contains(field) { continue }
             if resource.selectableFields.isEmpty {
@@ -123,10 +127,13 @@ package struct FieldSelector: Sendable, Hashable {
     package static func values(of field: String, in object: JSON) -> [String] {
         switch field {
         case "status.podIPs": return object["status", "podIPs"]?.elements.compactMap { $0["ip"]?.string } ?? [""]
-        case "status.successful": return [text(object["status", "succeeded"]) == "" ? "0" : text(object["status", "succeeded"])]
+        case "status.successful":
+            return [text(object["status", "succeeded"]) == "" ? "0" : text(object["status", "succeeded"])]
         case "source": return [object["source", "component"]?.string ?? object["reportingComponent"]?.string ?? ""]
-        case "reportingComponent": return [object["reportingComponent"]?.string ?? object["reportingController"]?.string ?? ""]
-        case "reportingController": return [object["reportingController"]?.string ?? object["reportingComponent"]?.string ?? ""]
+        case "reportingComponent":
+            return [object["reportingComponent"]?.string ?? object["reportingController"]?.string ?? ""]
+        case "reportingController":
+            return [object["reportingController"]?.string ?? object["reportingComponent"]?.string ?? ""]
         case "spec.unschedulable", "spec.hostNetwork":
             let last = field == "spec.unschedulable" ? "unschedulable" : "hostNetwork"
             return [object["spec", last]?.bool == true ? "true" : "false"]

@@ -1,10 +1,12 @@
-// Label selectors: which objects a list, a watch or a controller means. Made from text (`a=b,c in (d,e),!f`), from a LabelSelector
-// object or from a plain map. Pure values; a selector that cannot be understood is refused, never widened.
+// Label selectors: which objects a list, a watch or a controller means. Made from text (`a=b,c in (d,e),!f`), from a
+// LabelSelector object or from a plain map. Pure values; a selector that cannot be understood is refused, never
+// widened.
 
 /// A label selector.
 package struct LabelSelector: Sendable, Hashable {
     package enum Operator: String, Sendable {
-        case equals = "=", doubleEquals = "==", notEquals = "!=", `in`, notIn = "notin", exists, notExists = "!", greater = "gt", less = "lt"
+        case equals = "=", doubleEquals = "==", notEquals = "!=", `in`, notIn = "notin", exists, notExists = "!",
+            greater = "gt", less = "lt"
     }
 
     package struct Requirement: Sendable, Hashable {
@@ -46,15 +48,21 @@ package struct LabelSelector: Sendable, Hashable {
             self = .nothing
             return
         }
-        var requirements = (object["matchLabels"]?.stringMap ?? [:]).map { Requirement(key: $0.key, op: .equals, values: [$0.value]) }
-        for expression in object["matchExpressions"]?.elements ?? [] { requirements.append(try Requirement(expression: expression)) }
+        var requirements = (object["matchLabels"]?.stringMap ?? [:]).map {
+            Requirement(key: $0.key, op: .equals, values: [$0.value])
+        }
+        for expression in object["matchExpressions"]?.elements ?? [] {
+            requirements.append(try Requirement(expression: expression))
+        }
         self.init(requirements: requirements)
     }
 
     /// From a plain map (`spec.selector` of a Service or ReplicationController): absent and empty select nothing.
     package init(map: JSON?) {
         let labels = map?.stringMap ?? [:]
-        self.init(requirements: labels.map { Requirement(key: $0.key, op: .equals, values: [$0.value]) }, isNothing: labels.isEmpty)
+        self.init(
+            requirements: labels.map { Requirement(key: $0.key, op: .equals, values: [$0.value]) },
+            isNothing: labels.isEmpty)
     }
 
     package var isEverything: Bool { requirements.isEmpty && !isNothing }
@@ -81,9 +89,15 @@ extension LabelSelector.Requirement {
     /// An element of `matchExpressions`.
     init(expression: JSON) throws(StatusError) {
         let op = expression["operator"]?.string ?? ""
-        let known: [String: LabelSelector.Operator] = ["In": .in, "NotIn": .notIn, "Exists": .exists, "DoesNotExist": .notExists]
-        guard let found = known[op] else { throw Status.badRequest("\(Go.quote(op)) is not a valid label selector operator") }
-        self.init(key: expression["key"]?.string ?? "", op: found, values: expression["values"]?.elements.compactMap(\.string) ?? [])
+        let known: [String: LabelSelector.Operator] = [
+            "In": .in, "NotIn": .notIn, "Exists": .exists, "DoesNotExist": .notExists,
+        ]
+        guard let found = known[op] else {
+            throw Status.badRequest("\(Go.quote(op)) is not a valid label selector operator")
+        }
+        self.init(
+            key: expression["key"]?.string ?? "", op: found,
+            values: expression["values"]?.elements.compactMap(\.string) ?? [])
         try checkValues()
     }
 
@@ -115,14 +129,19 @@ extension LabelSelector.Requirement {
     private func checkValues() throws(StatusError) {
         switch op {
         case .in, .notIn:
-            if values.isEmpty { throw Status.badRequest("values: Invalid value: []: for 'in', 'notin' operators, values set can't be empty") }
+            if values.isEmpty {
+                throw Status.badRequest(
+                    "values: Invalid value: []: for 'in', 'notin' operators, values set can't be empty")
+            }
         case .exists, .notExists:
             if !values.isEmpty {
-                throw Status.badRequest("values: Invalid value: \(valuesText): values set must be empty for exists and does not exist")
+                throw Status.badRequest(
+                    "values: Invalid value: \(valuesText): values set must be empty for exists and does not exist")
             }
         case .greater, .less:
             if values.count != 1 || Int64(values[0]) == nil {
-                throw Status.badRequest("values[0]: Invalid value: \(valuesText): for 'Gt', 'Lt' operators, the value must be an integer")
+                throw Status.badRequest(
+                    "values[0]: Invalid value: \(valuesText): for 'Gt', 'Lt' operators, the value must be an integer")
             }
         case .equals, .doubleEquals, .notEquals: break
         }

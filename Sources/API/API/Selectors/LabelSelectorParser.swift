@@ -68,7 +68,11 @@ struct LabelSelectorParser {
         if isNegated { at += 1 }
         guard case .identifier(let key) = advance() else {
             at -= 1
-            throw refusal(next.text, isNegated ? "identifier" : (next.text == "," || next == .end ? "!, identifier, or 'end of string'" : "identifier"))
+            throw refusal(
+                next.text,
+                isNegated
+                    ? "identifier"
+                    : (next.text == "," || next == .end ? "!, identifier, or 'end of string'" : "identifier"))
         }
         if isNegated { return .init(key: key, op: .notExists) }
         if next == .end || next == .symbol(",") { return .init(key: key, op: .exists) }

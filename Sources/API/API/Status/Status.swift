@@ -3,7 +3,8 @@
 
 /// One cause of a refusal, in `details.causes`.
 package struct StatusCause: Sendable, Hashable {
-    /// `FieldValueInvalid`, `FieldValueRequired`, ... or `UnexpectedServerResponse`, `FieldManagerConflict`, ...; "" leaves it out.
+    /// `FieldValueInvalid`, `FieldValueRequired`, ... or `UnexpectedServerResponse`, `FieldManagerConflict`, ...; ""
+    /// leaves it out.
     package var reason: String
     package var message: String
     /// The path of the field, e.g. `spec.ports[0].port`; "" leaves it out.
@@ -33,19 +34,29 @@ package enum Status {
     package static func reason(of code: Int) -> String { reasons[code] ?? "" }
 
     private static let codes: [String: Int] = [
-        "BadRequest": 400, "Unauthorized": 401, "Forbidden": 403, "NotFound": 404, "MethodNotAllowed": 405, "NotAcceptable": 406,
-        "Conflict": 409, "AlreadyExists": 409, "Gone": 410, "Expired": 410, "RequestEntityTooLarge": 413, "UnsupportedMediaType": 415,
-        "Invalid": 422, "TooManyRequests": 429, "InternalError": 500, "ServerTimeout": 500, "ServiceUnavailable": 503, "Timeout": 504,
+        "BadRequest": 400, "Unauthorized": 401, "Forbidden": 403, "NotFound": 404, "MethodNotAllowed": 405,
+        "NotAcceptable": 406,
+        "Conflict": 409, "AlreadyExists": 409, "Gone": 410, "Expired": 410, "RequestEntityTooLarge": 413,
+        "UnsupportedMediaType": 415,
+        "Invalid": 422, "TooManyRequests": 429, "InternalError": 500, "ServerTimeout": 500, "ServiceUnavailable": 503,
+        "Timeout": 504,
     ]
     private static let reasons: [Int: String] = [
-        400: "BadRequest", 401: "Unauthorized", 403: "Forbidden", 404: "NotFound", 405: "MethodNotAllowed", 406: "NotAcceptable",
-        409: "Conflict", 410: "Gone", 413: "RequestEntityTooLarge", 415: "UnsupportedMediaType", 422: "Invalid", 429: "TooManyRequests",
+        400: "BadRequest", 401: "Unauthorized", 403: "Forbidden", 404: "NotFound", 405: "MethodNotAllowed",
+        406: "NotAcceptable",
+        409: "Conflict", 410: "Gone", 413: "RequestEntityTooLarge", 415: "UnsupportedMediaType", 422: "Invalid",
+        429: "TooManyRequests",
         500: "InternalError", 503: "ServiceUnavailable", 504: "Timeout",
     ]
 
-    /// A failure in free form. `details` nil leaves the member out, an empty object is written as `{}`; `code` nil = the reason's own.
-    package static func failure(_ reason: String, _ message: String, details: JSON? = nil, code: Int? = nil) -> StatusError {
-        var status: JSON = ["kind": "Status", "apiVersion": "v1", "metadata": [:], "status": "Failure", "message": .string(message)]
+    /// A failure in free form. `details` nil leaves the member out, an empty object is written as `{}`; `code` nil =
+    /// the reason's own.
+    package static func failure(_ reason: String, _ message: String, details: JSON? = nil, code: Int? = nil)
+        -> StatusError
+    {
+        var status: JSON = [
+            "kind": "Status", "apiVersion": "v1", "metadata": [:], "status": "Failure", "message": .string(message),
+        ]
         if !reason.isEmpty { status["reason"] = .string(reason) }
         status["details"] = details
         status["code"] = .int(Int64(code ?? Self.code(of: reason)))
@@ -70,7 +81,9 @@ package enum Status {
     }
 
     /// `details` with those of name, group and kind that are not empty.
-    package static func details(group: String, kind: String, name: String = "", causes: [StatusCause] = [], retryAfterSeconds: Int? = nil) -> JSON {
+    package static func details(
+        group: String, kind: String, name: String = "", causes: [StatusCause] = [], retryAfterSeconds: Int? = nil
+    ) -> JSON {
         var details = JSON.object([:])
         if !name.isEmpty { details["name"] = .string(name) }
         if !group.isEmpty { details["group"] = .string(group) }
@@ -99,13 +112,16 @@ extension Status {
     package static func generateNameConflict(_ resource: GroupVersionResource, _ name: String) -> StatusError {
         failure(
             "AlreadyExists",
-            "\(resource.groupResource) \(Go.quote(name)) already exists, the server was not able to generate a unique name for the object",
+            "\(resource.groupResource) \(Go.quote(name)) already exists, the server was not able to generate a "
+                + "unique name for the object",
             details: details(group: resource.group, kind: resource.resource, name: name, retryAfterSeconds: 1))
     }
 
     /// The optimistic lock does not hold.
     package static func conflict(_ resource: GroupVersionResource, _ name: String) -> StatusError {
-        conflict(resource, name, "the object has been modified; please apply your changes to the latest version and try again")
+        conflict(
+            resource, name,
+            "the object has been modified; please apply your changes to the latest version and try again")
     }
 
     package static func conflict(_ resource: GroupVersionResource, _ name: String, _ reason: String) -> StatusError {
@@ -135,7 +151,8 @@ extension Status {
     package static func forbidden(_ resource: GroupVersionResource, _ name: String, _ why: String) -> StatusError {
         let named = name.isEmpty ? resource.groupResource : "\(resource.groupResource) \(Go.quote(name))"
         return failure(
-            "Forbidden", "\(named) is forbidden: \(why)", details: details(group: resource.group, kind: resource.resource, name: name))
+            "Forbidden", "\(named) is forbidden: \(why)",
+            details: details(group: resource.group, kind: resource.resource, name: name))
     }
 
     /// A non-resource URL that the user may not use.
@@ -170,7 +187,9 @@ extension Status {
     package static func unsupportedMediaType(_ accepted: [String]) -> StatusError {
         failure(
             "UnsupportedMediaType",
-            "the body of the request was in an unknown format - accepted media types include: \(accepted.joined(separator: ", "))")
+            "the body of the request was in an unknown format - accepted media types include: "
+                + "\(accepted.joined(separator: ", "))"
+        )
     }
 
     /// 415 for a patch type that this resource does not take.
@@ -184,8 +203,12 @@ extension Status {
 
     package static func tooLarge(limitBytes: Int) -> StatusError { tooLarge("limit is \(limitBytes)") }
 
-    package static func tooManyRequests(_ message: String, retryAfterSeconds: Int?, causes: [StatusCause] = []) -> StatusError {
-        failure("TooManyRequests", message, details: details(group: "", kind: "", causes: causes, retryAfterSeconds: retryAfterSeconds))
+    package static func tooManyRequests(_ message: String, retryAfterSeconds: Int?, causes: [StatusCause] = [])
+        -> StatusError
+    {
+        failure(
+            "TooManyRequests", message,
+            details: details(group: "", kind: "", causes: causes, retryAfterSeconds: retryAfterSeconds))
     }
 
     /// 410: the history asked for is compacted. `continueToken` lets a list go on inconsistently.
@@ -201,9 +224,12 @@ extension Status {
     }
 
     /// 504: whether it happened is not known, or what was asked for is not here in time.
-    package static func timeout(_ message: String, retryAfterSeconds: Int? = nil, causes: [StatusCause] = []) -> StatusError {
+    package static func timeout(_ message: String, retryAfterSeconds: Int? = nil, causes: [StatusCause] = [])
+        -> StatusError
+    {
         failure(
-            "Timeout", "Timeout: \(message)", details: details(group: "", kind: "", causes: causes, retryAfterSeconds: retryAfterSeconds))
+            "Timeout", "Timeout: \(message)",
+            details: details(group: "", kind: "", causes: causes, retryAfterSeconds: retryAfterSeconds))
     }
 
     /// 504 for a resource version that this server has not reached.
@@ -227,7 +253,7 @@ extension Status {
 
     /// A body whose kind is right but whose content does not decode.
     package static func cannotHandle(_ kind: GroupVersionKind, as wanted: String, _ why: String) -> StatusError {
-        badRequest("\(kind.kind) in version \(Go.quote(kind.apiVersion)) cannot be handled as a \(wanted): \(why)")
+        badRequest("\(kind.kind) in version \(Go.quote(kind.version)) cannot be handled as a \(wanted): \(why)")
     }
 
     /// Strict field validation found unknown or duplicate fields: the text after `strict decoding error: `.
@@ -258,7 +284,9 @@ extension Status {
 
     /// JSON that is no object.
     package static func notAnObject(wanted: String, _ tree: JSON, body: [UInt8]) -> StatusError {
-        let shape = "struct { APIVersion string \"json:\\\"apiVersion,omitempty\\\"\"; Kind string \"json:\\\"kind,omitempty\\\"\" }"
+        let shape =
+            "struct { APIVersion string \"json:\\\"apiVersion,omitempty\\\"\"; Kind string "
+                + "\"json:\\\"kind,omitempty\\\"\" }"
         let error = "json: cannot unmarshal \(Go.jsonType(tree)) into Go value of type \(shape)"
         return unparsable(wanted: wanted, JSONError(message: error, offset: 0), body: body)
     }
@@ -267,7 +295,9 @@ extension Status {
     private static func summary(_ body: [UInt8]) -> String {
         if body.isEmpty { return "<empty>" }
         let start = body.prefix(30)
-        let text = body[0] == UInt8(ascii: "{") ? String(decoding: start, as: UTF8.self) : start.map { Go.hex(UInt32($0), 2) }.joined()
+        let text =
+            body[0] == UInt8(ascii: "{")
+            ? String(decoding: start, as: UTF8.self) : start.map { Go.hex(UInt32($0), 2) }.joined()
         return body.count > 30 ? "\(text) ..." : text
     }
 }

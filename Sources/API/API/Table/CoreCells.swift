@@ -51,7 +51,8 @@ extension CellContext {
         let ips = object["spec", "clusterIPs"]?.elements.compactMap(\.string) ?? []
         let ip = ips.first ?? object["spec", "clusterIP"]?.string ?? ""
         return [
-            name, text("spec", "type"), .string(ip.isEmpty ? "<none>" : ip), .string(externalIP), .string(servicePorts), age,
+            name, text("spec", "type"), .string(ip.isEmpty ? "<none>" : ip), .string(externalIP), .string(servicePorts),
+            age,
             Self.labels(object["spec", "selector"]),
         ]
     }
@@ -93,7 +94,9 @@ extension CellContext {
 
     private var endpointSlice: [JSON] {
         let ports = (object["ports"]?.elements ?? []).map { port in port["port"]?.int.map(String.init) ?? "*" }
-        let addresses = (object["endpoints"]?.elements ?? []).flatMap { $0["addresses"]?.elements.compactMap(\.string) ?? [] }
+        let addresses = (object["endpoints"]?.elements ?? []).flatMap {
+            $0["addresses"]?.elements.compactMap(\.string) ?? []
+        }
         return [
             name, text("addressType"), .string(ports.isEmpty ? "<unset>" : Self.shortened(ports)),
             .string(addresses.isEmpty ? "<unset>" : Self.shortened(addresses)), age,
@@ -104,14 +107,17 @@ extension CellContext {
         let subject = object["involvedObject"] ?? object["regarding"]
         let eventTime = object["eventTime"]?.string
         let first = (object["firstTimestamp"] ?? object["deprecatedFirstTimestamp"])?.string ?? eventTime
-        let last = object["series", "lastObservedTime"]?.string
+        let last =
+            object["series", "lastObservedTime"]?.string
             ?? (object["lastTimestamp"] ?? object["deprecatedLastTimestamp"])?.string ?? eventTime
         let count = object["series", "count"]?.int ?? (object["count"] ?? object["deprecatedCount"])?.int ?? 0
         let message = (object["message"] ?? object["note"])?.string ?? ""
         let named = "\((subject?["kind"]?.string ?? "").lowercased())/\(subject?["name"]?.string ?? "")"
         return [
-            .string(Timestamp.age(last, now: now)), text("type"), text("reason"), .string(named), subject?["fieldPath"] ?? "",
-            .string(eventSource), .string(Self.trimmed(message)), .string(Timestamp.age(first, now: now)), .int(max(1, count)), name,
+            .string(Timestamp.age(last, now: now)), text("type"), text("reason"), .string(named),
+            subject?["fieldPath"] ?? "",
+            .string(eventSource), .string(Self.trimmed(message)), .string(Timestamp.age(first, now: now)),
+            .int(max(1, count)), name,
         ]
     }
 

@@ -1,4 +1,5 @@
-// The row of a Pod. Its status column condenses phase, conditions and the states of all containers, as upstream's printer does.
+// The row of a Pod. Its status column condenses phase, conditions and the states of all containers, as upstream's
+// printer does.
 
 extension CellContext {
     func pod() -> TableRow {
@@ -7,7 +8,8 @@ extension CellContext {
         let ip = ips.first ?? object["status", "podIP"]?.string ?? ""
         let cells: [JSON] = [
             name, .string("\(status.ready)/\(status.total)"), .string(status.text), .string(status.restartsText), age,
-            .string(ip.isEmpty ? "<none>" : ip), text("spec", "nodeName", or: "<none>"), text("status", "nominatedNodeName", or: "<none>"),
+            .string(ip.isEmpty ? "<none>" : ip), text("spec", "nodeName", or: "<none>"),
+            text("status", "nominatedNodeName", or: "<none>"),
             readinessGates,
         ]
         return TableRow(cells: cells, conditions: completion)
@@ -26,7 +28,12 @@ extension CellContext {
     private var completion: [JSON] {
         switch object["status", "phase"]?.string {
         case "Succeeded":
-            [["type": "Completed", "status": "True", "reason": "Succeeded", "message": "The pod has completed successfully."]]
+            [
+                [
+                    "type": "Completed", "status": "True", "reason": "Succeeded",
+                    "message": "The pod has completed successfully.",
+                ]
+            ]
         case "Failed": [["type": "Completed", "status": "True", "reason": "Failed", "message": "The pod failed."]]
         default: []
         }
@@ -47,8 +54,13 @@ struct PodStatusCell {
         let conditions = pod["status", "conditions"]?.elements ?? []
         text = pod["status", "phase"]?.string ?? ""
         if let reason = pod["status", "reason"]?.string, !reason.isEmpty { text = reason }
-        if conditions.contains(where: { $0["type"] == "PodScheduled" && $0["reason"] == "SchedulingGated" }) { text = "SchedulingGated" }
-        let sidecars = Set((pod["spec", "initContainers"]?.elements ?? []).filter { $0["restartPolicy"] == "Always" }.compactMap { $0["name"]?.string })
+        if conditions.contains(where: { $0["type"] == "PodScheduled" && $0["reason"] == "SchedulingGated" }) {
+            text = "SchedulingGated"
+        }
+        let sidecars = Set(
+            (pod["spec", "initContainers"]?.elements ?? []).filter { $0["restartPolicy"] == "Always" }.compactMap {
+                $0["name"]?.string
+            })
         total = (pod["spec", "containers"]?.elements.count ?? 0) + sidecars.count
         var sidecarPart = self
         let isInitializing = readInit(pod, sidecars, &sidecarPart)
@@ -68,7 +80,9 @@ struct PodStatusCell {
 
     private mutating func count(_ container: JSON) {
         restarts &+= container["restartCount"]?.int ?? 0
-        guard let finished = container["lastState", "terminated", "finishedAt"]?.string, let time = Timestamp.parse(finished) else { return }
+        guard let finished = container["lastState", "terminated", "finishedAt"]?.string,
+            let time = Timestamp.parse(finished)
+        else { return }
         lastRestart = max(lastRestart ?? time, time)
     }
 
@@ -92,7 +106,9 @@ struct PodStatusCell {
 
     private static func initReason(_ container: JSON) -> String? {
         if let terminated = container["state", "terminated"] { return exitReason(terminated) }
-        if let reason = container["state", "waiting", "reason"]?.string, !reason.isEmpty, reason != "PodInitializing" { return reason }
+        if let reason = container["state", "waiting", "reason"]?.string, !reason.isEmpty, reason != "PodInitializing" {
+            return reason
+        }
         return nil
     }
 

@@ -1,5 +1,6 @@
-// Objects as rows of a Table: what `kubectl get` shows. The columns are in the schema table, the cells are made here, kind by kind, as
-// upstream's printers make them. `now` is an argument; nothing is read from a clock. Absent fields never trap.
+// Objects as rows of a Table: what `kubectl get` shows. The columns are in the schema table, the cells are made here,
+// kind by kind, as upstream's printers make them. `now` is an argument; nothing is read from a clock. Absent fields
+// never trap.
 
 /// One row of a Table.
 package struct TableRow: Sendable, Hashable {
@@ -16,21 +17,26 @@ package struct TableRow: Sendable, Hashable {
 extension SchemaTable {
     /// `columnDefinitions` of a resource's Table.
     package func columnDefinitions(_ resource: ResourceSchema) -> JSON {
-        .array(Self.columns(of: resource).map { column in
-            [
-                "name": .string(column.name), "type": .string(column.type), "format": .string(column.format),
-                "description": .string(column.description), "priority": .int(Int64(column.priority)),
-            ]
-        })
+        .array(
+            Self.columns(of: resource).map { column in
+                [
+                    "name": .string(column.name), "type": .string(column.type), "format": .string(column.format),
+                    "description": .string(column.description), "priority": .int(Int64(column.priority)),
+                ]
+            })
     }
 
     /// The cells of one object; `now` in seconds since 1970.
     package func tableRow(_ object: JSON, of resource: ResourceSchema, now: Double) -> TableRow {
         let row = CellContext(object: object, now: now)
-        guard !resource.columns.isEmpty else { return TableRow(cells: [row.name, object["metadata", "creationTimestamp"] ?? .null]) }
+        guard !resource.columns.isEmpty else {
+            return TableRow(cells: [row.name, object["metadata", "creationTimestamp"] ?? .null])
+        }
         if resource.kind.kind == "Pod" && resource.kind.group.isEmpty { return row.pod() }
         let cells = row.workload(resource.kind.kind) ?? row.core(resource.kind.kind) ?? row.access(resource.kind.kind)
-        guard let cells, cells.count == resource.columns.count else { return TableRow(cells: resource.columns.map { row.plain($0.name) }) }
+        guard let cells, cells.count == resource.columns.count else {
+            return TableRow(cells: resource.columns.map { row.plain($0.name) })
+        }
         return TableRow(cells: cells)
     }
 

@@ -15,7 +15,10 @@ extension CellContext {
         case "PodTemplate": [name] + containers("template") + [Self.labels(object["template", "metadata", "labels"])]
         case "Scale": [name, number("spec", "replicas"), number("status", "replicas"), age]
         case "PodDisruptionBudget":
-            [name, intOrString("spec", "minAvailable"), intOrString("spec", "maxUnavailable"), number("status", "disruptionsAllowed"), age]
+            [
+                name, intOrString("spec", "minAvailable"), intOrString("spec", "maxUnavailable"),
+                number("status", "disruptionsAllowed"), age,
+            ]
         case "PriorityClass":
             [name, number("value"), .bool(object["globalDefault"]?.bool ?? false), age, text("preemptionPolicy")]
         default: nil
@@ -32,13 +35,19 @@ extension CellContext {
 
     private var deployment: [JSON] {
         let ready = "\(count(status: "readyReplicas"))/\(object["spec", "replicas"]?.int ?? 0)"
-        return [name, .string(ready), number("status", "updatedReplicas"), number("status", "availableReplicas"), age] + template
+        return [name, .string(ready), number("status", "updatedReplicas"), number("status", "availableReplicas"), age]
+            + template
             + [Self.selector(object["spec", "selector"])]
     }
 
     private var daemonSet: [JSON] {
-        let counts = ["desiredNumberScheduled", "currentNumberScheduled", "numberReady", "updatedNumberScheduled", "numberAvailable"]
-        return [name] + counts.map { .int(count(status: $0)) } + [Self.labels(object["spec", "template", "spec", "nodeSelector"]), age] + template
+        let counts = [
+            "desiredNumberScheduled", "currentNumberScheduled", "numberReady", "updatedNumberScheduled",
+            "numberAvailable",
+        ]
+        return [name] + counts.map { .int(count(status: $0)) } + [
+            Self.labels(object["spec", "template", "spec", "nodeSelector"]), age,
+        ] + template
             + [Self.selector(object["spec", "selector"])]
     }
 
@@ -51,11 +60,15 @@ extension CellContext {
             let parallelism = object["spec", "parallelism"]?.int ?? 0
             completions = parallelism > 1 ? "\(succeeded)/1 of \(parallelism)" : "\(succeeded)/1"
         }
-        return [name, .string(jobStatus), .string(completions), .string(jobDuration), age] + template + [Self.selector(object["spec", "selector"])]
+        return [name, .string(jobStatus), .string(completions), .string(jobDuration), age] + template + [
+            Self.selector(object["spec", "selector"])
+        ]
     }
 
     private var jobStatus: String {
-        let conditions = (object["status", "conditions"]?.elements ?? []).filter { $0["status"] == "True" }.compactMap { $0["type"]?.string }
+        let conditions = (object["status", "conditions"]?.elements ?? []).filter { $0["status"] == "True" }.compactMap {
+            $0["type"]?.string
+        }
         if conditions.contains("Complete") { return "Complete" }
         if conditions.contains("Failed") { return "Failed" }
         if object.isBeingDeleted { return "Terminating" }
@@ -72,9 +85,13 @@ extension CellContext {
         let last = object["status", "lastScheduleTime"]?.string
         let isSuspended = object["spec", "suspend"]?.bool == true
         return [
-            name, text("spec", "schedule"), text("spec", "timeZone", or: "<none>"), .string(isSuspended ? "True" : "False"),
-            .int(Int64(count("status", "active"))), .string(last == nil ? "<none>" : Timestamp.age(last, now: now)), age,
-        ] + containers("spec", "jobTemplate", "spec", "template") + [Self.selector(object["spec", "jobTemplate", "spec", "selector"])]
+            name, text("spec", "schedule"), text("spec", "timeZone", or: "<none>"),
+            .string(isSuspended ? "True" : "False"),
+            .int(Int64(count("status", "active"))), .string(last == nil ? "<none>" : Timestamp.age(last, now: now)),
+            age,
+        ] + containers("spec", "jobTemplate", "spec", "template") + [
+            Self.selector(object["spec", "jobTemplate", "spec", "selector"])
+        ]
     }
 
     private var controllerRevision: [JSON] {

@@ -1,5 +1,6 @@
-// YAML text ⇄ trees, through Yams (libyaml). Plain scalars mean what upstream's converter makes of them: YAML 1.1 booleans (`y`, `on`),
-// octal and hexadecimal numbers, `~`. Size, depth and the number of nodes that aliases make are limited.
+// YAML text ⇄ trees, through Yams (libyaml). Plain scalars mean what upstream's converter makes of them: YAML 1.1
+// booleans (`y`, `on`), octal and hexadecimal numbers, `~`. Size, depth and the number of nodes that aliases make are
+// limited.
 import Yams
 
 /// Text that is no YAML, in upstream's words (`yaml: line 3: …`).
@@ -21,16 +22,24 @@ package enum YAML {
     }
 
     /// All documents; empty ones are left out.
-    package static func parseAll(_ bytes: [UInt8]) throws(YAMLError) -> [JSON] { try parseAll(bytes, keepingEmpty: false) }
+    package static func parseAll(_ bytes: [UInt8]) throws(YAMLError) -> [JSON] {
+        try parseAll(bytes, keepingEmpty: false)
+    }
 
     /// Doubled keys are always an error here, so `duplicates` gets nothing.
-    package static func parse(_ bytes: [UInt8], duplicates: inout [String]) throws(YAMLError) -> JSON { try parse(bytes) }
+    package static func parse(_ bytes: [UInt8], duplicates: inout [String]) throws(YAMLError) -> JSON {
+        try parse(bytes)
+    }
 
     package static func parse(_ text: String) throws(YAMLError) -> JSON { try parse(Array(text.utf8)) }
 
     private static func parseAll(_ bytes: [UInt8], keepingEmpty: Bool) throws(YAMLError) -> [JSON] {
-        guard bytes.count <= bytesMax else { throw YAMLError(message: "yaml: document is larger than \(bytesMax) bytes") }
-        guard let text = String(validating: bytes, as: UTF8.self) else { throw YAMLError(message: "yaml: invalid UTF-8") }
+        guard bytes.count <= bytesMax else {
+            throw YAMLError(message: "yaml: document is larger than \(bytesMax) bytes")
+        }
+        guard let text = String(validating: bytes, as: UTF8.self) else {
+            throw YAMLError(message: "yaml: invalid UTF-8")
+        }
         guard !nestsTooDeep(bytes) else { throw YAMLError(message: "yaml: exceeded max depth") }
         var documents: [JSON] = []
         do {
@@ -60,7 +69,9 @@ package enum YAML {
             case UInt8(ascii: "["), UInt8(ascii: "{"): flow += 1
             case UInt8(ascii: "]"), UInt8(ascii: "}"): flow = max(0, flow - 1)
             case UInt8(ascii: "-"), UInt8(ascii: "?"), UInt8(ascii: ":"):
-                if isLineStart || byte != UInt8(ascii: ":"), index + 1 < bytes.count, bytes[index + 1] == 0x20 { indicators += 1 }
+                if isLineStart || byte != UInt8(ascii: ":"), index + 1 < bytes.count, bytes[index + 1] == 0x20 {
+                    indicators += 1
+                }
             case 10: indicators = 0
             default: break
             }
@@ -72,7 +83,8 @@ package enum YAML {
 
     private static func message(of error: YamlError) -> String {
         switch error {
-        case .scanner(_, let problem, let mark, _), .parser(_, let problem, let mark, _), .composer(_, let problem, let mark, _):
+        case .scanner(_, let problem, let mark, _), .parser(_, let problem, let mark, _),
+            .composer(_, let problem, let mark, _):
             return "yaml: line \(mark.line): \(problem)"
         case .duplicatedKeysInMapping(let duplicates, let context):
             let lines = duplicates.map { "  line \(context.mark.line): key \(Go.quote($0)) already set in map" }
@@ -125,7 +137,9 @@ struct YAMLConverter {
 enum YAMLScalar {
     static func value(_ scalar: Node.Scalar) throws(YAMLError) -> JSON {
         let text = scalar.string
-        if ["tag:yaml.org,2002:binary", "tag:yaml.org,2002:str"].contains(scalar.tag.description) { return .string(text) }
+        if ["tag:yaml.org,2002:binary", "tag:yaml.org,2002:str"].contains(scalar.tag.description) {
+            return .string(text)
+        }
         guard scalar.style == .plain || scalar.style == .any else { return .string(text) }
         return try plain(text)
     }
@@ -162,8 +176,11 @@ enum YAMLScalar {
         let digits = text.replacing("_", with: "")
         if let whole = integer(digits) { return .int(whole) }
         let body = digits.drop { $0 == "+" || $0 == "-" }
-        let isDecimal = body.utf8.contains(where: \.isDigit) && body.utf8.allSatisfy { $0.isDigit || ".eE+-".utf8.contains($0) }
-        guard isDecimal, text.utf8.first != UInt8(ascii: "+") || body.count + 1 == digits.count, let value = Double(digits) else { return nil }
+        let isDecimal =
+            body.utf8.contains(where: \.isDigit) && body.utf8.allSatisfy { $0.isDigit || ".eE+-".utf8.contains($0) }
+        guard isDecimal, text.utf8.first != UInt8(ascii: "+") || body.count + 1 == digits.count,
+            let value = Double(digits)
+        else { return nil }
         return value.isFinite ? .double(value) : nil
     }
 

@@ -1,4 +1,5 @@
-// Trees → YAML text in block style, keys sorted, as upstream answers `application/yaml`. What could be read as something else is quoted.
+// Trees → YAML text in block style, keys sorted, as upstream answers `application/yaml`. What could be read as
+// something else is quoted.
 
 extension YAML {
     package static func write(_ value: JSON) -> [UInt8] { Array(text(value).utf8) }
@@ -54,9 +55,14 @@ extension YAML {
 
     /// Several lines as a literal block, where nothing in them would be lost.
     private static func literal(_ text: String, _ indent: Int) -> String? {
-        guard text.contains("\n"), !text.hasPrefix(" "), !text.hasPrefix("\n"), !text.hasSuffix("\n\n") else { return nil }
-        guard text.unicodeScalars.allSatisfy({ $0 == "\n" || ($0.value >= 0x20 && $0.value < 0x7F) }), !text.contains(" \n") else { return nil }
-        let lines = (text.hasSuffix("\n") ? text.dropLast() : text[...]).split(separator: "\n", omittingEmptySubsequences: false)
+        guard text.contains("\n"), !text.hasPrefix(" "), !text.hasPrefix("\n"), !text.hasSuffix("\n\n") else {
+            return nil
+        }
+        guard text.unicodeScalars.allSatisfy({ $0 == "\n" || ($0.value >= 0x20 && $0.value < 0x7F) }),
+            !text.contains(" \n")
+        else { return nil }
+        let lines = (text.hasSuffix("\n") ? text.dropLast() : text[...]).split(
+            separator: "\n", omittingEmptySubsequences: false)
         let pad = String(repeating: " ", count: indent)
         let body = lines.map { $0.isEmpty ? "" : pad + $0 }.joined(separator: "\n")
         return (text.hasSuffix("\n") ? "|\n" : "|-\n") + body
@@ -66,7 +72,9 @@ extension YAML {
 
     /// Whether a text, unquoted, is read back as the same string.
     private static func isPlain(_ text: String) -> Bool {
-        guard let first = text.utf8.first, first.isAlphanumeric || first == UInt8(ascii: "_") || first == UInt8(ascii: "/") || first == UInt8(ascii: ".")
+        guard let first = text.utf8.first,
+            first.isAlphanumeric || first == UInt8(ascii: "_") || first == UInt8(ascii: "/")
+                || first == UInt8(ascii: ".")
         else { return false }
         guard text.utf8.allSatisfy({ $0.isAlphanumeric || "_-./:@+=(),;<>$% ".utf8.contains($0) }) else { return false }
         if text.hasSuffix(":") || text.contains(": ") || text.contains(" #") || text.hasSuffix(" ") { return false }

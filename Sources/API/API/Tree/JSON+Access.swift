@@ -91,12 +91,15 @@ extension JSON {
     /// A mapping of names to strings (labels, annotations); members that are no strings are left out.
     package var stringMap: [String: String] {
         guard case .object(let object) = self else { return [:] }
-        return Dictionary(object.members.compactMap { m in m.value.string.map { (m.key, $0) } }, uniquingKeysWith: { $1 })
+        return Dictionary(
+            object.members.compactMap { m in m.value.string.map { (m.key, $0) } }, uniquingKeysWith: { $1 })
     }
 
     /// An object of strings, ordered by key.
     package init(_ map: [String: String]) {
-        self = .object(JSONObject(uniqueMembers: map.sorted { $0.key < $1.key }.map { .init(key: $0.key, value: .string($0.value)) }))
+        self = .object(
+            JSONObject(
+                uniqueMembers: map.sorted { $0.key < $1.key }.map { .init(key: $0.key, value: .string($0.value)) }))
     }
 }
 

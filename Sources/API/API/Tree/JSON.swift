@@ -55,11 +55,15 @@ package struct JSONObject: Sendable {
     }
 
     /// Changes one member in place, without a copy of its value.
-    package mutating func modify<R>(_ key: String, default fallback: JSON = .null, _ body: (inout JSON) throws -> R) rethrows -> R {
-        let i = index(of: key) ?? {
-            members.append(Member(key: key, value: fallback))
-            return members.count - 1
-        }()
+    package mutating func modify<R>(_ key: String, default fallback: JSON = .null, _ body: (inout JSON) throws -> R)
+        rethrows -> R
+    {
+        let i =
+            index(of: key)
+            ?? {
+                members.append(Member(key: key, value: fallback))
+                return members.count - 1
+            }()
         return try body(&members[i].value)
     }
 }
@@ -90,7 +94,8 @@ extension JSONObject: ExpressibleByDictionaryLiteral {
     }
 }
 
-extension JSON: ExpressibleByStringLiteral, ExpressibleByIntegerLiteral, ExpressibleByBooleanLiteral, ExpressibleByArrayLiteral,
+extension JSON: ExpressibleByStringLiteral, ExpressibleByIntegerLiteral, ExpressibleByBooleanLiteral,
+    ExpressibleByArrayLiteral,
     ExpressibleByDictionaryLiteral, ExpressibleByNilLiteral, ExpressibleByFloatLiteral
 {
     package init(stringLiteral value: String) { self = .string(value) }

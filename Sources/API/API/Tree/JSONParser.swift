@@ -1,6 +1,6 @@
-// JSON text → tree, in one pass over the bytes: the hot path of every request. Strict: bad UTF-8, bad escapes, trailing bytes and
-// too deep nesting are refused, whole numbers of 64 bits are exact. Messages are those of Go's decoder, since clients show them.
-// It must never read outside its buffer, whatever the bytes are.
+// JSON text → tree, in one pass over the bytes: the hot path of every request. Strict: bad UTF-8, bad escapes, trailing
+// bytes and too deep nesting are refused, whole numbers of 64 bits are exact. Messages are those of Go's decoder, since
+// clients show them. It must never read outside its buffer, whatever the bytes are.
 import Glibc
 
 /// Bytes that are no JSON.
@@ -106,7 +106,8 @@ struct JSONParser: ~Copyable {
     private var depth = 0
     /// Paths, complete once the parser has unwound to the top.
     private(set) var duplicates: [String] = []
-    /// Members and elements of the containers that are open; each container takes its own when it closes, in one exact allocation.
+    /// Members and elements of the containers that are open; each container takes its own when it closes, in one exact
+    /// allocation.
     private var members = ParseStack<JSONObject.Member>()
     private var elements = ParseStack<JSON>()
     private var keySpans: [KeySpan] = []
@@ -212,7 +213,8 @@ struct JSONParser: ~Copyable {
         return unique
     }
 
-    /// Compares keys as they stand in the text; an escape may hide an equal key, so that one is looked at closely by `uniqued`.
+    /// Compares keys as they stand in the text; an escape may hide an equal key, so that one is looked at closely by
+    /// `uniqued`.
     private func hasDuplicates(from base: Int) -> Bool {
         let spans = keySpans[base...]
         if spans.count > 32 || spans.contains(where: \.isEscaped) { return true }
@@ -363,7 +365,9 @@ extension JSONParser {
     /// After `\u`; a lone surrogate becomes U+FFFD, as in Go.
     private mutating func unicodeEscape(into buffer: inout [UInt8]) throws(JSONError) {
         var code = try fourHexDigits()
-        if (0xD800..<0xDC00).contains(code), at + 1 < count, bytes[at] == UInt8(ascii: "\\"), bytes[at + 1] == UInt8(ascii: "u") {
+        if (0xD800..<0xDC00).contains(code), at + 1 < count, bytes[at] == UInt8(ascii: "\\"),
+            bytes[at + 1] == UInt8(ascii: "u")
+        {
             let resume = at
             at += 2
             let low = try fourHexDigits()
@@ -419,7 +423,8 @@ extension JSONParser {
         }
         let text = String(decoding: UnsafeBufferPointer(start: bytes + start, count: at - start), as: UTF8.self)
         guard let value = Double(text), value.isFinite else {
-            throw JSONError(message: "json: cannot unmarshal number \(text) into Go value of type float64", offset: start)
+            throw JSONError(
+                message: "json: cannot unmarshal number \(text) into Go value of type float64", offset: start)
         }
         return .double(value)
     }

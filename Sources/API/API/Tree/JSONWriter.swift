@@ -1,5 +1,5 @@
-// Tree → JSON text, as compact as Go's encoder writes it: `<`, `>`, `&`, U+2028 and U+2029 are escaped too, members keep their order.
-// The hot path of every answer that is not served from stored bytes.
+// Tree → JSON text, as compact as Go's encoder writes it: `<`, `>`, `&`, U+2028 and U+2029 are escaped too, members
+// keep their order. The hot path of every answer that is not served from stored bytes.
 
 extension JSON {
     /// Appends the text of this value.
@@ -140,7 +140,9 @@ package enum JSONWriter {
             out.append(contentsOf: [UInt8(ascii: "u"), 0x32, 0x30, 0x32, StaticBytes.hex[Int(bytes[i + 2] & 0x0F)]])
             return 3
         default:
-            out.append(contentsOf: [UInt8(ascii: "u"), 0x30, 0x30, StaticBytes.hex[Int(bytes[i] >> 4)], StaticBytes.hex[Int(bytes[i] & 15)]])
+            out.append(contentsOf: [
+                UInt8(ascii: "u"), 0x30, 0x30, StaticBytes.hex[Int(bytes[i] >> 4)], StaticBytes.hex[Int(bytes[i] & 15)],
+            ])
         }
         return 1
     }

@@ -34,7 +34,9 @@ package enum Go {
         case .string(let value): value
         case .array(let values): "[" + values.map(value).joined(separator: " ") + "]"
         case .object(let object):
-            "map[" + object.members.sorted { $0.key < $1.key }.map { "\($0.key):\(value($0.value))" }.joined(separator: " ") + "]"
+            "map["
+                + object.members.sorted { $0.key < $1.key }.map { "\($0.key):\(value($0.value))" }.joined(
+                    separator: " ") + "]"
         }
     }
 

@@ -1,5 +1,5 @@
-// IPv4 and IPv6 addresses and ranges as objects carry them. Strict as upstream is on new objects: no leading zeros in IPv4 octets,
-// no zone. Pure; used by validation, allocation, proxy and DNS.
+// IPv4 and IPv6 addresses and ranges as objects carry them. Strict as upstream is on new objects: no leading zeros in
+// IPv4 octets, no zone. Pure; used by validation, allocation, proxy and DNS.
 
 /// An IPv4 or IPv6 address.
 package struct IPAddress: Sendable, Hashable {
@@ -7,7 +7,9 @@ package struct IPAddress: Sendable, Hashable {
     package let bytes: [UInt8]
 
     package init?(_ text: String) {
-        guard text.utf8.count <= 64, let bytes = text.utf8.contains(UInt8(ascii: ":")) ? Self.v6(text) : Self.v4(text[...]) else { return nil }
+        guard text.utf8.count <= 64,
+            let bytes = text.utf8.contains(UInt8(ascii: ":")) ? Self.v6(text) : Self.v4(text[...])
+        else { return nil }
         self.bytes = bytes
     }
 
@@ -27,7 +29,9 @@ package struct IPAddress: Sendable, Hashable {
 
     package var isLoopback: Bool { isV4 ? bytes[0] == 127 : bytes == [UInt8](repeating: 0, count: 15) + [1] }
     package var isUnspecified: Bool { bytes.allSatisfy { $0 == 0 } }
-    package var isLinkLocal: Bool { isV4 ? bytes[0] == 169 && bytes[1] == 254 : bytes[0] == 0xFE && bytes[1] & 0xC0 == 0x80 }
+    package var isLinkLocal: Bool {
+        isV4 ? bytes[0] == 169 && bytes[1] == 254 : bytes[0] == 0xFE && bytes[1] & 0xC0 == 0x80
+    }
     package var isMulticast: Bool { isV4 ? bytes[0] & 0xF0 == 0xE0 : bytes[0] == 0xFF }
 
     private static func v4(_ text: Substring) -> [UInt8]? {
@@ -35,7 +39,8 @@ package struct IPAddress: Sendable, Hashable {
         guard parts.count == 4 else { return nil }
         var bytes: [UInt8] = []
         for part in parts {
-            let isPlain = part.utf8.count <= 3 && part.utf8.allSatisfy(\.isDigit) && (part == "0" || !part.hasPrefix("0"))
+            let isPlain =
+                part.utf8.count <= 3 && part.utf8.allSatisfy(\.isDigit) && (part == "0" || !part.hasPrefix("0"))
             guard isPlain, let byte = UInt8(part) else { return nil }
             bytes.append(byte)
         }
@@ -66,7 +71,8 @@ package struct IPAddress: Sendable, Hashable {
                 bytes += last
                 continue
             }
-            guard (1...4).contains(part.utf8.count), part.allSatisfy(\.isHexDigit), let group = UInt16(part, radix: 16) else { return nil }
+            guard (1...4).contains(part.utf8.count), part.allSatisfy(\.isHexDigit), let group = UInt16(part, radix: 16)
+            else { return nil }
             bytes += [UInt8(group >> 8), UInt8(group & 0xFF)]
         }
         return bytes.count <= 16 ? bytes : nil
@@ -76,7 +82,8 @@ package struct IPAddress: Sendable, Hashable {
 extension IPAddress: Comparable {
     /// IPv4 before IPv6, then by number.
     package static func < (left: IPAddress, right: IPAddress) -> Bool {
-        left.bytes.count == right.bytes.count ? left.bytes.lexicographicallyPrecedes(right.bytes) : left.bytes.count < right.bytes.count
+        left.bytes.count == right.bytes.count
+            ? left.bytes.lexicographicallyPrecedes(right.bytes) : left.bytes.count < right.bytes.count
     }
 }
 
@@ -115,7 +122,8 @@ package struct CIDR: Sendable, Hashable, CustomStringConvertible {
 
     package init?(_ text: String) {
         let parts = text.split(separator: "/", omittingEmptySubsequences: false)
-        guard parts.count == 2, let address = IPAddress(String(parts[0])), parts[1].utf8.allSatisfy(\.isDigit), parts[1].utf8.count <= 3,
+        guard parts.count == 2, let address = IPAddress(String(parts[0])), parts[1].utf8.allSatisfy(\.isDigit),
+            parts[1].utf8.count <= 3,
             let prefix = Int(parts[1]), prefix <= address.bytes.count * 8
         else { return nil }
         self.init(address, prefix: prefix)
@@ -123,7 +131,9 @@ package struct CIDR: Sendable, Hashable, CustomStringConvertible {
 
     /// The range that an address is in; nil when the prefix is longer than the address.
     package init?(_ address: IPAddress, prefix: Int) {
-        guard (0...address.bytes.count * 8).contains(prefix), let network = IPAddress(bytes: Self.masked(address.bytes, prefix)) else { return nil }
+        guard (0...address.bytes.count * 8).contains(prefix),
+            let network = IPAddress(bytes: Self.masked(address.bytes, prefix))
+        else { return nil }
         self.address = network
         self.prefix = prefix
         hadHostBits = network != address

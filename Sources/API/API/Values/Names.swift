@@ -1,5 +1,5 @@
-// Checks of names, labels, keys and ports, with upstream's messages. Pure; written without regular expressions, since they run on
-// every write. They never change a name.
+// Checks of names, labels, keys and ports, with upstream's messages. Pure; written without regular expressions, since
+// they run on every write. They never change a name.
 
 /// Each check returns upstream's messages; none when the name is good.
 package enum Names {
@@ -19,8 +19,10 @@ package enum Names {
         if name.utf8.count > labelLengthMax { problems.append(tooLong(labelLengthMax)) }
         if !isLabel(name.utf8[...]) {
             let message =
-                "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end with an "
-                + "alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?')"
+                "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must "
+                    + "start and end with an "
+                + "alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is "
+                + "'[a-z0-9]([-a-z0-9]*[a-z0-9])?')"
             problems.append(message)
         }
         return problems
@@ -32,8 +34,10 @@ package enum Names {
         if name.utf8.count > labelLengthMax { problems.append(tooLong(labelLengthMax)) }
         if !isLabel(name.utf8[...]) || name.utf8.first?.isLowercase != true {
             let message =
-                "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic character, and end "
-                + "with an alphanumeric character (e.g. 'my-name',  or 'abc-123', regex used for validation is '[a-z]([-a-z0-9]*[a-z0-9])?')"
+                "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an "
+                    + "alphabetic character, and end "
+                + "with an alphanumeric character (e.g. 'my-name',  or 'abc-123', regex used for validation is "
+                + "'[a-z]([-a-z0-9]*[a-z0-9])?')"
             problems.append(message)
         }
         return problems
@@ -55,9 +59,11 @@ package enum Names {
             }
         default:
             let message =
-                "a qualified name must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric "
+                "a qualified name must consist of alphanumeric characters, '-', '_' or '.', and must start and end "
+                    + "with an alphanumeric "
                 + "character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is "
-                + "'([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]') with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')"
+                + "'([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]') with an optional DNS subdomain prefix and '/' (e.g. "
+                + "'example.com/MyName')"
             return [message]
         }
         if name.isEmpty {
@@ -67,8 +73,10 @@ package enum Names {
         }
         if !isQualifiedPart(name) {
             let message =
-                "name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character "
-                + "(e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')"
+                "name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an "
+                    + "alphanumeric character "
+                + "(e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is "
+                + "'([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')"
             problems.append(message)
         }
         return problems
@@ -79,7 +87,8 @@ package enum Names {
         if value.utf8.count > labelLengthMax { problems.append(tooLong(labelLengthMax, "bytes")) }
         if !value.isEmpty && !isQualifiedPart(value) {
             let message =
-                "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and end with an "
+                "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and "
+                    + "must start and end with an "
                 + "alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for validation is "
                 + "'(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')"
             problems.append(message)
@@ -100,7 +109,8 @@ package enum Names {
         let isGood = !key.isEmpty && key.utf8.allSatisfy { $0.isAlphanumeric || "-_.".utf8.contains($0) }
         if !isGood {
             let message =
-                "a valid config key must consist of alphanumeric characters, '-', '_' or '.' (e.g. 'key.name',  or 'KEY_NAME',  or "
+                "a valid config key must consist of alphanumeric characters, '-', '_' or '.' (e.g. 'key.name',  or "
+                    + "'KEY_NAME',  or "
                 + "'key-name', regex used for validation is '[-._a-zA-Z0-9]+')"
             problems.append(message)
         }
@@ -114,7 +124,8 @@ package enum Names {
 
     package static func environmentVariable(_ name: String) -> [String] {
         let isGood = !name.isEmpty && name.utf8.allSatisfy { (0x20..<0x7F).contains($0) && $0 != UInt8(ascii: "=") }
-        return isGood ? [] : ["a valid environment variable name must consist only of printable ASCII characters other than '='"]
+        return isGood
+            ? [] : ["a valid environment variable name must consist only of printable ASCII characters other than '='"]
     }
 
     /// Port names (IANA service names).
@@ -135,11 +146,14 @@ package enum Names {
     }
 
     private static let subdomainMessage =
-        "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an "
+        "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must "
+            + "start and end with an "
         + "alphanumeric character (e.g. 'example.com', regex used for validation is "
         + "'[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')"
 
-    private static func tooLong(_ limit: Int, _ unit: String = "characters") -> String { "must be no more than \(limit) \(unit)" }
+    private static func tooLong(_ limit: Int, _ unit: String = "characters") -> String {
+        "must be no more than \(limit) \(unit)"
+    }
 
     private static func isLabel(_ bytes: Substring.UTF8View) -> Bool {
         guard let first = bytes.first, let last = bytes.last else { return false }
@@ -149,6 +163,7 @@ package enum Names {
 
     private static func isQualifiedPart(_ text: String) -> Bool {
         guard let first = text.utf8.first, let last = text.utf8.last else { return false }
-        return first.isAlphanumeric && last.isAlphanumeric && text.utf8.allSatisfy { $0.isAlphanumeric || "-_.".utf8.contains($0) }
+        return first.isAlphanumeric && last.isAlphanumeric
+            && text.utf8.allSatisfy { $0.isAlphanumeric || "-_.".utf8.contains($0) }
     }
 }

@@ -1,6 +1,6 @@
-// Amounts of resources as objects carry them (`500m`, `1Gi`, `2e3`): exact to 1e-9, compared and added without floating point.
-// The canonical text is upstream's: largest suffix without a fraction, in the family of suffixes that the writer used.
-// Hostile text never overflows: beyond ±(2^63 - 1) it saturates, as upstream does.
+// Amounts of resources as objects carry them (`500m`, `1Gi`, `2e3`): exact to 1e-9, compared and added without floating
+// point. The canonical text is upstream's: largest suffix without a fraction, in the family of suffixes that the writer
+// used. Hostile text never overflows: beyond ±(2^63 - 1) it saturates, as upstream does.
 
 /// A quantity.
 package struct Quantity: Sendable {
@@ -141,7 +141,9 @@ extension Quantity {
             return Suffix(power: power, format: .exponent)
         }
         guard number.isEmpty else { throw .suffix }
-        if let power = decimals.first(where: { $0.name == name })?.power { return Suffix(power: power, format: .decimal) }
+        if let power = decimals.first(where: { $0.name == name })?.power {
+            return Suffix(power: power, format: .decimal)
+        }
         if let index = binaries.firstIndex(of: name) { return Suffix(power: index + 1, format: .binary) }
         throw .suffix
     }
@@ -152,7 +154,9 @@ extension Quantity {
     private static let binaries = ["Ki", "Mi", "Gi", "Ti", "Pi", "Ei"]
 
     /// Billionths of `digits` × suffix, rounded up, saturated.
-    private static func scaled(_ digits: [UInt8], fractionDigits: Int, by suffix: Suffix) throws(QuantityError) -> Int128 {
+    private static func scaled(_ digits: [UInt8], fractionDigits: Int, by suffix: Suffix) throws(QuantityError)
+        -> Int128
+    {
         let factor: Int128 = suffix.format == .binary ? Int128(1) << (10 * suffix.power) : 1
         var power = 9 - fractionDigits + (suffix.format == .binary ? 0 : suffix.power)
         var value: Int128 = 0

@@ -1,5 +1,5 @@
-// Times as objects carry them: RFC 3339 in UTC, with seconds or (leases, events) microseconds. Values are seconds since 1970.
-// Only `nowSeconds` reads a clock; cores get the time as an argument. Hostile text never traps.
+// Times as objects carry them: RFC 3339 in UTC, with seconds or (leases, events) microseconds. Values are seconds since
+// 1970. Only `nowSeconds` reads a clock; cores get the time as an argument. Hostile text never traps.
 import Glibc
 
 /// Conversion between seconds since 1970 and the text of an object's time fields.
@@ -34,7 +34,8 @@ package enum Timestamp {
     /// Exact: whole seconds since 1970 and nanoseconds.
     package static func parts(_ text: String) -> (seconds: Int64, nanoseconds: Int64)? {
         let bytes = Array(text.utf8)
-        guard (20...40).contains(bytes.count), bytes[4] == 45, bytes[7] == 45, bytes[10] | 0x20 == 0x74, bytes[13] == 58, bytes[16] == 58,
+        guard (20...40).contains(bytes.count), bytes[4] == 45, bytes[7] == 45, bytes[10] | 0x20 == 0x74,
+            bytes[13] == 58, bytes[16] == 58,
             let year = number(bytes, 0..<4), let month = number(bytes, 5..<7), let day = number(bytes, 8..<10),
             let hour = number(bytes, 11..<13), let minute = number(bytes, 14..<16), let second = number(bytes, 17..<19),
             (1...12).contains(month), (1...daysOfMonth(year, month)).contains(day), hour < 24, minute < 60, second < 60
@@ -83,7 +84,8 @@ package enum Timestamp {
     private static func zone(_ bytes: [UInt8], _ at: Int) -> Int64? {
         guard at < bytes.count else { return nil }
         if bytes[at] | 0x20 == 0x7A { return at == bytes.count - 1 ? 0 : nil }
-        guard bytes[at] == 43 || bytes[at] == 45, bytes.count == at + 6, bytes[at + 3] == 58, let hours = number(bytes, at + 1..<at + 3),
+        guard bytes[at] == 43 || bytes[at] == 45, bytes.count == at + 6, bytes[at + 3] == 58,
+            let hours = number(bytes, at + 1..<at + 3),
             let minutes = number(bytes, at + 4..<at + 6), hours < 24, minutes < 60
         else { return nil }
         return (hours * 3600 + minutes * 60) * (bytes[at] == 43 ? 1 : -1)
