@@ -2,6 +2,7 @@
 import API
 import APIServer
 import Foundation
+import KVCore
 import Testing
 
 struct GoldenCase: Sendable, CustomStringConvertible {
@@ -13,9 +14,12 @@ struct GoldenCase: Sendable, CustomStringConvertible {
     var expected: String
     var description: String { "\(id) \(title)" }
 
-    static let all: [GoldenCase] = {
+    static let validation = read("validation")
+    static let objects = read("objects")
+
+    private static func read(_ name: String) -> [GoldenCase] {
         let file = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
-            .appendingPathComponent("Golden/policy/validation.tsv")
+            .appendingPathComponent("Golden/policy/\(name).tsv")
         guard let text = try? String(contentsOf: file, encoding: .utf8) else { return [] }
         return text.split(separator: "\n").compactMap { line in
             let columns = line.split(separator: "\t", omittingEmptySubsequences: false).map(String.init)
@@ -26,15 +30,16 @@ struct GoldenCase: Sendable, CustomStringConvertible {
                 id: columns[0], title: columns[1], resource: resource, namespace: columns[3], body: body,
                 expected: columns[5])
         }
-    }()
+    }
 }
 
 @Suite struct PolicyGoldenTests {
     @Test func `the recorded cases are there`() {
-        #expect(GoldenCase.all.count > 80)
+        #expect(GoldenCase.validation.count > 80)
+        #expect(GoldenCase.objects.count > 30)
     }
 
-    @Test(arguments: GoldenCase.all)
+    @Test(arguments: GoldenCase.validation)
     func `a create is judged as the real server judged it`(_ golden: GoldenCase) throws {
         let kinds = KindTable(network: ServiceNetwork(cidr: "10.0.0.0/24"))
         #expect(try judge(golden, kinds) == golden.expected)
@@ -59,5 +64,52 @@ struct GoldenCase: Sendable, CustomStringConvertible {
             return (["ok"] + warnings).joined(separator: " ## ")
         }
         return errors.map { "\($0.field): \($0.message)" }.joined(separator: " ## ")
+    }
+
+    @Test(arguments: GoldenCase.objects)
+    func `a created object is what the real server made of it`(_ golden: GoldenCase) throws {
+        let made = try create(golden)
+        let differences = Self.differences(made, try JSON.parse(golden.expected), at: "")
+        #expect(differences.isEmpty, "\(differences.joined(separator: "\n"))")
+    }
+
+    private func create(_ golden: GoldenCase) throws -> JSON {
+        let schema = SchemaTable()
+        let policy = try Fixture.policy()
+        let kind = GroupVersionKind(apiVersion: golden.body.apiVersion, kind: golden.body.kind)
+        var object = try schema.check(golden.body, as: kind).object
+        if !golden.namespace.isEmpty { object["metadata", "namespace"] = .string(golden.namespace) }
+        if object.name.isEmpty { object["metadata", "name"] = "generated" }
+        schema.applyDefaults(&object, as: kind)
+        let user = UserInfo(name: "admin", uid: "1", groups: ["system:masters", "system:authenticated"])
+        let attributes = Fixture.request(user, "create", golden.resource, namespace: golden.namespace)
+        var write = Fixture.write(.create, attributes, object)
+        try policy.admission.admit(&write, reader: MemoryReader.cluster)
+        let behavior = policy.kinds.behavior(golden.resource)
+        behavior.prepareForCreate(&write)
+        #expect(behavior.validateCreate(write).isEmpty, "\(behavior.validateCreate(write))")
+        try policy.admission.validate(write, reader: MemoryReader.cluster)
+        try behavior.allocate(&write, reader: MemoryReader.cluster, view: KVView())
+        return write.object
+    }
+
+    /// Where the trees differ; what the recording replaced by `<...>` may be anything, and nulls and empty objects are as absent.
+    private static func differences(_ made: JSON?, _ wanted: JSON?, at path: String) -> [String] {
+        if let text = wanted?.string, text.contains("<") && text.contains(">") { return [] }
+        if case .object(let left) = made ?? [:], case .object(let right) = wanted ?? [:] {
+            let ignored: Set<String> = [
+                ".metadata.uid", ".metadata.resourceVersion", ".metadata.creationTimestamp", ".metadata.name",
+            ]
+            return Set(left.keys + right.keys).sorted().filter { !ignored.contains("\(path).\($0)") }
+                .flatMap { differences(left[$0], right[$0], at: "\(path).\($0)") }
+        }
+        if case .array(let left)? = made, case .array(let right)? = wanted, left.count == right.count {
+            return zip(left, right).enumerated().flatMap { differences($1.0, $1.1, at: "\(path)[\($0)]") }
+        }
+        func isNothing(_ value: JSON?) -> Bool { value == nil || value == .null || value == [:] }
+        if made == wanted || (isNothing(made) && isNothing(wanted)) { return [] }
+        return [
+            "\(path): made \(made.map(\.messageText) ?? "nothing"), wanted \(wanted.map(\.messageText) ?? "nothing")"
+        ]
     }
 }

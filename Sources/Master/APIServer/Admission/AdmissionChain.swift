@@ -26,7 +26,8 @@ package struct AdmissionChain: AdmissionPolicy {
         self.init(plugins: [
             NamespaceLifecycle(), ServiceAccountAdmission(), NodeRestriction(), TaintNodesByCondition(), PodPriority(),
             DefaultTolerationSeconds(
-                notReadySeconds: notReadyTolerationSeconds, unreachableSeconds: unreachableTolerationSeconds), RuntimeClassAdmission(),
+                notReadySeconds: notReadyTolerationSeconds, unreachableSeconds: unreachableTolerationSeconds),
+            RuntimeClassAdmission(),
             CertificateAdmission(authorizer: authorizer), RoleEscalationAdmission(authorizer: authorizer),
         ])
     }

@@ -12,6 +12,19 @@ package struct NodeKind: StoredKind {
             write.object.setValue(nil, at: ["metadata", member])
         }
         syncPodCIDR(&write.object)
+        fillStatus(&write.object)
+    }
+
+    /// Members that upstream always prints.
+    private func fillStatus(_ node: inout JSON) {
+        let texts = [
+            "architecture", "bootID", "containerRuntimeVersion", "kernelVersion", "kubeProxyVersion", "kubeletVersion",
+            "machineID", "operatingSystem", "osImage", "systemUUID",
+        ]
+        for text in texts where node["status", "nodeInfo", text] == nil { node["status", "nodeInfo", text] = "" }
+        if node["status", "daemonEndpoints", "kubeletEndpoint", "Port"] == nil {
+            node["status", "daemonEndpoints", "kubeletEndpoint", "Port"] = 0
+        }
     }
 
     package func fillUpdate(_ write: inout WriteRequest, old: JSON, subresource: String) {

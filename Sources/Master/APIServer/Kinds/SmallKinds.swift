@@ -64,6 +64,14 @@ package struct EventKind: StoredKind {
     package init() {}
     package var createsOnUpdate: Bool { true }
 
+    /// Members that upstream always prints in the core version.
+    package func fill(_ write: inout WriteRequest) {
+        guard write.object.apiVersion == "v1" else { return }
+        for member in ["reportingComponent", "reportingInstance"] where write.object[member] == nil {
+            write.object[member] = ""
+        }
+    }
+
     package func check(_ object: JSON, _ issues: inout Issues) {
         let isNew = object.apiVersion.hasPrefix("events.k8s.io/")
         let subject = object["involvedObject"] ?? object["regarding"] ?? [:]

@@ -11,7 +11,12 @@ package struct DaemonSetKind: StoredKind {
         "updatedNumberScheduled", "numberAvailable", "numberUnavailable", "collisionCount",
     ]
 
-    package func fill(_ write: inout WriteRequest) { write.object["metadata", "annotations", Self.generation] = "1" }
+    package func fill(_ write: inout WriteRequest) {
+        write.object["metadata", "annotations", Self.generation] = "1"
+        for count in ["currentNumberScheduled", "numberMisscheduled", "desiredNumberScheduled", "numberReady"] {
+            write.object["status", count] = 0
+        }
+    }
 
     package func fillUpdate(_ write: inout WriteRequest, old: JSON, subresource: String) {
         let before = old.annotations[Self.generation].flatMap { Int64($0) } ?? 1

@@ -10,6 +10,8 @@ package struct ReplicaSetKind: StoredKind {
     ]
     static let bounded = ["fullyLabeledReplicas", "readyReplicas", "availableReplicas"]
 
+    package func fill(_ write: inout WriteRequest) { write.object["status"] = ["replicas": 0] }
+
     package func check(_ object: JSON, _ issues: inout Issues) { spec(object["spec"] ?? [:], isCreate: true, &issues) }
 
     package func checkUpdate(_ new: JSON, _ old: JSON, subresource: String, _ issues: inout Issues) {
@@ -32,6 +34,7 @@ package struct ReplicationControllerKind: StoredKind {
     package var hasStatus: Bool { true }
     package var hasGeneration: Bool { true }
     package var defaultPropagation: String { "Orphan" }
+    package func fill(_ write: inout WriteRequest) { write.object["status"] = ["replicas": 0] }
 
     package func check(_ object: JSON, _ issues: inout Issues) {
         let spec = object["spec"] ?? [:]
