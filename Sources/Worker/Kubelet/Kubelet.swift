@@ -15,15 +15,18 @@ package final class Kubelet: Sendable {
     private let source: PodSource
     private let server: HTTPServer?
     private let prober: ProbeExecutor
+    private let events: RuntimeEvents?
     private let logger: Logger
     /// Metrics of this kubelet; the worker may add its own.
     package let metrics: MetricsRegistry
 
-    /// `onPodCIDRs` is called whenever the API names (other) address ranges for this node's pods.
+    /// `events` lets the kubelet see the end of a container at once; `onPodCIDRs` is called whenever the API names (other) address ranges for this node's pods.
     package init(
         configuration: KubeletConfiguration, client: any ObjectClient, runtime: any ContainerRuntime, group: any EventLoopGroup,
-        logger: Logger, metrics: MetricsRegistry = MetricsRegistry(), onPodCIDRs: @escaping @Sendable ([String]) -> Void = { _ in }
+        logger: Logger, metrics: MetricsRegistry = MetricsRegistry(), events: RuntimeEvents? = nil,
+        onPodCIDRs: @escaping @Sendable ([String]) -> Void = { _ in }
     ) throws(PKIError) {
+        self.events = events
         self.configuration = configuration
         self.logger = logger
         self.metrics = metrics
@@ -54,11 +57,12 @@ package final class Kubelet: Sendable {
         await withTaskGroup(of: Void.self) { group in
             group.addTask { await self.loop.run() }
             for part in [source.run, agent.run, housekeeping.run] as [@Sendable () async -> Void] { group.addTask { await part() } }
+            if let events { group.addTask { [loop] in await events.run { loop.look() } } }
             // The loop ends on `stop`; then everything does.
             await group.next()
             group.cancelAll()
         }
-        await server?.stop(grace: .seconds(2))
+        await server?.stop(grace: .seconds(1))
         await prober.shutdown()
     }
 
