@@ -1,0 +1,81 @@
+// Leases of etcd's clients. Lifetimes are whole seconds; what remains is counted from replicated log time, not from a
+// clock.
+import KVCore
+import KVReplica
+import NetGRPC
+import Raft
+
+extension EtcdService {
+    static let ttlSecondsMax: Int64 = 9_000_000_000
+
+    func grant(_ call: GRPCServerCall, _ message: [UInt8]) throws(GRPCStatus) {
+        let numbers = try EtcdRequests.numbers(message)
+        let seconds = numbers[1] ?? 0
+        guard seconds <= Self.ttlSecondsMax else { throw GRPCStatus(.outOfRange, "etcdserver: too large lease TTL") }
+        task(call) { [self] () async throws(ProposeError) in
+            let lease = try await replica.grantLease(LeaseID(rawValue: numbers[2] ?? 0), ttlSeconds: seconds)
+            return ProtobufWriter.response(header()) { writer in
+                writer.int64(2, lease.id.rawValue)
+                writer.int64(3, lease.ttlSeconds)
+            }
+        }
+    }
+
+    func revoke(_ call: GRPCServerCall, _ message: [UInt8]) throws(GRPCStatus) {
+        let id = LeaseID(rawValue: try EtcdRequests.numbers(message)[1] ?? 0)
+        task(call) { [self] () async throws(ProposeError) in
+            try await replica.revokeLease(id)
+            return ProtobufWriter.response(header())
+        }
+    }
+
+    /// Each message renews one lease; a lease that is gone is answered with lifetime 0.
+    func keepAlive(_ call: GRPCServerCall) {
+        call.onMessage { [self] message in
+            do throws(GRPCStatus) {
+                let id = LeaseID(rawValue: try EtcdRequests.numbers(message)[1] ?? 0)
+                Task { [self] in await renew(call, id) }
+            } catch { call.finish(error) }
+        }
+        call.onEnd { call.finish() }
+    }
+
+    private func renew(_ call: GRPCServerCall, _ id: LeaseID) async {
+        var seconds: Int64 = 0
+        do throws(ProposeError) { seconds = try await replica.keepAlive(id) } catch {
+            guard error == .refused(.leaseNotFound) else { return call.finish(EtcdStatus.status(error)) }
+        }
+        call.send(
+            ProtobufWriter.response(header()) { writer in
+                writer.int64(2, id.rawValue)
+                writer.int64(3, seconds)
+            })
+    }
+
+    func timeToLive(_ call: GRPCServerCall, _ message: [UInt8]) throws(GRPCStatus) {
+        let numbers = try EtcdRequests.numbers(message)
+        let id = LeaseID(rawValue: numbers[1] ?? 0)
+        task(call) { [self] () async throws(ProposeError) in
+            try await replica.barrier()
+            let (leases, now) = await replica.leases()
+            let lease = leases.first { $0.id == id }
+            return ProtobufWriter.response(header()) { writer in
+                writer.int64(2, id.rawValue)
+                writer.int64(3, lease.map { max(0, $0.deadline - now) / 1000 } ?? -1)
+                guard let lease else { return }
+                writer.int64(4, lease.ttlMilliseconds / 1000)
+                if numbers[2] ?? 0 != 0 { for key in lease.keys.sorted() { writer.byteArray(5, key.bytes) } }
+            }
+        }
+    }
+
+    func leases(_ call: GRPCServerCall, _ message: [UInt8]) throws(GRPCStatus) {
+        task(call) { [self] () async throws(ProposeError) in
+            try await replica.barrier()
+            let (leases, _) = await replica.leases()
+            return ProtobufWriter.response(header()) { writer in
+                for lease in leases { writer.message(2) { $0.int64(1, lease.id.rawValue) } }
+            }
+        }
+    }
+}
