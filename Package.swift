@@ -105,6 +105,7 @@ let package = Package(
         tests("KVCoreTests", ["KVCore", "Raft"]),
         tests("KVDiskTests", ["KVDisk", "KVCore", "Raft"]),
         tests("KVReplicaTests", ["KVReplica", "KVDisk", "KVCore", "Raft", "NetPKI"]),
+        tests("KVEtcdTests", ["KVEtcd", "KVReplica", "KVCore", "Raft", "NetGRPC", nio, posix]),
         tests("NetTests", ["NetHTTP", "NetGRPC", "NetDNS", "NetBalancer", "NetPKI", nio, posix, http1, ssl]),
         tests("APIServerTests", ["APIServer", "API", "APIClient", "KVReplica", "KVCore", "NetHTTP", "NetPKI", nio, posix]),
         tests("ControllersTests", ["Controllers", "Scheduler", "Cloud", "API", "APIServer", "KVReplica", "NetHTTP", "NetPKI", nio, posix, logging]),
