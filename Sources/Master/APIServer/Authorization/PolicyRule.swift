@@ -63,8 +63,17 @@ extension PolicyRule {
         wanted.flatMap(\.atoms).filter { atom in !owned.contains { $0.covers(atom) } }
     }
 
+    /// Single permissions that one rule is taken apart into; a rule of more is judged as a whole.
+    static let atomsMax = 10_000
+
+    private var isHuge: Bool {
+        let counts = [max(groups.count, urls.count), max(resources.count, 1), verbs.count, max(names.count, 1)]
+        return counts.reduce(1) { min($0, Self.atomsMax + 1) * min($1, Self.atomsMax + 1) } > Self.atomsMax
+    }
+
     /// The rule as single permissions.
     private var atoms: [PolicyRule] {
+        if isHuge { return [self] }
         var atoms: [PolicyRule] = []
         for group in groups {
             for resource in resources {
@@ -84,8 +93,10 @@ extension PolicyRule {
 
     private func covers(_ atom: PolicyRule) -> Bool {
         guard atom.verbs.allSatisfy({ Self.has(verbs, $0) }) else { return false }
-        if let url = atom.urls.first {
-            return urls.contains { $0 == url || ($0.hasSuffix("*") && url.hasPrefix($0.dropLast())) }
+        if !atom.urls.isEmpty {
+            return atom.urls.allSatisfy { url in
+                urls.contains { $0 == url || ($0.hasSuffix("*") && url.hasPrefix($0.dropLast())) }
+            }
         }
         guard atom.groups.allSatisfy({ Self.has(groups, $0) }) else { return false }
         let isCovered = atom.resources.allSatisfy { wanted in

@@ -19,9 +19,6 @@ package struct LeaseKind: StoredKind {
         if let count = object["spec", "leaseTransitions"]?.int, count < 0 {
             issues.invalid(path["leaseTransitions"], .int(count), "must be greater than or equal to 0")
         }
-        if object["spec", "holderIdentity"]?.string == "" {
-            issues.invalid(path["holderIdentity"], "", "must not be empty")
-        }
     }
 }
 
