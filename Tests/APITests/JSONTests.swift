@@ -65,6 +65,36 @@ import Testing
     }
 }
 
+@Suite struct HostileTextTests {
+    @Test(arguments: 0..<8) func `random bytes never trap and what is accepted is stable`(seed: Int) throws {
+        var generator = SplitMix(state: UInt64(seed) &* 0x9E37_79B9_7F4A_7C15 &+ 1)
+        let alphabet = Array("{}[]\",:0129.eE+-truefalsn\\u00d8 \n\t#&*-?|>%@`'é".utf8)
+        for _ in 0..<2000 {
+            let length = Int.random(in: 0...24, using: &generator)
+            let bytes = (0..<length).map { _ in alphabet[Int.random(in: 0..<alphabet.count, using: &generator)] }
+            if case .success(let tree) = Result(catching: { try JSON.parse(bytes) }) {
+                #expect(try JSON.parse(tree.serialized()) == tree)
+            }
+            if case .success(let tree) = Result(catching: { try YAML.parse(bytes) }) {
+                #expect(try YAML.parse(YAML.write(tree)) == tree, "\(String(decoding: bytes, as: UTF8.self))")
+            }
+        }
+    }
+}
+
+/// A small seeded generator.
+private struct SplitMix: RandomNumberGenerator {
+    var state: UInt64
+
+    mutating func next() -> UInt64 {
+        state &+= 0x9E37_79B9_7F4A_7C15
+        var z = state
+        z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
+        z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
+        return z ^ (z >> 31)
+    }
+}
+
 @Suite struct YAMLTests {
     @Test func `plain scalars mean what upstream's converter makes of them`() throws {
         let text =

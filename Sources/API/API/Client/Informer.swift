@@ -132,23 +132,26 @@ struct InformerState<Value: Sendable> {
 
 // The loop.
 extension Informer {
-    private static var backoffSecondsMin: Double { 0.02 }
-    private static var backoffSecondsMax: Double { 10 }
+    private static var backoffSecondsMin: Double { 0.01 }
+    private static var backoffSecondsMax: Double { 5 }
     private static var pageItems: Int { 500 }
 
     private func run() async {
         var delay = Self.backoffSecondsMin
         while !Task.isCancelled {
+            let began = ContinuousClock.now
             do {
                 if resourceVersion.isEmpty { try await relist() }
                 try await follow()
-                delay = Self.backoffSecondsMin
             } catch let error as StatusError where error.isExpired {
                 state.withLock { $0.resourceVersion = "" }
-                continue
             } catch {
-                delay = min(delay * 2, Self.backoffSecondsMax)
+                // Refused, or nobody answers: the same again, after the delay that every round ends with.
+                delay = max(delay, Self.backoffSecondsMin * 2)
             }
+            // A watch that held for a while ended in the normal course of things; quick ends in a row mean trouble.
+            let held = ContinuousClock.now - began >= .seconds(1)
+            delay = held ? Self.backoffSecondsMin : min(delay * 2, Self.backoffSecondsMax)
             await Self.sleep(seconds: delay * Double.random(in: 0.5...1))
         }
     }

@@ -14,7 +14,7 @@ package final class WorkQueue<Key: Hashable & Sendable>: Sendable {
         state = Mutex(WorkQueueState())
     }
 
-    package var count: Int { state.withLock { $0.waiting.count } }
+    package var count: Int { state.withLock { $0.depth } }
 
     /// Asks for a key to be worked on soon.
     package func add(_ key: Key) {
@@ -136,6 +136,8 @@ struct WorkQueueState<Key: Hashable & Sendable> {
     var failures: [Key: Int] = [:]
     var waiters: [CheckedContinuation<Key?, Never>] = []
     var isClosed = false
+    /// How many keys wait.
+    var depth: Int { waiting.count - head }
 
     /// Queues a key; the worker to resume with it when one waits.
     mutating func add(_ key: Key) -> CheckedContinuation<Key?, Never>? {
