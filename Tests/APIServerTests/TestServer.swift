@@ -16,22 +16,29 @@ final class TestServer: Sendable {
     let port: Int
     let directory: String
     let group: MultiThreadedEventLoopGroup
+    let authority: CertificateAuthority
+    let logger: Logger
 
     init() async throws {
         directory = NSTemporaryDirectory() + "tern-api-\(UInt32.random(in: 0...UInt32.max))"
         try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: true)
         var logger = Logger(label: "test")
         logger.logLevel = .warning
+        self.logger = logger
         group = MultiThreadedEventLoopGroup(numberOfThreads: 2)
+        authority = try CertificateAuthority.make(commonName: "tern-ca")
+        let kubeletIdentity = try TLSIdentity(
+            try authority.issue(CertificateSpec(commonName: "kube-apiserver-kubelet-client", organizations: ["system:masters"])))
+        var configuration = APIServerConfiguration(name: "m1")
+        configuration.kubelet = KubeletAccess(tls: try ClientTLS(trustRootsPEM: authority.certificatePEM, identity: kubeletIdentity))
         replica = try Replica(.single(dataDirectory: directory + "/data", logger: logger))
         try await replica.start()
         let key = try ServiceAccountKey.make(.es256)
         let policy = Policy(PolicyConfiguration(serviceAccountKey: key, staticTokens: ["jane-token": UserInfo(name: "jane", groups: ["system:authenticated"])]))
         server = APIServer(
-            APIServerConfiguration(name: "m1"), store: replica, schema: SchemaTable(), policy: policy.server, metrics: MetricsRegistry(), group: group,
+            configuration, store: replica, schema: SchemaTable(), policy: policy.server, metrics: MetricsRegistry(), group: group,
             logger: logger)
         server.start()
-        let authority = try CertificateAuthority.make(commonName: "tern-ca")
         let serving = try authority.issue(CertificateSpec(commonName: "kube-apiserver", dnsNames: ["localhost"], ipAddresses: ["127.0.0.1"]))
         let tls = try ServerTLS(
             certificatePEM: serving.certificatePEM, keyPEM: serving.keyPEM, clientCAPEM: authority.certificatePEM, policy: .optional)
@@ -60,6 +67,16 @@ final class TestServer: Sendable {
         contexts: [{name: t, context: {cluster: t, user: t}}]
         current-context: t
         """.write(toFile: directory + "/kubeconfig", atomically: true, encoding: .utf8)
+    }
+
+    /// A stand-in for a kubelet that takes client certificates of this cluster.
+    func startKubelet(_ service: any HTTPService) async throws -> (server: HTTPServer, port: Int) {
+        let serving = try authority.issue(CertificateSpec(commonName: "system:node:w1", ipAddresses: ["127.0.0.1"]))
+        let tls = try ServerTLS(
+            certificatePEM: serving.certificatePEM, keyPEM: serving.keyPEM, clientCAPEM: authority.certificatePEM, policy: .optional)
+        let server = HTTPServer(
+            configuration: HTTPServerConfiguration(host: "127.0.0.1", port: 0, tls: tls), service: service, group: group, logger: logger)
+        return (server, try await server.start())
     }
 
     var client: InProcessClient { server.client() }
@@ -107,8 +124,8 @@ final class TestServer: Sendable {
     }
 
     /// A request with the admin's certificate: status, then body.
-    func curl(_ method: String, _ path: String, body: String? = nil, contentType: String = "application/json", headers: [String] = [], user: String? = nil) throws -> (status: Int, body: String) {
-        var arguments = ["-sS", "--cacert", directory + "/ca.crt", "-X", method, "-w", "\n%{http_code}", "--max-time", "20"]
+    func curl(_ method: String, _ path: String, body: String? = nil, contentType: String = "application/json", headers: [String] = [], user: String? = nil, more: [String] = []) throws -> (status: Int, body: String) {
+        var arguments = ["-sS", "--cacert", directory + "/ca.crt", "-X", method, "-w", "\n%{http_code}", "--max-time", "20"] + more
         if let user { arguments += ["-H", "authorization: Bearer \(user)"] } else { arguments += ["--cert", directory + "/admin.crt", "--key", directory + "/admin.key"] }
         for header in headers { arguments += ["-H", header] }
         if let body { arguments += ["-H", "content-type: \(contentType)", "--data-binary", body] }

@@ -5,11 +5,19 @@ import NIOCore
 import NetHTTP
 
 extension APIServer {
+    /// Reads and goes on at the connection's event loop: the replica's thread, where ReadIndex answers, must not render lists.
+    func read(_ exchange: Exchange, _ freshness: Freshness, _ done: @escaping @Sendable (Result<ReadView, StatusError>) -> Void) {
+        let loop = exchange.response.eventLoop
+        objects.store.read(freshness) { outcome in
+            if loop.inEventLoop { done(outcome) } else { loop.execute { done(outcome) } }
+        }
+    }
+
     func respondGet(_ exchange: Exchange, _ resource: ResourceSchema) {
         guard resource.verbs.contains("get"), exchange.request.method == "GET" else { return exchange.fail(Status.methodNotAllowed()) }
         let version = exchange.query("resourceVersion") ?? ""
         guard let freshness = Freshness.parse(version) else { return exchange.fail(Status.badRequest(Freshness.badNumber(version))) }
-        objects.store.read(freshness) { [self] outcome in
+        read(exchange, freshness) { [self] outcome in
             switch outcome {
             case .failure(let error): exchange.fail(error)
             case .success(let read): answerGet(exchange, resource, read)
@@ -31,7 +39,7 @@ extension APIServer {
     }
 
     private func confirmAbsence(_ exchange: Exchange, _ resource: ResourceSchema) {
-        objects.store.read(.linearizable) { [self] outcome in
+        read(exchange, .linearizable) { [self] outcome in
             switch outcome {
             case .failure(let error): exchange.fail(error)
             case .success(let read):
@@ -59,7 +67,7 @@ extension APIServer {
         do {
             let query = try listQuery(exchange, resource)
             let freshness = try query.freshness()
-            objects.store.read(freshness) { [self] outcome in
+            read(exchange, freshness) { [self] outcome in
                 switch outcome {
                 case .success(let read): answerList(exchange, resource, query, read)
                 case .failure(let error) where error.isExpired: refuseExpired(exchange, query, error)

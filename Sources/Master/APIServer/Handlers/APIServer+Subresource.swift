@@ -44,7 +44,7 @@ extension APIServer {
 
     private func getSubresource(_ exchange: Exchange, _ resource: ResourceSchema, _ subresource: SubresourceSchema) {
         if subresource.name != "scale" { return respondGet(exchange, resource) }
-        objects.store.read(.linearizable) { [self] outcome in
+        read(exchange, .linearizable) { [self] outcome in
             switch outcome {
             case .failure(let error): exchange.fail(error)
             case .success(let read):

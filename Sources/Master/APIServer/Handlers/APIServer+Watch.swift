@@ -37,9 +37,7 @@ extension APIServer {
                 let after = revision.rawValue < 0 ? objects.store.view().revision : revision
                 begin(exchange, resource, query, after: after, objects: nil)
             case .objects(let freshness):
-                objects.store.read(freshness) { [self] outcome in
-                    exchange.response.eventLoop.execute { self.beginWithObjects(exchange, resource, query, outcome) }
-                }
+                read(exchange, freshness) { [self] outcome in beginWithObjects(exchange, resource, query, outcome) }
             }
         } catch {
             exchange.fail(error)

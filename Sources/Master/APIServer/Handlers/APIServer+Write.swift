@@ -135,7 +135,9 @@ extension APIServer {
             let decoder = BodyDecoder(schema: schema, validation: .ignore)
             let raw = try decoder.parse(exchange.request.body, contentType: exchange.request.header("content-type"), wanted: "DeleteOptions")
             if !raw.tree.kind.isEmpty && raw.tree.kind != "DeleteOptions" {
-                throw Status.badRequest("no kind \(Go.quote(raw.tree.kind)) is registered for version \(Go.quote(raw.tree.apiVersion)) as delete options")
+                throw Status.badRequest(
+                    "no kind \(Go.quote(raw.tree.kind)) is registered for version \(Go.quote(raw.tree.apiVersion)) in scheme "
+                        + "\"pkg/apis/meta/internalversion/scheme/register.go:27\"")
             }
             return try Removal(raw.tree)
         }

@@ -50,10 +50,17 @@ struct BodyDecoder: Sendable {
     }
 
     private func unrecognized(_ wanted: String, _ why: String, _ bytes: [UInt8]) -> StatusError {
+        Status.badRequest("the object provided is unrecognized (must be of type \(wanted)): \(why) (\(Self.summary(bytes)))")
+    }
+
+    /// The beginning of a body: as text when it looks like JSON, else in hexadecimal.
+    private static func summary(_ bytes: [UInt8]) -> String {
+        if bytes.isEmpty { return "<empty>" }
+        let shown = bytes.prefix(30)
+        let tail = bytes.count > 30 ? " ..." : ""
+        if bytes[0] == UInt8(ascii: "{") { return String(decoding: shown, as: UTF8.self) + tail }
         let digits = Array("0123456789abcdef".utf8)
-        let shown = bytes.prefix(64).flatMap { [digits[Int($0 >> 4)], digits[Int($0 & 15)]] }
-        return Status.badRequest(
-            "the object provided is unrecognized (must be of type \(wanted)): \(why) (\(String(decoding: shown, as: UTF8.self)))")
+        return String(decoding: shown.flatMap { [digits[Int($0 >> 4)], digits[Int($0 & 15)]] }, as: UTF8.self) + tail
     }
 
     /// Parses and checks a body that must be of `kind` (or of one of `others`, e.g. another version of an Eviction).
@@ -61,9 +68,11 @@ struct BodyDecoder: Sendable {
         let raw = try parse(body, contentType: contentType, wanted: kind.kind)
         guard case .object = raw.tree else {
             let found = raw.tree.array != nil ? "array" : raw.tree.string != nil ? "string" : "scalar"
-            throw Status.badRequest(
-                "the object provided is unrecognized (must be of type \(kind.kind)): couldn't get version/kind; json parse error: "
-                    + "json: cannot unmarshal \(found) into Go value of type struct { APIVersion string; Kind string }")
+            throw unrecognized(
+                kind.kind,
+                "couldn't get version/kind; json parse error: json: cannot unmarshal \(found) into Go value of type struct "
+                    + "{ APIVersion string \"json:\\\"apiVersion,omitempty\\\"\"; Kind string \"json:\\\"kind,omitempty\\\"\" }",
+                Array(body.readableBytesView))
         }
         return try check(raw.tree, as: kind, others: others, duplicates: raw.duplicates)
     }
@@ -95,14 +104,21 @@ struct BodyDecoder: Sendable {
 
     private func wrongKind(_ found: GroupVersionKind, _ kind: GroupVersionKind) -> StatusError {
         if schema.type(of: found) == nil {
-            return Status.badRequest("no kind \(Go.quote(found.kind)) is registered for version \(Go.quote(found.apiVersion))")
+            return Status.cannotHandle(
+                found, as: kind.kind,
+                "no kind \(Go.quote(found.kind)) is registered for version \(Go.quote(found.apiVersion)) in scheme "
+                    + "\"pkg/api/legacyscheme/scheme.go:30\"")
         }
         if found.kind == kind.kind {
             return Status.badRequest(
                 "the API version in the data (\(found.apiVersion)) does not match the expected API version (\(kind.apiVersion))")
         }
-        return Status.badRequest(
-            "\(found.kind) in version \(Go.quote(found.version)) cannot be handled as a \(kind.kind): converting (\(found.version).\(found.kind)) "
-                + "to (\(kind.group.isEmpty ? "core" : kind.group).\(kind.kind)): unknown conversion")
+        return Status.cannotHandle(
+            found, as: kind.kind, "converting (\(found.version).\(found.kind)) to (\(kind.goPackage).\(kind.kind)): unknown conversion")
     }
+}
+
+extension GroupVersionKind {
+    /// The Go package of the kind in messages: `core`, `apps`, `rbac`.
+    var goPackage: String { group.isEmpty ? "core" : String(group.prefix { $0 != "." }) }
 }

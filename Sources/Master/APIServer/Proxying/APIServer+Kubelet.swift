@@ -73,7 +73,7 @@ enum LogOptions {
             Status.invalid(GroupVersionKind("", "v1", "PodLogOptions"), name, [StatusCause(reason: reason, message: message, field: field)])
         }
         if exchange.query("sinceSeconds") != nil && exchange.query("sinceTime") != nil {
-            throw invalid("FieldValueForbidden", "Forbidden: at most one of `sinceTime` or `sinceSeconds` may be specified", "")
+            throw invalid("FieldValueForbidden", "Forbidden: at most one of `sinceTime` or `sinceSeconds` may be specified", "[]")
         }
         for field in ["tailLines", "sinceSeconds", "limitBytes"] {
             guard let value = try Parameter.integer(exchange.query(field)) else { continue }

@@ -17,7 +17,7 @@ struct PodTarget: Sendable, Hashable {
             throw Status.badRequest("container \(wanted) is not valid for pod \(pod.name)")
         }
         let main = pod["spec", "containers"]?.elements.compactMap { $0["name"]?.string } ?? []
-        if names.count == 1 || main.count == 1 && names.count == main.count { return main.first ?? names[0] }
+        if main.count == 1 { return main[0] }
         if let marked = pod.annotations["kubectl.kubernetes.io/default-container"], names.contains(marked) { return marked }
         let shown = ["initContainers", "containers"].flatMap { pod["spec", $0]?.elements.compactMap { $0["name"]?.string } ?? [] }
         throw Status.badRequest(

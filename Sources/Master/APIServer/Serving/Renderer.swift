@@ -53,7 +53,7 @@ struct Renderer: Sendable {
         case .metadata(let version): return Self.partial(object, version)
         case .metadataList:
             throw Status.notAcceptable(
-                message: "you requested PartialObjectMetadataList, but the requested object is not a list (*\(resource.kind.kind))")
+                message: "you requested PartialObjectMetadataList, but the requested object is not a list (*\(resource.kind.goPackage).\(resource.kind.kind))")
         }
     }
 
@@ -61,7 +61,7 @@ struct Renderer: Sendable {
     func object(
         _ stored: StoredObject, _ resource: ResourceSchema, _ representation: Representation, rows: RowObject
     ) throws(StatusError) -> (body: ByteBuffer, encoding: Encoding) {
-        if representation.encoding == .json && representation.form == .object && !representation.isPretty {
+        if representation.encoding == .json && representation.form == .object && !representation.isPretty && !resource.isConverted {
             var buffer = ByteBuffer()
             buffer.reserveCapacity(stored.bytes.count + StoredObject.spliceBytesMax + 128)
             stored.writeObject(resource.kind, into: &buffer)
@@ -77,9 +77,9 @@ struct Renderer: Sendable {
         _ objects: [FeedObject], storedBytes: Int, _ meta: ListMeta, _ resource: ResourceSchema, _ representation: Representation, rows: RowObject
     ) throws(StatusError) -> (body: ByteBuffer, encoding: Encoding) {
         if case .metadata = representation.form {
-            throw Status.notAcceptable(message: "you requested PartialObjectMetadata, but the requested object is a list (*\(resource.listKind))")
+            throw Status.notAcceptable(message: "you requested PartialObjectMetadata, but the requested object is a list (*\(resource.kind.goPackage).\(resource.listKind))")
         }
-        if representation.encoding == .json && representation.form == .object && !representation.isPretty {
+        if representation.encoding == .json && representation.form == .object && !representation.isPretty && !resource.isConverted {
             return (gather(objects, storedBytes, meta, resource), .json)
         }
         return bytes(listTree(objects.map { $0.tree(resource.kind) }, meta, resource, representation.form, rows), representation)

@@ -8,5 +8,9 @@ extension Replica: ReplicatedStore {
         return ContinuousClock.now - since > .milliseconds(configuration.holdMilliseconds)
     }
 
+    package func grantLease(ttlSeconds: Int64) async throws(ProposeError) -> LeaseID {
+        try await grantLease(.none, ttlSeconds: ttlSeconds).id
+    }
+
     package var isBehind: Bool { status.isBehind }
 }

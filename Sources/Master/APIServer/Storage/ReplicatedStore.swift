@@ -14,6 +14,8 @@ package protocol ReplicatedStore: Sendable {
     func view(at revision: Revision) throws(ReadError) -> KVView
     func watch(_ range: KeyRange, after: Revision?, _ deliver: @escaping @Sendable (WatchDelivery) -> Void) -> WatchID
     func cancel(_ watch: WatchID)
+    /// A new lease: keys written under it go when it expires in log time.
+    func grantLease(ttlSeconds: Int64) async throws(ProposeError) -> LeaseID
     /// Whether nobody has led for longer than requests are held.
     var isLeaderless: Bool { get }
     /// Whether this peer knows itself too far behind to answer from memory.

@@ -7,7 +7,8 @@ extension ResourceStore {
     static let generatedNamesMax = 8
 
     /// Stores a new object that was decoded and defaulted.
-    func create(_ call: WriteCall, _ object: JSON) async throws(StatusError) -> WriteOutcome {
+    func create(_ given: WriteCall, _ object: JSON) async throws(StatusError) -> WriteOutcome {
+        let call = await leased(given)
         let base = object["metadata", "generateName"]?.string ?? ""
         guard object.name.isEmpty, !base.isEmpty else {
             do { return try await createNamed(call, object) } catch {
@@ -68,11 +69,15 @@ extension ResourceStore {
         if view.get(call.key) != nil { throw Status.alreadyExists(call.gvr, call.name) }
         try behavior.allocate(&write, reader: reader, view: view)
         write.warnings += behavior.warnings(write)
-        let outcome = WriteOutcome(object: write.object.ordered(call.resource.kind), warnings: write.warnings, isCreated: true)
-        if call.isDryRun { return .answer(outcome) }
+        var outcome = WriteOutcome.of(write.object, call.resource.kind, write.warnings)
+        outcome.isCreated = true
+        if call.isDryRun {
+            outcome.object["metadata", "resourceVersion"] = nil
+            return .answer(outcome)
+        }
         let guards = [.absent(call.key)] + namespaceGuard(call, view) + write.guards
         return WritePlan(
-            txn: Txn(compares: guards, success: [.put(call.key, StoredObject.encode(outcome.object))] + write.effects), outcome: outcome)
+            txn: Txn(compares: guards, success: [.put(call.key, StoredObject.encode(outcome.object), lease: call.lease)] + write.effects), outcome: outcome)
     }
 
     /// The namespace must be the one that admission saw: not deleted, not terminating since.

@@ -32,13 +32,14 @@ extension ResourceStore {
         switch decision {
         case .unchanged(let object): return .answer(WriteOutcome(object: object, warnings: write.warnings))
         case .remove(let object):
-            let outcome = WriteOutcome(object: object.ordered(call.resource.kind), warnings: write.warnings, isRemoved: true)
-            if call.isDryRun { return .answer(outcome) }
+            var outcome = WriteOutcome.of(object, call.resource.kind, write.warnings)
+            outcome.isRemoved = true
+            if call.isDryRun { return .answer(outcome.unstamped(kv.modRevision)) }
             let ops: [Op] = [.delete(call.key)] + behavior.release(object, view: view) + write.effects
             return WritePlan(txn: Txn(compares: guards, success: ops), outcome: outcome)
         case .keep(let object):
-            let outcome = WriteOutcome(object: object.ordered(call.resource.kind), warnings: write.warnings)
-            if call.isDryRun { return .answer(outcome) }
+            let outcome = WriteOutcome.of(object, call.resource.kind, write.warnings)
+            if call.isDryRun { return .answer(outcome.unstamped(kv.modRevision)) }
             let ops: [Op] = [.put(call.key, StoredObject.encode(outcome.object))] + write.effects
             return WritePlan(txn: Txn(compares: guards, success: ops), outcome: outcome)
         }

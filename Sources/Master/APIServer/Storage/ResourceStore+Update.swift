@@ -8,8 +8,9 @@ typealias Transformation = @Sendable (_ stored: JSON?) throws(StatusError) -> JS
 
 extension ResourceStore {
     /// Replaces the object (or a subresource of it) by what `transform` makes.
-    func update(_ call: WriteCall, _ transform: @escaping Transformation) async throws(StatusError) -> WriteOutcome {
-        try await commit(call.fence) { (view) throws(StatusError) in
+    func update(_ given: WriteCall, _ transform: @escaping Transformation) async throws(StatusError) -> WriteOutcome {
+        let call = await leased(given)
+        return try await commit(call.fence) { (view) throws(StatusError) in
             guard let kv = view.get(call.key), let old = StoredObject(kv.value, revision: kv.modRevision)?.tree(call.resource.kind) else {
                 return try planUpsert(call, transform, view)
             }
@@ -51,8 +52,8 @@ extension ResourceStore {
     private func planSave(
         _ call: WriteCall, old: JSON, kv: KeyValue, _ write: WriteRequest, _ behavior: any KindBehavior, _ view: KVView
     ) -> WritePlan {
-        var object = write.object.ordered(call.resource.kind)
-        var outcome = WriteOutcome(object: object, warnings: write.warnings)
+        var outcome = WriteOutcome.of(write.object, call.resource.kind, write.warnings)
+        let object = outcome.object
         if call.isDryRun {
             outcome.object["metadata", "resourceVersion"] = .string(old.resourceVersion)
             return .answer(outcome)
@@ -62,13 +63,12 @@ extension ResourceStore {
             outcome.isRemoved = true
             return WritePlan(txn: Txn(compares: guards, success: [.delete(call.key)] + behavior.release(object, view: view) + write.effects), outcome: outcome)
         }
-        object["metadata", "resourceVersion"] = nil
         let value = StoredObject.encode(object)
         if value == kv.value && write.effects.isEmpty {
             outcome.object["metadata", "resourceVersion"] = .string(old.resourceVersion)
             return .answer(outcome)
         }
-        return WritePlan(txn: Txn(compares: guards, success: [.put(call.key, value)] + write.effects), outcome: outcome)
+        return WritePlan(txn: Txn(compares: guards, success: [.put(call.key, value, lease: call.lease)] + write.effects), outcome: outcome)
     }
 }
 

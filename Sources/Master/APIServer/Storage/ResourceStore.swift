@@ -15,6 +15,7 @@ package struct ResourceStore: Sendable {
     let policy: ServerPolicy
     let trees: TreeCache
     let roles = RoleStamp()
+    let eventLease = EventLease()
     let now: @Sendable () -> Double
 
     package init(
@@ -35,6 +36,14 @@ package struct ResourceStore: Sendable {
         return ViewReader(view: store.view(), schema: schema, trees: trees, stamp: stamp)
     }
 
+    /// Events are stored under a lease, so that they expire.
+    func leased(_ call: WriteCall) async -> WriteCall {
+        guard call.gvr.stored == GroupVersionResource("", "", "events"), !call.isDryRun else { return call }
+        var leased = call
+        leased.lease = await eventLease.lease(store, now: now())
+        return leased
+    }
+
     func behavior(_ call: WriteCall) -> any KindBehavior { policy.kinds.behavior(call.resource.resource) }
 }
 
@@ -50,6 +59,8 @@ struct WriteCall: Sendable {
     var fieldManager = ""
     /// The entry does nothing unless this is the leader's term when it is appended.
     var fence: Term?
+    /// The lease that the object is stored under.
+    var lease = LeaseID.none
     /// What decoding warned of.
     var warnings: [String] = []
 
@@ -84,7 +95,7 @@ extension ResourceStore {
         for _ in 0..<Self.attemptsMax {
             let decided = try await decide(view, plan)
             guard let txn = decided.txn else { return decided.outcome }
-            let result = try await store.propose(txn, fence: fence)
+            let result = try await propose(txn, fence)
             if result.succeeded { return decided.outcome.stamped(result.revision) }
             view = store.view()
             if view.revision < result.revision {
@@ -93,6 +104,14 @@ extension ResourceStore {
             }
         }
         throw Status.failure("Conflict", "the object is written too often by others; please try again", details: [:])
+    }
+
+    private func propose(_ txn: Txn, _ fence: Term?) async throws(StatusError) -> TxnResult {
+        do { return try await store.propose(txn, fence: fence) } catch {
+            // It may have been the lease that is gone.
+            eventLease.forget()
+            throw error
+        }
     }
 
     /// A refusal counts only when the state after ReadIndex gives it too.
@@ -113,5 +132,15 @@ extension WriteOutcome {
         var outcome = self
         outcome.object["metadata", "resourceVersion"] = .string("\(revision)")
         return outcome
+    }
+
+    /// Nothing was written: the stored revision stays.
+    func unstamped(_ stored: Revision) -> WriteOutcome { stamped(stored) }
+
+    /// Keeps the place of resourceVersion in metadata for `stamped`.
+    static func of(_ object: JSON, _ kind: GroupVersionKind, _ warnings: [String]) -> WriteOutcome {
+        var object = object
+        object["metadata", "resourceVersion"] = ""
+        return WriteOutcome(object: object.ordered(kind), warnings: warnings)
     }
 }

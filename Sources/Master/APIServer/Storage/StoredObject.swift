@@ -75,7 +75,8 @@ package struct StoredObject: Sendable {
         var buffer = ByteBuffer()
         buffer.reserveCapacity(bytes.count + Self.spliceBytesMax + 128)
         writeObject(kind, into: &buffer)
-        return Wire.parse(buffer)
+        let tree = Wire.parse(buffer)
+        return kind.group == EventConversion.group ? tree.map(EventConversion.fromCore) : tree
     }
 
     /// `{"kind":...,"apiVersion":...,"metadata":...}`.
@@ -95,7 +96,8 @@ extension StoredObject {
     static let answerOrder = metadataOrder.map { $0.isEmpty ? "resourceVersion" : $0 }
 
     /// The value to store for an object; managedFields, selfLink and resourceVersion are not kept.
-    package static func encode(_ object: JSON) -> [UInt8] {
+    package static func encode(_ given: JSON) -> [UInt8] {
+        let object = given.apiVersion.hasPrefix(EventConversion.group) ? EventConversion.toCore(given) : given
         var out: [UInt8] = [format, 0, 0, 0, 0, 0, 0, 0, 0]
         out.append(contentsOf: Array("{\"metadata\":".utf8))
         let metadata = object["metadata"]?.object ?? [:]

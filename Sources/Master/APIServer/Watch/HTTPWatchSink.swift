@@ -72,6 +72,10 @@ final class HTTPWatchSink: WatchSink {
         buffer.writeString(type.rawValue)
         buffer.writeStaticString("\",\"object\":")
         switch exchange.representation.form {
+        case .object where resource.isConverted:
+            var tree = object.tree(resource.kind)
+            if let revision { tree["metadata", "resourceVersion"] = .string("\(revision)") }
+            buffer.writeBytes(tree.serialized())
         case .object: object.stored.writeObject(resource.kind, into: &buffer, revision: revision)
         case .metadata(let version), .metadataList(let version):
             buffer.writeKind("PartialObjectMetadata", "meta.k8s.io/\(version)")
