@@ -1,5 +1,5 @@
-// Who takes part: voters, learners and, during joint consensus (Raft §6), the voters that go out. Every decision then needs
-// a majority of both sets. The lists are sorted and without repeats, so that their order never decides anything.
+// Who takes part: voters, learners and, during joint consensus (Raft §6), the voters that go out. Every decision then
+// needs a majority of both sets. The lists are sorted and without repeats, so that their order never decides anything.
 
 /// The members of a cluster at one place of the log.
 package struct Configuration: Hashable, Sendable {
@@ -82,7 +82,9 @@ extension Configuration {
         for list in [voters, outgoing, learners] {
             bytes.append(UInt8(truncatingIfNeeded: list.count))
             for peer in list {
-                for shift in stride(from: 0, to: 64, by: 8) { bytes.append(UInt8(truncatingIfNeeded: peer.rawValue >> UInt64(shift))) }
+                for shift in stride(from: 0, to: 64, by: 8) {
+                    bytes.append(UInt8(truncatingIfNeeded: peer.rawValue >> UInt64(shift)))
+                }
             }
         }
         return bytes

@@ -25,7 +25,8 @@ package struct Entry: Hashable, Sendable {
         self.fence = fence
     }
 
-    /// The proposer's term was over when this was appended: it must have no effect. Every peer decides it alike, at apply.
+    /// The proposer's term was over when this was appended: it must have no effect. Every peer decides it alike, at
+    /// apply.
     package var isFenced: Bool {
         guard let fence else { return false }
         return fence != term

@@ -1,5 +1,5 @@
-// The suffix of the log in memory: everything after the compaction point, saved or not. It knows which part was handed to
-// storage and which part is durable, so that nobody counts an entry that a power cut would take away.
+// The suffix of the log in memory: everything after the compaction point, saved or not. It knows which part was handed
+// to storage and which part is durable, so that nobody counts an entry that a power cut would take away.
 
 /// The log of one peer after `base`.
 struct Log: Sendable {
@@ -10,12 +10,15 @@ struct Log: Sendable {
     private(set) var durable: LogIndex
     /// Everything up to here was put into some `Save`.
     private(set) var handed: LogIndex
+    /// The cost of all entries.
+    private(set) var bytes: Int
 
     init(base: EntryID, entries: [Entry]) {
         self.base = base
         self.entries = entries
         durable = entries.last?.index ?? base.index
         handed = durable
+        bytes = entries.reduce(0) { $0 + $1.cost }
     }
 
     var last: EntryID { entries.last.map { EntryID(index: $0.index, term: $0.term) } ?? base }
@@ -32,7 +35,9 @@ struct Log: Sendable {
     func entry(at index: LogIndex) -> Entry? { offset(of: index).map { entries[$0] } }
 
     /// Entries from `first` on, up to `last`, within limits, but at least one where there is one.
-    func slice(from first: LogIndex, through last: LogIndex? = nil, countMax: Int = .max, bytesMax: Int = .max) -> [Entry] {
+    func slice(
+        from first: LogIndex, through last: LogIndex? = nil, countMax: Int = .max, bytesMax: Int = .max
+    ) -> [Entry] {
         let bound = min(last ?? self.last.index, self.last.index)
         guard let start = offset(of: first), let end = offset(of: bound), start <= end else { return [] }
         var bytes = 0
@@ -66,11 +71,13 @@ extension Log {
     mutating func append(_ entry: Entry) {
         precondition(entry.index == last.index.next, "append of \(entry.index) after \(last.index)")
         entries.append(entry)
+        bytes += entry.cost
     }
 
     /// Drops the entries from `index` on.
     mutating func truncate(from index: LogIndex) {
         guard let start = offset(of: index) else { return }
+        for entry in entries[start...] { bytes -= entry.cost }
         entries.removeSubrange(start...)
         durable = min(durable, index.previous)
         handed = min(handed, index.previous)
@@ -79,7 +86,9 @@ extension Log {
     /// Drops the entries up to `index`, which must be held.
     mutating func compact(to index: LogIndex) {
         guard let term = term(at: index), index > base.index else { return }
-        entries.removeFirst(Int(index.distance(after: base.index)))
+        let count = Int(index.distance(after: base.index))
+        for entry in entries[..<count] { bytes -= entry.cost }
+        entries.removeFirst(count)
         base = EntryID(index: index, term: term)
     }
 

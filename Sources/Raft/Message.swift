@@ -32,8 +32,8 @@ package struct Message: Hashable, Sendable {
         /// A follower asks for a read index; `context` is fresh each time it is sent.
         case readIndex(context: UInt64)
         case readIndexResponse(context: UInt64, index: LogIndex)
-        /// Stands for a whole snapshot: the sending shell streams its state in chunks, and the receiving shell steps this
-        /// message when it has all of them, with the metadata of what was really sent (never older than asked).
+        /// Stands for a whole snapshot: the sending shell streams its state in chunks, and the receiving shell steps
+        /// this message when it has all of them, with the metadata of what was really sent (never older than asked).
         case installSnapshot(SnapshotMetadata)
         /// The leader hands over: campaign at once.
         case timeoutNow

@@ -1,5 +1,5 @@
-// What a leader knows about one follower's log, and how it therefore sends: one probe at a time until the logs are known to
-// agree, then a pipeline with limits, or nothing while a snapshot is under way.
+// What a leader knows about one follower's log, and how it therefore sends: one probe at a time until the logs are
+// known to agree, then a pipeline with limits, or nothing while a snapshot is under way.
 
 /// One follower, as its leader sees it.
 struct Progress: Sendable {

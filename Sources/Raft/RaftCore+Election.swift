@@ -66,7 +66,8 @@ extension RaftCore {
 extension RaftCore {
     /// Neither a learner, nor one whose log or disk cannot be trusted, nor a leader.
     var mayCampaign: Bool {
-        configuration.isVoter(id) && !isAmnesiac && installing == nil && !isSaveStalled && !isLeader && term.rawValue < counterMax
+        configuration.isVoter(id) && !isAmnesiac && installing == nil && !isSaveStalled && !isLeader
+            && term.rawValue < counterMax
     }
 
     /// Asks for pre-votes.
@@ -83,8 +84,8 @@ extension RaftCore {
         }
     }
 
-    /// Asks for votes. Requests and the own vote wait until term, vote and log are durable: otherwise a second life of this
-    /// peer, with less of a log, could be elected by answers to the first.
+    /// Asks for votes. Requests and the own vote wait until term, vote and log are durable: otherwise a second life of
+    /// this peer, with less of a log, could be elected by answers to the first.
     mutating func campaign(isTransfer: Bool) {
         failReads()
         resetElectionTimer()
@@ -93,7 +94,8 @@ extension RaftCore {
         isHardStateDirty = true
         role = .candidate(Ballot())
         for peer in configuration.allVoters {
-            sendWhenSaved(to: peer, peer == id ? .voteResponse(granted: true) : .vote(last: log.last, isTransfer: isTransfer))
+            sendWhenSaved(
+                to: peer, peer == id ? .voteResponse(granted: true) : .vote(last: log.last, isTransfer: isTransfer))
         }
     }
 
@@ -128,8 +130,8 @@ extension RaftCore {
 }
 
 extension RaftCore {
-    /// The connection to a peer was reset *and* a new one refused: its process is gone. When it led, its stickiness here is
-    /// void, and the voters campaign one after the other by rank, without waiting for a timeout.
+    /// The connection to a peer was reset *and* a new one refused: its process is gone. When it led, its stickiness
+    /// here is void, and the voters campaign one after the other by rank, without waiting for a timeout.
     package mutating func connectionLost(to peer: PeerID) {
         guard fault == nil else { return }
         if isLeader { return peerUnreachable(peer) }

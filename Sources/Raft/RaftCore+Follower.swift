@@ -46,10 +46,12 @@ extension RaftCore {
 
     /// Appends what is new; replaces what conflicts. False when that would undo a committed entry.
     private mutating func put(_ entries: [Entry]) -> Bool {
-        guard let first = entries.firstIndex(where: { !log.holds(EntryID(index: $0.index, term: $0.term)) }) else { return true }
+        guard let first = entries.firstIndex(where: { !log.holds(EntryID(index: $0.index, term: $0.term)) }) else {
+            return true
+        }
         let index = entries[first].index
         guard index > commitIndex else {
-            fault = "entry \(index) of term \(entries[first].term) contradicts a committed one (commit \(commitIndex), term \(term))"
+            fault = "entry \(index) of term \(entries[first].term) contradicts a committed one, commit \(commitIndex)"
             return false
         }
         if index <= log.last.index { truncate(from: index) }

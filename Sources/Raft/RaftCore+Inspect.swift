@@ -27,12 +27,14 @@ extension RaftCore {
     package var followers: [FollowerStatus] {
         guard case .leader(let state) = role else { return [] }
         return state.progress.map { progress in
-            let kind: FollowerStatus.State = switch progress.state {
-            case .probe: .probe
-            case .replicate: .replicate
-            case .snapshot: .snapshot
-            }
-            return FollowerStatus(id: progress.id, match: progress.match, next: progress.next, state: kind, isActive: progress.isActive)
+            let kind: FollowerStatus.State =
+                switch progress.state {
+                case .probe: .probe
+                case .replicate: .replicate
+                case .snapshot: .snapshot
+                }
+            return FollowerStatus(
+                id: progress.id, match: progress.match, next: progress.next, state: kind, isActive: progress.isActive)
         }
     }
 

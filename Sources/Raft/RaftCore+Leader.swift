@@ -1,5 +1,5 @@
-// What a leader does: append, send, count answers, commit (Raft §5.3, §5.4). Sending happens once per `takeReady`, so that what
-// queued meanwhile goes out as one batch.
+// What a leader does: append, send, count answers, commit (Raft §5.3, §5.4). Sending happens once per `takeReady`, so
+// that what queued meanwhile goes out as one batch.
 
 extension RaftCore {
     /// Appends commands, all or none. They are committed when they come back in `Ready.committed` with this term.
@@ -50,23 +50,31 @@ extension RaftCore {
         finishTransfer()
     }
 
-    /// The last place where a follower's log can agree with this one, given its hint; before `base` when a snapshot is needed.
+    /// The last place where a follower's log can agree with this one, given its hint; before `base` when a snapshot is
+    /// needed.
     private func agreement(with hint: EntryID) -> LogIndex {
         var index = min(hint.index, log.last.index)
-        while index >= log.base.index, index > .zero, let here = log.term(at: index), here > hint.term { index = index.previous }
+        while index >= log.base.index, index > .zero, let here = log.term(at: index), here > hint.term {
+            index = index.previous
+        }
         return index
     }
 
     private mutating func countHeartbeat(round: UInt64, at position: Int) {
         let last = log.last.index
-        if round <= leading.reads.round { leading.progress[position].round = max(leading.progress[position].round, round) }
+        if round <= leading.reads.round {
+            leading.progress[position].round = max(leading.progress[position].round, round)
+        }
         if case .probe = leading.progress[position].state { leading.progress[position].state = .probe(isSent: false) }
         confirmReads()
-        guard isLeader, leading.progress[position].match < last, leading.progress[position].isReplicating else { return }
+        guard isLeader, leading.progress[position].match < last, leading.progress[position].isReplicating else {
+            return
+        }
         askAgain(at: position)
     }
 
-    /// Entries are under way for a heartbeat's time without an answer: an empty append finds out whether they were lost.
+    /// Entries are under way for a heartbeat's time without an answer: an empty append finds out whether they were
+    /// lost.
     private mutating func askAgain(at position: Int) {
         let progress = leading.progress[position]
         guard let term = log.term(at: progress.next.previous) else {
@@ -78,7 +86,8 @@ extension RaftCore {
 }
 
 extension RaftCore {
-    /// Commits what a quorum holds, but counts only for entries of this term; older ones follow (Raft §5.4.2, figure 8).
+    /// Commits what a quorum holds, but counts only for entries of this term; older ones follow (Raft §5.4.2, figure
+    /// 8).
     mutating func commitByCounting() {
         guard isLeader else { return }
         let state = leading
@@ -121,7 +130,8 @@ extension RaftCore {
         case .probe: break
         }
         guard let term = log.term(at: progress.next.previous) else { return sendSnapshot(at: position) }
-        let entries = log.slice(from: progress.next, countMax: settings.appendEntriesMax, bytesMax: settings.appendBytesMax)
+        let entries = log.slice(
+            from: progress.next, countMax: settings.appendEntriesMax, bytesMax: settings.appendBytesMax)
         let previous = EntryID(index: progress.next.previous, term: term)
         noteSent(entries, at: position)
         send(to: progress.id, .append(.init(previous: previous, entries: entries, commit: commitIndex)))
@@ -162,7 +172,9 @@ extension RaftCore {
 extension RaftCore {
     /// The transport dropped something for this peer: what was sent may be lost.
     package mutating func peerUnreachable(_ peer: PeerID) {
-        guard isLeader, let position = leading.position(of: peer), leading.progress[position].isReplicating else { return }
+        guard isLeader, let position = leading.position(of: peer), leading.progress[position].isReplicating else {
+            return
+        }
         let match = leading.progress[position].match
         leading.progress[position].probe(from: match.next)
     }

@@ -1,5 +1,5 @@
-// Members and hand-over: joint consensus (Raft §6), learners, leadership transfer (Raft thesis §3.10). A configuration is in force
-// when it is appended, and falls back when its entry is truncated.
+// Members and hand-over: joint consensus (Raft §6), learners, leadership transfer (Raft thesis §3.10). A configuration
+// is in force when it is appended, and falls back when its entry is truncated.
 
 extension RaftCore {
     /// The configuration in force: the latest of the log.
@@ -11,14 +11,15 @@ extension RaftCore {
         configurations.last { $0.index <= index }?.value
     }
 
-    /// Begins to move to `target` (its `outgoing` is ignored). Voters change in two steps; the second is taken by the leader
-    /// itself. A new voter must be a learner that has caught up.
+    /// Begins to move to `target` (its `outgoing` is ignored). Voters change in two steps; the second is taken by the
+    /// leader itself. A new voter must be a learner that has caught up.
     package mutating func proposeConfiguration(_ target: Configuration) throws(ConfigurationRefusal) -> Appended {
         guard isLeader, fault == nil else { throw .notLeader(leader) }
         try check(target)
         let current = configuration
         let isJoint = target.voters != current.voters
-        let next = Configuration(voters: target.voters, outgoing: isJoint ? current.voters : [], learners: target.learners)
+        let next = Configuration(
+            voters: target.voters, outgoing: isJoint ? current.voters : [], learners: target.learners)
         guard next != current else { throw .unchanged }
         appendConfiguration(next)
         return Appended(term: term, first: log.last.index, last: log.last.index)
@@ -26,12 +27,13 @@ extension RaftCore {
 
     private func check(_ target: Configuration) throws(ConfigurationRefusal) {
         guard !configuration.isJoint, configurationIndex <= commitIndex, commitIndex >= leading.termStart,
-              leading.transfer == nil else { throw .changeInProgress }
+            leading.transfer == nil
+        else { throw .changeInProgress }
         guard !target.voters.isEmpty else { throw .noVoters }
         guard target.peers.count <= Configuration.peersMax else { throw .tooManyPeers }
         for voter in target.voters where !configuration.isVoter(voter) {
             guard let position = leading.position(of: voter), leading.progress[position].isActive,
-                  commitIndex.distance(after: leading.progress[position].counted) <= settings.promotionLagMax
+                commitIndex.distance(after: leading.progress[position].counted) <= settings.promotionLagMax
             else { throw .notCaughtUp(voter) }
         }
     }
@@ -63,7 +65,9 @@ extension RaftCore {
         let peers = configuration.peers.filter { $0 != id }
         let next = log.last.index
         let old = leading.progress
-        leading.progress = peers.map { peer in old.first { $0.id == peer } ?? Progress(id: peer, next: next, isActive: true) }
+        leading.progress = peers.map { peer in
+            old.first { $0.id == peer } ?? Progress(id: peer, next: next, isActive: true)
+        }
         if let target = leading.transfer?.target, !configuration.isVoter(target) { leading.transfer = nil }
     }
 }
@@ -79,7 +83,9 @@ extension RaftCore {
 
     mutating func truncate(from index: LogIndex) {
         log.truncate(from: index)
-        for position in saves.indices { saves[position].through = saves[position].through.map { min($0, index.previous) } }
+        for position in saves.indices {
+            saves[position].through = saves[position].through.map { min($0, index.previous) }
+        }
         while configurations.count > 1, configurationIndex >= index { configurations.removeLast() }
     }
 
@@ -94,26 +100,30 @@ extension RaftCore {
 }
 
 extension RaftCore {
-    /// Hands leadership to `target`, or to the most advanced voter: no proposals until it took over or the attempt is given up
-    /// after `electionTicksMin`.
+    /// Hands leadership to `target`, or to the most advanced voter: no proposals until it took over or the attempt is
+    /// given up after `electionTicksMin`.
     package mutating func transferLeadership(to target: PeerID? = nil) throws(TransferRefusal) {
         guard isLeader, fault == nil else { throw .notLeader(leader) }
         guard let peer = target ?? transferTarget, peer != id, configuration.isVoter(peer),
-              leading.position(of: peer) != nil else { throw .noTarget }
+            leading.position(of: peer) != nil
+        else { throw .noTarget }
         leading.transfer = Transfer(target: peer)
         finishTransfer()
     }
 
     /// The voter with the longest log among those that are heard from.
     private var transferTarget: PeerID? {
-        leading.progress.filter { $0.isActive && $0.isReplicating && configuration.isVoter($0.id) && $0.counted >= commitIndex }
-            .max { ($0.match, $1.id) < ($1.match, $0.id) }?.id
+        leading.progress.filter {
+            $0.isActive && $0.isReplicating && configuration.isVoter($0.id) && $0.counted >= commitIndex
+        }
+        .max { ($0.match, $1.id) < ($1.match, $0.id) }?.id
     }
 
     /// Asks the target to campaign once it has the whole log.
     mutating func finishTransfer() {
         guard isLeader, let target = leading.transfer?.target, let position = leading.position(of: target),
-              leading.progress[position].match == log.last.index else { return }
+            leading.progress[position].match == log.last.index
+        else { return }
         send(to: target, .timeoutNow)
     }
 

@@ -1,6 +1,6 @@
 // Linearizable reads without the log (ReadIndex, Raft thesis §6.4). A read index is the commit index when the read was
-// taken; it is good once a quorum answered a round that began afterwards. Only a leader that has committed in its own term
-// knows the commit index. Leases are not used: nothing here depends on clocks.
+// taken; it is good once a quorum answered a round that began afterwards. Only a leader that has committed in its own
+// term knows the commit index. Leases are not used: nothing here depends on clocks.
 
 extension RaftCore {
     /// Asks for a read index; the answer comes in `Ready.reads`, or none at all when messages are lost and leadership

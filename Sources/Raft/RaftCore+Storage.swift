@@ -1,5 +1,6 @@
-// Storage is asynchronous: what must be durable goes out as a `Save`, its completion comes back as an input, and only then
-// are the votes and acknowledgements released that depend on it. A leader's own save is one of the votes for a commit.
+// Storage is asynchronous: what must be durable goes out as a `Save`, its completion comes back as an input, and only
+// then are the votes and acknowledgements released that depend on it. A leader's own save is one of the votes for a
+// commit.
 
 extension RaftCore {
     /// The save with this id, and all before it, are durable.
@@ -20,11 +21,12 @@ extension RaftCore {
         appliedIndex = max(appliedIndex, index)
     }
 
-    /// The state machine's state at `index` (applied) is durable: the log up to there may be compacted, and followers too
-    /// far behind are sent a snapshot not older than it.
+    /// The state machine's state at `index` (applied) is durable: the log up to there may be compacted, and followers
+    /// too far behind are sent a snapshot not older than it.
     package mutating func snapshotSaved(at index: LogIndex) {
         guard index > snapshot.index, index <= appliedIndex, let term = log.term(at: index),
-              let configuration = configuration(at: index) else { return }
+            let configuration = configuration(at: index)
+        else { return }
         snapshot = SnapshotMetadata(index: index, term: term, configuration: configuration)
     }
 
@@ -60,7 +62,8 @@ extension RaftCore {
 }
 
 extension RaftCore {
-    /// The next durable step, when there is something to save. Held messages leave with it, or with the last one under way.
+    /// The next durable step, when there is something to save. Held messages leave with it, or with the last one under
+    /// way.
     mutating func takeSave() -> Save? {
         let isInstalled = installing == nil || saves.contains { $0.snapshot == installing }
         guard isHardStateDirty || log.hasUnsaved || !isInstalled else {
@@ -71,7 +74,9 @@ extension RaftCore {
         lastSave = SaveID(rawValue: lastSave.rawValue + 1)
         let metadata = isInstalled ? nil : installing
         let entries = log.takeUnsaved()
-        saves.append(PendingSave(id: lastSave, through: entries.last?.index, snapshot: metadata, messages: held, startTick: ticks))
+        saves.append(
+            PendingSave(
+                id: lastSave, through: entries.last?.index, snapshot: metadata, messages: held, startTick: ticks))
         held = []
         let state = HardState(term: term, vote: vote, commit: commitIndex)
         return Save(id: lastSave, hardState: state, entries: entries, snapshot: metadata)

@@ -1,7 +1,7 @@
-// The Raft algorithm of one peer as a value. Inputs are method calls (`step`, `tick`, `propose`, `saved`, ...); everything it
-// wants done comes out of `takeReady`. It has no clock, no thread, no I/O and no chance but the injected seed: the same calls
-// give the same results. Everything that depends on durability is held back here until `saved`, so that the shell cannot
-// send it too early.
+// The Raft algorithm of one peer as a value. Inputs are method calls (`step`, `tick`, `propose`, `saved`, ...);
+// everything it wants done comes out of `takeReady`. It has no clock, no thread, no I/O and no chance but the injected
+// seed: the same calls give the same results. Everything that depends on durability is held back here until `saved`, so
+// that the shell cannot send it too early.
 
 /// One peer. `Raft §n` below means the extended Raft paper.
 package struct RaftCore: Sendable {
@@ -51,7 +51,9 @@ package struct RaftCore: Sendable {
         vote = restored.hardState.vote
         log = Log(base: restored.base, entries: restored.entries)
         snapshot = restored.snapshot
-        precondition(log.term(at: snapshot.index) == snapshot.term, "snapshot \(snapshot.id) is not in the log \(log.base)-\(log.last)")
+        precondition(
+            log.term(at: snapshot.index) == snapshot.term,
+            "snapshot \(snapshot.id) is not in the log \(log.base)-\(log.last)")
         appliedIndex = snapshot.index
         handedToApply = snapshot.index
         commitIndex = max(snapshot.index, min(restored.hardState.commit, log.last.index))
@@ -77,8 +79,8 @@ struct PendingSave: Sendable {
 extension RaftCore {
     package var term: Term { hardTerm }
     package var lastIndex: LogIndex { log.last.index }
-    /// What the log in memory costs; it is counted each time.
-    package var logBytes: Int { log.cost(after: log.base.index, through: log.last.index) }
+    /// What the log in memory costs.
+    package var logBytes: Int { log.bytes }
     /// Everything up to here is gone from the log.
     package var compactIndex: LogIndex { log.base.index }
     package var durableIndex: LogIndex { log.durable }

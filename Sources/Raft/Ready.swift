@@ -3,11 +3,12 @@
 
 /// Work for the shell. Its order of obedience:
 ///
-/// 1. **messages** may be sent at once, in any order, and may be lost. (What must not be said before a save is held back
-///    inside the core.) For `.installSnapshot` stream the state first; see `Message.Body.installSnapshot`.
-/// 2. **save** starts: its parts become durable in one step, in this order: the snapshot's state is installed and synced and the
-///    log is reset to it; entries replace everything from the first one's index on; the hard state is written. Saves are
-///    done in the order of their ids, several may be under way; each is reported by `saved(_:)`, or the process exits.
+/// 1. **messages** may be sent at once, in any order, and may be lost. (What must not be said before a save is held
+///    back inside the core.) For `.installSnapshot` stream the state first; see `Message.Body.installSnapshot`.
+/// 2. **save** starts: its parts become durable in one step, in this order: the snapshot's state is installed and
+///    synced and the log is reset to it; entries replace everything from the first one's index on; the hard state is
+///    written. Saves are done in the order of their ids, several may be under way; each is reported by `saved(_:)`, or
+///    the process exits.
 /// 3. **committed** is applied in order, across all `Ready`s, after the snapshot of any earlier `Ready` was installed,
 ///    then reported by `applied(to:)`. A fenced entry (`Entry.isFenced`) and an empty one have no effect.
 /// 4. **reads** with an index are served once that index is applied; those without one may be asked again.
@@ -84,7 +85,9 @@ package struct Restored: Hashable, Sendable {
     /// The log is known to be damaged: neither vote nor campaign before the commit index reaches this.
     package var voteMark: LogIndex?
 
-    package init(hardState: HardState, snapshot: SnapshotMetadata, base: EntryID, entries: [Entry], voteMark: LogIndex? = nil) {
+    package init(
+        hardState: HardState, snapshot: SnapshotMetadata, base: EntryID, entries: [Entry], voteMark: LogIndex? = nil
+    ) {
         self.hardState = hardState
         self.snapshot = snapshot
         self.base = base
@@ -94,8 +97,9 @@ package struct Restored: Hashable, Sendable {
 
     /// A peer's first start in a new cluster with these members; of a peer that will join one: `.empty`.
     package static func fresh(_ configuration: Configuration) -> Restored {
-        Restored(hardState: HardState(), snapshot: SnapshotMetadata(index: .zero, term: .zero, configuration: configuration),
-                 base: .zero, entries: [])
+        Restored(
+            hardState: HardState(), snapshot: SnapshotMetadata(index: .zero, term: .zero, configuration: configuration),
+            base: .zero, entries: [])
     }
 }
 

@@ -42,8 +42,8 @@ struct Transfer: Sendable {
     var elapsed = 0
 }
 
-/// Reads that wait for a leader's confirmation. A round is one heartbeat with a fresh number; an answer to it proves that
-/// this leader still led after the round began, so it serves every read that was taken before.
+/// Reads that wait for a leader's confirmation. A round is one heartbeat with a fresh number; an answer to it proves
+/// that this leader still led after the round began, so it serves every read that was taken before.
 struct LeaderReads: Sendable {
     enum Origin: Sendable {
         case local(ReadID)

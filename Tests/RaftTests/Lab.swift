@@ -1,5 +1,5 @@
-// A small cluster on a table: peers, their disks, a network that holds every message until it is told to deliver. Driven by
-// words; what happens is written down as words. See ScenarioTests.swift for the commands.
+// A small cluster on a table: peers, their disks, a network that holds every message until it is told to deliver.
+// Driven by words; what happens is written down as words. See ScenarioTests.swift for the commands.
 
 import Raft
 
@@ -36,7 +36,9 @@ struct Lab {
     mutating func boot(_ id: PeerID, voteMark: LogIndex? = nil) {
         guard var peer = peers[id] else { return }
         peer.boots += 1
-        let restored = Restored(hardState: peer.hardState, snapshot: peer.snapshot, base: peer.base, entries: peer.entries, voteMark: voteMark)
+        let restored = Restored(
+            hardState: peer.hardState, snapshot: peer.snapshot, base: peer.base, entries: peer.entries,
+            voteMark: voteMark)
         peer.applied = peer.snapshot.index
         peer.appliedTerm = peer.snapshot.term
         peer.appliedConfiguration = peer.snapshot.configuration
@@ -58,7 +60,9 @@ struct Lab {
             if let save = ready.save { peers[id]?.pending.append(save) }
             for entry in ready.committed { apply(entry, id) }
             if let last = ready.committed.last { peers[id]?.core?.applied(to: last.index) }
-            for read in ready.reads { say("\(id) read \(read.id.rawValue) \(read.index.map { "at \($0)" } ?? "must be asked again")") }
+            for read in ready.reads {
+                say("\(id) read \(read.id.rawValue) \(read.index.map { "at \($0)" } ?? "must be asked again")")
+            }
             if let leadership = ready.leadership { say("\(id) \(words(leadership))") }
             if peers[id]?.savesByHand == false { finishSaves(id) }
         }
@@ -66,7 +70,9 @@ struct Lab {
     }
 
     private mutating func send(_ message: Message) {
-        if case .installSnapshot(let metadata) = message.body, metadata.index > .zero { say("\(message.from) streams snapshot \(metadata.index) to \(message.to)") }
+        if case .installSnapshot(let metadata) = message.body, metadata.index > .zero {
+            say("\(message.from) streams snapshot \(metadata.index) to \(message.to)")
+        }
         network.append(message)
     }
 
@@ -89,7 +95,9 @@ struct Lab {
             peer.appliedConfiguration = metadata.configuration
             say("\(id) installs snapshot \(metadata.index)")
         }
-        if let first = save.entries.first { peer.entries = peer.entries.filter { $0.index < first.index } + save.entries }
+        if let first = save.entries.first {
+            peer.entries = peer.entries.filter { $0.index < first.index } + save.entries
+        }
         peer.hardState = save.hardState
         peers[id] = peer
     }
@@ -100,9 +108,14 @@ struct Lab {
         peers[id]?.appliedTerm = entry.term
         switch entry.kind {
         case .empty: break
-        case .normal: say("\(id) applies \(entry.index) '\(String(decoding: entry.data, as: UTF8.self))'\(entry.isFenced ? " without effect: fenced" : "")")
+        case .normal:
+            say(
+                "\(id) applies \(entry.index) '\(String(decoding: entry.data, as: UTF8.self))'\(entry.isFenced ? " without effect: fenced" : "")"
+            )
         case .configuration:
-            guard let configuration = Configuration(decoding: entry.data) else { return say("\(id) CANNOT READ \(entry.index)") }
+            guard let configuration = Configuration(decoding: entry.data) else {
+                return say("\(id) CANNOT READ \(entry.index)")
+            }
             peers[id]?.appliedConfiguration = configuration
             say("\(id) applies \(entry.index) \(configuration)")
         }
@@ -129,7 +142,9 @@ extension Lab {
         }
         guard !isLost else { return true }
         var whole = message
-        if case .installSnapshot = message.body, let snapshot = peers[message.from]?.snapshot { whole.body = .installSnapshot(snapshot) }
+        if case .installSnapshot = message.body, let snapshot = peers[message.from]?.snapshot {
+            whole.body = .installSnapshot(snapshot)
+        }
         peers[message.to]?.core?.step(whole)
         drain(message.to)
         return true
@@ -168,7 +183,9 @@ extension Lab {
     mutating func status() {
         for id in peers.keys.sorted() {
             guard let core = peers[id]?.core else { say("\(id) down"); continue }
-            say("\(id) \(core.leadership.role) term \(core.term) log \(core.compactIndex)-\(core.lastIndex) commit \(core.commitIndex) (\(core.configuration))")
+            say(
+                "\(id) \(core.leadership.role) term \(core.term) log \(core.compactIndex)-\(core.lastIndex) commit \(core.commitIndex) (\(core.configuration))"
+            )
         }
     }
 }

@@ -1,7 +1,7 @@
-// Scenarios as texts: Tests/RaftScenarios/*.txt hold commands (`> ...`) with the transcript under each. `UPDATE=1` rewrites them; read the
-// difference before you commit it. Commands:
-//   cluster N [learners a b] · tick P N · pass N (ticks for all) · campaign P · elect P (until it leads) · settle · trace
-//   deliver N · propose P text [fence T] · read P n · transfer P [Q]
+// Scenarios as texts: Tests/RaftScenarios/*.txt hold commands (`> ...`) with the transcript under each. `UPDATE=1`
+// rewrites them; read the difference before you commit it. Commands:
+//   cluster N [learners a b] · tick P N · pass N (ticks for all) · campaign P · elect P (until it leads) · settle
+//   trace · deliver N · propose P text [fence T] · read P n · transfer P [Q]
 //   members P voters a b [learners c] · byhand P · save P · crash P · restart P [mark I] · cut P Q · isolate P · mend
 //   checkpoint P · compact P I · lost P Q · truncate P I · drop · status · log P · set NAME N
 
@@ -10,8 +10,10 @@ import Raft
 import Testing
 
 private let folder = #filePath.split(separator: "/").dropLast(2).reduce("") { $0 + "/" + $1 } + "/RaftScenarios"
-private let names = ["election", "prevote", "check-quorum", "log-conflict", "figure-8", "read-index", "transfer", "snapshot",
-                     "joint-consensus", "learner", "fence", "connection-lost", "storage", "amnesia", "compacted-under-way"]
+private let names = [
+    "election", "prevote", "check-quorum", "log-conflict", "figure-8", "read-index", "transfer", "snapshot",
+    "joint-consensus", "learner", "fence", "connection-lost", "storage", "amnesia", "compacted-under-way",
+]
 
 @Test(arguments: names)
 func `a scenario goes as written`(_ name: String) throws {
@@ -154,12 +156,14 @@ extension Lab {
     private func configuration(_ words: [String]) -> Configuration {
         let split = words.firstIndex(of: "learners") ?? words.count
         func ids(_ list: ArraySlice<String>) -> [PeerID] { list.compactMap { UInt64($0).map { PeerID($0) } } }
-        return Configuration(voters: ids(words[3..<split]), learners: split < words.count ? ids(words[(split + 1)...]) : [])
+        let learners = split < words.count ? ids(words[(split + 1)...]) : []
+        return Configuration(voters: ids(words[3..<split]), learners: learners)
     }
 
     private mutating func checkpoint(_ id: PeerID) {
         guard let peer = peers[id] else { return }
-        peers[id]?.snapshot = SnapshotMetadata(index: peer.applied, term: peer.appliedTerm, configuration: peer.appliedConfiguration)
+        let members = peer.appliedConfiguration
+        peers[id]?.snapshot = SnapshotMetadata(index: peer.applied, term: peer.appliedTerm, configuration: members)
         with(id) { $0.snapshotSaved(at: peer.applied) }
     }
 

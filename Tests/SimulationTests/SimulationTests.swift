@@ -9,8 +9,9 @@ private func environment(_ name: String) -> UInt64? { getenv(name).flatMap { UIn
 
 @Test func `two hundred seeds keep every promise and come back to life`() {
     let only = environment("SEED")
-    let sum = Simulation.run(first: only ?? 1, count: only == nil ? Int(environment("COUNT") ?? 200) : 1,
-                             steps: Int(environment("STEPS") ?? 8_000))
+    let sum = Simulation.run(
+        first: only ?? 1, count: only == nil ? Int(environment("COUNT") ?? 200) : 1,
+        steps: Int(environment("STEPS") ?? 8_000))
     print(sum)
     #expect(sum.violation == nil, "\(sum)")
     if only == nil { #expect(sum.quiet.isEmpty, "too quiet: \(sum.quiet)") }
@@ -40,7 +41,7 @@ private let mistakes: [(name: String, bugs: PlantedBugs)] = {
         ("commits entries of older terms by counting", planted { $0.commitsOldTerms = true }),
         ("answers ReadIndex without a round", planted { $0.readsWithoutRound = true }),
         ("acknowledges before the save is done", planted { $0.acknowledgesBeforeSave = true }),
-        ("votes for a shorter log", planted { $0.ignoresLogInVotes = true }),
+        ("votes for a shorter log", planted { $0.ignoresLogInVotes = true })
     ]
 }()
 

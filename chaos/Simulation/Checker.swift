@@ -1,5 +1,5 @@
-// The twelve invariants, checked on the host that an event touched, right after the event. What one peer shows is compared
-// with what all peers ever showed, so that a contradiction is found at the first step that makes it.
+// The twelve invariants, checked on the host that an event touched, right after the event. What one peer shows is
+// compared with what all peers ever showed, so that a contradiction is found at the first step that makes it.
 
 import KVCore
 import Raft
@@ -52,8 +52,9 @@ extension Checker {
 
     private mutating func begin(_ position: Int, _ host: Host, _ life: Host.Life) {
         let old = seen[position]
-        seen[position] = Seen(life: host.lives, term: host.disk.hardState.term, vote: life.raft.vote, commit: life.raft.compactIndex,
-                              applied: life.core.state.appliedIndex, durableTerm: old.durableTerm)
+        seen[position] = Seen(
+            life: host.lives, term: host.disk.hardState.term, vote: life.raft.vote, commit: life.raft.compactIndex,
+            applied: life.core.state.appliedIndex, durableTerm: old.durableTerm)
     }
 
     /// Election Safety; and Leader Completeness when a leader begins.
@@ -62,12 +63,16 @@ extension Checker {
         guard raft.isLeader, seen[position].ledTerm != raft.term else { return nil }
         seen[position].ledTerm = raft.term
         report.count(.elections)
-        if let other = leaders[raft.term], other != raft.id { return "term \(raft.term) has two leaders: \(other) and \(raft.id)" }
+        if let other = leaders[raft.term], other != raft.id {
+            return "term \(raft.term) has two leaders: \(other) and \(raft.id)"
+        }
         leaders[raft.term] = raft.id
         for (offset, fact) in committed.enumerated() {
             let index = LogIndex(UInt64(offset) + 1)
             guard index > raft.compactIndex, fact.term < raft.term else { continue }
-            guard raft.term(at: index) == fact.term else { return "leader \(raft.id) of term \(raft.term) lacks committed \(index)" }
+            guard raft.term(at: index) == fact.term else {
+                return "leader \(raft.id) of term \(raft.term) lacks committed \(index)"
+            }
         }
         return nil
     }
@@ -76,9 +81,13 @@ extension Checker {
     private mutating func checkMonotonic(_ position: Int, _ host: Host, _ life: Host.Life) -> String? {
         let old = seen[position], raft = life.raft
         if raft.term < old.term { return "host \(raft.id): term went back from \(old.term) to \(raft.term)" }
-        if raft.term == old.term, let vote = old.vote, raft.vote != vote { return "host \(raft.id): vote of \(vote) was changed" }
+        if raft.term == old.term, let vote = old.vote, raft.vote != vote {
+            return "host \(raft.id): vote of \(vote) was changed"
+        }
         if raft.commitIndex < old.commit { return "host \(raft.id): commit went back from \(old.commit)" }
-        if life.core.state.appliedIndex < old.applied { return "host \(raft.id): applied went back from \(old.applied)" }
+        if life.core.state.appliedIndex < old.applied {
+            return "host \(raft.id): applied went back from \(old.applied)"
+        }
         if host.disk.hardState.term < old.durableTerm { return "host \(raft.id): the durable term went back" }
         seen[position].term = raft.term
         seen[position].vote = raft.vote
@@ -114,13 +123,17 @@ extension Checker {
         seen[position].commit = raft.commitIndex
         var index = start.next
         while index <= raft.commitIndex {
-            guard let entry = raft.entry(at: index) else { return "host \(raft.id): committed \(index) is not in the log" }
+            guard let entry = raft.entry(at: index) else {
+                return "host \(raft.id): committed \(index) is not in the log"
+            }
             if let complaint = note(entry, raft: raft, hosts: hosts) { return complaint }
             index = index.next
         }
         if raft.compactIndex > .zero, let term = raft.term(at: raft.compactIndex) {
             let offset = Int(raft.compactIndex.rawValue) - 1
-            guard offset < committed.count, committed[offset].term == term else { return "host \(raft.id): compacted what is not committed" }
+            guard offset < committed.count, committed[offset].term == term else {
+                return "host \(raft.id): compacted what is not committed"
+            }
         }
         return nil
     }
@@ -129,7 +142,8 @@ extension Checker {
         let offset = Int(entry.index.rawValue) - 1
         let fingerprint = entry.fingerprint(after: .zero)
         if offset < committed.count {
-            return committed[offset].fingerprint == fingerprint ? nil : "host \(raft.id): committed entry \(entry.index) was changed"
+            return committed[offset].fingerprint == fingerprint
+                ? nil : "host \(raft.id): committed entry \(entry.index) was changed"
         }
         guard offset == committed.count else { return "host \(raft.id): commit of \(entry.index) leaves a gap" }
         committed.append(Fact(term: entry.term, fingerprint: fingerprint))
@@ -143,7 +157,9 @@ extension Checker {
         let state = life.core.state
         guard state.appliedIndex > seen[position].applied else { return nil }
         seen[position].applied = state.appliedIndex
-        guard Int(state.appliedIndex.rawValue) <= committed.count else { return "host \(life.core.id): applied what is not committed" }
+        guard Int(state.appliedIndex.rawValue) <= committed.count else {
+            return "host \(life.core.id): applied what is not committed"
+        }
         guard committed[Int(state.appliedIndex.rawValue) - 1].term == state.appliedTerm else {
             return "host \(life.core.id): applied another entry at \(state.appliedIndex)"
         }
@@ -157,7 +173,9 @@ extension Checker {
     mutating func noteSent(_ message: Message) -> String? {
         guard case .voteResponse(granted: true) = message.body else { return nil }
         let ballot = Ballot(voter: message.from, term: message.term)
-        if let other = votes[ballot], other != message.to { return "host \(message.from) voted twice in term \(message.term)" }
+        if let other = votes[ballot], other != message.to {
+            return "host \(message.from) voted twice in term \(message.term)"
+        }
         votes[ballot] = message.to
         return nil
     }

@@ -25,7 +25,8 @@ struct Request {
         switch kind {
         case .put(let value, _): return Txn(success: [.put(storeKey, Request.encode(value))])
         case .swap(let value, let expected):
-            return Txn(compares: [.modRevision(of: storeKey, is: expected)], success: [.put(storeKey, Request.encode(value))])
+            return Txn(
+                compares: [.modRevision(of: storeKey, is: expected)], success: [.put(storeKey, Request.encode(value))])
         case .read: return nil
         }
     }

@@ -1,6 +1,6 @@
-// The twin of a replica's storage: writes become durable in order and late; a crash keeps what was durable, and perhaps some of
-// what was under way, from the oldest on. The state is kept in parts, as the database keeps it, so that a change that was not
-// written down is missing after a restart.
+// The twin of a replica's storage: writes become durable in order and late; a crash keeps what was durable, and perhaps
+// some of what was under way, from the oldest on. The state is kept in parts, as the database keeps it, so that a
+// change that was not written down is missing after a restart.
 
 import KVCore
 import Raft
@@ -75,8 +75,8 @@ struct Disk {
         hardState = save.raft.hardState
     }
 
-    /// The entry is here for good, by itself or as part of the state. What was damaged counts: its owner may have acknowledged
-    /// it before, and keeps still until it is fetched again.
+    /// The entry is here for good, by itself or as part of the state. What was damaged counts: its owner may have
+    /// acknowledged it before, and keeps still until it is fetched again.
     func holds(_ id: EntryID) -> Bool {
         if let voteMark, id.index <= voteMark { return true }
         if id.index <= base.index || id.index <= state.applied.index { return true }
@@ -90,7 +90,8 @@ struct Disk {
             base = state.applied
             entries = []
         }
-        return Restored(hardState: hardState, snapshot: state.metadata, base: base, entries: entries, voteMark: voteMark)
+        return Restored(
+            hardState: hardState, snapshot: state.metadata, base: base, entries: entries, voteMark: voteMark)
     }
 }
 
@@ -137,7 +138,8 @@ struct DurableState {
     }
 
     var machine: StateMachine {
-        StateMachine(counters: counters, records: records, leases: leases.values.sorted { $0.id < $1.id },
-                     sessions: sessions.values.sorted { $0.client < $1.client }, members: members, history: history)
+        StateMachine(
+            counters: counters, records: records, leases: leases.values.sorted { $0.id < $1.id },
+            sessions: sessions.values.sorted { $0.client < $1.client }, members: members, history: history)
     }
 }

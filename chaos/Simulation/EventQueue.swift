@@ -1,5 +1,5 @@
-// The order of a simulated world: events by time, and by age where times are equal. A binary heap, so that nothing about the
-// order depends on hashing.
+// The order of a simulated world: events by time, and by age where times are equal. A binary heap, so that nothing
+// about the order depends on hashing.
 
 import KVCore
 import Raft
@@ -58,7 +58,9 @@ struct EventQueue {
         var parent = 0
         while true {
             var least = parent
-            for child in [2 * parent + 1, 2 * parent + 2] where child < heap.count && isBefore(child, least) { least = child }
+            for child in [2 * parent + 1, 2 * parent + 2] where child < heap.count && isBefore(child, least) {
+                least = child
+            }
             if least == parent { break }
             heap.swapAt(least, parent)
             parent = least

@@ -40,8 +40,9 @@ struct Host {
         let restored = disk.restore()
         let machine = disk.state.machine
         let clock = Int64(seed % 1_000_000)
-        let core = ReplicaCore(id: id, settings: settings, limits: limits, restored: restored, state: machine,
-                               initialMembers: initialMembers, seed: seed, now: clock)
+        let core = ReplicaCore(
+            id: id, settings: settings, limits: limits, restored: restored, state: machine,
+            initialMembers: initialMembers, seed: seed, now: clock)
         var life = Life(core: core, clockBase: clock - Int64(now / 1000), watched: machine.revision)
         life.core.watch(life.watch, .all, after: machine.revision)
         self.life = life

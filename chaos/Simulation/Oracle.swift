@@ -1,5 +1,5 @@
-// What clients may see. It learns the one true history from the watches of all replicas, which must tell the same, and it knows
-// what was acknowledged when. Values are unique, so a value names the write.
+// What clients may see. It learns the one true history from the watches of all replicas, which must tell the same, and
+// it knows what was acknowledged when. Values are unique, so a value names the write.
 
 import KVCore
 import Raft
@@ -33,9 +33,13 @@ struct Oracle {
 
     private mutating func learn(_ event: KVEvent, _ revision: Revision) -> String? {
         let key = event.current.key, last = lastOf[key] ?? .zero
-        guard event.current.modRevision == revision else { return "an event of \(revision) says \(event.current.modRevision)" }
+        guard event.current.modRevision == revision else {
+            return "an event of \(revision) says \(event.current.modRevision)"
+        }
         guard revision > last else { return "key \(key.bytes) went back from \(last) to \(revision)" }
-        guard (event.previous?.modRevision ?? .zero) == last else { return "revision \(revision) forgot the write at \(last)" }
+        guard (event.previous?.modRevision ?? .zero) == last else {
+            return "revision \(revision) forgot the write at \(last)"
+        }
         lastOf[key] = revision
         guard event.kind == .put else { return nil }
         let value = Request.decode(event.current.value)
@@ -53,7 +57,9 @@ struct Oracle {
 
     /// A complaint, when an acknowledged write did not happen, or before what was seen when it began.
     mutating func acknowledge(_ request: Request, at revision: Revision, floor: Revision) -> String? {
-        guard let value = request.value, let place = places[value] else { return "\(request.kind) was acknowledged and never seen" }
+        guard let value = request.value, let place = places[value] else {
+            return "\(request.kind) was acknowledged and never seen"
+        }
         guard place == revision else { return "\(request.kind) was acknowledged at \(revision) and is at \(place)" }
         guard place > floor else { return "\(request.kind) at \(place) stands before \(floor), seen when it began" }
         if case .swap(_, let expected) = request.kind, previous[value] != expected {
@@ -69,7 +75,9 @@ struct Oracle {
             guard let place = places[value] else { return "a read shows \(value), which never happened" }
             guard place == revision else { return "a read shows \(value) at \(revision), it is at \(place)" }
         }
-        guard revision >= floor else { return "stale read of key \(request.key): \(revision), but \(floor) was seen when it began" }
+        guard revision >= floor else {
+            return "stale read of key \(request.key): \(revision), but \(floor) was seen when it began"
+        }
         floors[request.key] = max(floors[request.key], revision)
         return nil
     }

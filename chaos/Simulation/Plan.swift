@@ -1,4 +1,5 @@
-// How hostile the world of one seed is: drawn once, so that some seeds see a small quiet cluster and others the worst of weathers.
+// How hostile the world of one seed is: drawn once, so that some seeds see a small quiet cluster and others the worst
+// of weathers.
 
 import KVCore
 import Raft
@@ -65,8 +66,8 @@ struct Plan {
         if isStorm || weather == .storm { becomeStorm(pick) }
     }
 
-    /// One leader after the other, each struck before it has committed anything, and entries that travel one by one: the weather
-    /// of the paper's figure 8.
+    /// One leader after the other, each struck before it has committed anything, and entries that travel one by one:
+    /// the weather of the paper's figure 8.
     private mutating func becomeStorm(_ pick: (ClosedRange<UInt64>) -> UInt64) {
         voters = 5
         hosts = 5

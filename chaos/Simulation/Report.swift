@@ -6,7 +6,8 @@ package struct Report: Sendable, CustomStringConvertible {
         case elections, writes, reads, retries, unknownOutcomes, failedGuards, fencedWrites, resyncs
         case snapshotChunks, snapshotsInstalled, compactions
         case messagesDelivered, messagesLost, messagesDuplicated, messagesLate
-        case crashes, powerCuts, lostSaves, damagedLogs, partitions, oneWayPartitions, isolations, ambushes, pauses, diskStalls
+        case crashes, powerCuts, lostSaves, damagedLogs, partitions, oneWayPartitions, isolations, ambushes, pauses,
+            diskStalls
         case hints, falseHints, transfers, membershipChanges, restarts
     }
     package let seed: UInt64
@@ -40,7 +41,9 @@ package struct Report: Sendable, CustomStringConvertible {
     package var quiet: [String] { Counter.allCases.filter { self[$0] == 0 }.map { "\($0)" } }
 
     package var description: String {
-        var lines = ["seed \(seed)  steps \(steps)  simulated \(time / 1_000_000) s  trace \(String(traceHash, radix: 16))"]
+        var lines = [
+            "seed \(seed)  steps \(steps)  simulated \(time / 1_000_000) s  trace \(String(traceHash, radix: 16))"
+        ]
         let cells = Counter.allCases.map { "\($0) \(self[$0])" }
         for start in stride(from: 0, to: cells.count, by: 7) {
             lines.append("  " + cells[start..<min(start + 7, cells.count)].joined(separator: ", "))

@@ -1,6 +1,6 @@
-// Entry point: one seed, one world, two phases. First everything may break and every promise is checked after every step;
-// then all is mended, and the cluster must become useful again within a bounded time. One thread, no clock, no chance but
-// the seed: the same seed gives the same trace in every process.
+// Entry point: one seed, one world, two phases. First everything may break and every promise is checked after every
+// step; then all is mended, and the cluster must become useful again within a bounded time. One thread, no clock, no
+// chance but the seed: the same seed gives the same trace in every process.
 
 import KVCore
 import Raft
@@ -8,8 +8,10 @@ import Raft
 /// Runs simulated clusters.
 package enum Simulation {
     /// One seed. `steps` counts events of the first phase; `trace` keeps what happened, in words.
-    package static func run(seed: UInt64, steps: Int = 20_000, planted: PlantedBugs = PlantedBugs(), weather: Weather = .mixed,
-                            trace: Bool = false) -> Report {
+    package static func run(
+        seed: UInt64, steps: Int = 20_000, planted: PlantedBugs = PlantedBugs(), weather: Weather = .mixed,
+        trace: Bool = false
+    ) -> Report {
         var world = World(seed: seed, planted: planted, weather: weather, keepsTrace: trace)
         world.begin()
         world.runFaults(steps: steps)
@@ -18,8 +20,10 @@ package enum Simulation {
     }
 
     /// Many seeds from `first` on, added up. Stops at the first violation.
-    package static func run(first: UInt64, count: Int, steps: Int = 20_000, planted: PlantedBugs = PlantedBugs(),
-                            weather: Weather = .mixed) -> Report {
+    package static func run(
+        first: UInt64, count: Int, steps: Int = 20_000, planted: PlantedBugs = PlantedBugs(),
+        weather: Weather = .mixed
+    ) -> Report {
         var sum = Report(seed: first)
         for offset in 0..<UInt64(max(0, count)) {
             sum.add(run(seed: first &+ offset, steps: steps, planted: planted, weather: weather))
@@ -56,8 +60,10 @@ struct World {
         hosts = []
         for id in 1...UInt64(plan.hosts) {
             let knows = id <= UInt64(plan.voters)
-            hosts.append(Host(id: PeerID(id), settings: settings, limits: plan.limits, initialMembers: knows ? members : [],
-                              disk: Disk(configuration: knows ? configuration : .empty)))
+            hosts.append(
+                Host(
+                    id: PeerID(id), settings: settings, limits: plan.limits, initialMembers: knows ? members : [],
+                    disk: Disk(configuration: knows ? configuration : .empty)))
         }
         network = Network(count: plan.hosts)
         network.quality = plan.quality
@@ -119,7 +125,9 @@ extension World {
         let elections = report[.elections]
         let complaint = checker.check(touched, of: hosts, report: &report)
         fail(complaint)
-        if report[.elections] > elections, chance(plan.ambush) { schedule(.ambush(host: touched), after: 100, plan.ambushMax) }
+        if report[.elections] > elections, chance(plan.ambush) {
+            schedule(.ambush(host: touched), after: 100, plan.ambushMax)
+        }
         mixState(of: touched)
         return true
     }
@@ -136,21 +144,24 @@ extension World {
     /// Every client wrote since, and everybody in the leader's configuration has applied everything, to the same state.
     private var isRecovered: Bool {
         guard clients.allSatisfy({ $0.writesHealed >= Simulation.writesToRecover }),
-              let leader = hosts.compactMap(\.life).first(where: { $0.raft.isLeader }),
-              leader.core.state.appliedIndex == leader.raft.lastIndex, !leader.raft.configuration.isJoint else { return false }
+            let leader = hosts.compactMap(\.life).first(where: { $0.raft.isLeader }),
+            leader.core.state.appliedIndex == leader.raft.lastIndex, !leader.raft.configuration.isJoint
+        else { return false }
         let hash = leader.core.state.stateHash
         return hosts.allSatisfy { host in
             guard leader.raft.configuration.contains(host.id) else { return true }
-            return host.life?.core.state.appliedIndex == leader.core.state.appliedIndex && host.life?.core.state.stateHash == hash
+            return host.life?.core.state.appliedIndex == leader.core.state.appliedIndex
+                && host.life?.core.state.stateHash == hash
         }
     }
 
     private var situation: String {
-        hosts.map { host in
+        let parts = hosts.map { host in
             guard let raft = host.life?.raft else { return "\(host.id): down" }
-            return "\(host.id): \(raft.leadership.role) term \(raft.term) last \(raft.lastIndex) commit \(raft.commitIndex) "
-                + "applied \(raft.appliedIndex) compacted \(raft.compactIndex) (\(raft.configuration)) \(raft.followers)"
-        }.joined(separator: "; ") + " clients \(clients.map(\.writesHealed))"
+            let places = "last \(raft.lastIndex) commit \(raft.commitIndex) applied \(raft.appliedIndex)"
+            return "\(host.id): \(raft.leadership.role) term \(raft.term) \(places) (\(raft.configuration)) \(raft.followers)"
+        }
+        return parts.joined(separator: "; ") + " clients \(clients.map(\.writesHealed))"
     }
 }
 

@@ -9,7 +9,8 @@ extension World {
         guard clients[client].current == nil else { return }
         clients[client].serial += 1
         let key = Int(below(UInt64(Request.keys)))
-        let request = Request(client: client, serial: clients[client].serial, key: key, kind: pickKind(key), host: pickHost(client))
+        let request = Request(
+            client: client, serial: clients[client].serial, key: key, kind: pickKind(key), host: pickHost(client))
         clients[client].current = request
         clients[client].floor = checker.oracle.floor(of: key)
         schedule(.request(request), after: 50, 1_000)
@@ -26,8 +27,12 @@ extension World {
 
     private mutating func pickHost(_ client: Int) -> Int {
         if let hint = clients[client].hint, chance(800) { return hint }
-        if isHealed, let members = hosts.lazy.compactMap(\.life).first(where: { $0.raft.isLeader })?.raft.configuration.peers,
-           let member = members.randomElement(using: &random) { return position(of: member) }
+        if isHealed,
+            let members = hosts.lazy.compactMap(\.life).first(where: { $0.raft.isLeader })?.raft.configuration.peers,
+            let member = members.randomElement(using: &random)
+        {
+            return position(of: member)
+        }
         return Int(below(UInt64(hosts.count)))
     }
 
@@ -62,7 +67,8 @@ extension World {
 
     mutating func take(_ reply: Reply) {
         let request = reply.request, client = request.client
-        guard let current = clients[client].current, current.serial == request.serial, current.value == request.value else { return }
+        guard let current = clients[client].current, current.serial == request.serial, current.value == request.value
+        else { return }
         clients[client].hint = request.host
         if case .refused = reply.outcome {
             clients[client].hint = nil
@@ -150,7 +156,9 @@ extension World {
     }
 
     mutating func finish(_ ticket: Ticket, _ failure: ReplicaFailure?, at position: Int) {
-        guard let request = takeWaiting(ticket, at: position), let view = hosts[position].life?.core.view else { return }
+        guard let request = takeWaiting(ticket, at: position), let view = hosts[position].life?.core.view else {
+            return
+        }
         guard failure == nil else { return answer(request, .refused) }
         let record = view.get(request.storeKey)
         answer(request, .value(record.map { Request.decode($0.value) } ?? 0, record?.modRevision ?? .zero))

@@ -129,7 +129,8 @@ extension World {
     /// A learner more, a promotion, or a removal; not while a damaged peer needs the others.
     private mutating func changeMembers() {
         guard let leader = leaders.randomElement(using: &random), let current = hosts[leader].life?.raft.configuration,
-              !hosts.contains(where: { $0.life?.raft.isAmnesiac ?? ($0.disk.voteMark != nil) }) else { return }
+            !hosts.contains(where: { $0.life?.raft.isAmnesiac ?? ($0.disk.voteMark != nil) })
+        else { return }
         let strangers = hosts.map(\.id).filter { !current.contains($0) }
         if let learner = current.learners.randomElement(using: &random), chance(600) {
             request(.promote(learner), .membershipChanges)
@@ -143,7 +144,8 @@ extension World {
     private mutating func request(_ change: MemberChange, _ counter: Report.Counter) {
         let position = Int(below(UInt64(hosts.count)))
         guard hosts[position].life != nil, hosts[position].pausedUntil <= now,
-              let answer = hosts[position].life?.core.request(change) else { return }
+            let answer = hosts[position].life?.core.request(change)
+        else { return }
         if keepsTrace { note("\(change) at \(hosts[position].id): \(answer)") }
         if answer == .begun || answer == .passedOn { report.count(counter) }
         drain(position)
@@ -152,7 +154,9 @@ extension World {
     /// At most one peer's log is damaged at a time, and only where the others can go on without it.
     private mutating func damage(_ position: Int) {
         let isAlone = hosts.allSatisfy { $0.disk.voteMark == nil }
-        let isSafe = hosts.allSatisfy { $0.id == hosts[position].id || ($0.life?.raft.configuration.allVoters.count ?? 3) >= 3 }
+        let isSafe = hosts.allSatisfy {
+            $0.id == hosts[position].id || ($0.life?.raft.configuration.allVoters.count ?? 3) >= 3
+        }
         guard isAlone, isSafe, plan.voters >= 3, chance(80), !leaders.isEmpty else { return }
         let count = Int(between(1, 20))
         if hosts[position].disk.damage(count) > 0 { report.count(.damagedLogs) }

@@ -99,7 +99,8 @@ extension World {
     private mutating func maintain(_ position: Int) -> Int? {
         schedule(.maintain(host: position), after: 50_000, 1_500_000)
         guard hosts[position].pausedUntil <= now, hosts[position].life?.core.hasUnsavedState == true,
-              let changes = hosts[position].life?.core.takeStateChanges() else { return nil }
+            let changes = hosts[position].life?.core.takeStateChanges()
+        else { return nil }
         begin(.state(changes), position)
         drain(position)
         return position
@@ -129,7 +130,9 @@ extension World {
     }
 
     private mutating func compact(_ position: Int, to index: LogIndex) {
-        guard let term = hosts[position].life?.core.raft.term(at: index) else { return fail("compacted beyond the log") }
+        guard let term = hosts[position].life?.core.raft.term(at: index) else {
+            return fail("compacted beyond the log")
+        }
         report.count(.compactions)
         begin(.compact(to: EntryID(index: index, term: term)), position)
     }
@@ -151,11 +154,15 @@ extension World {
         guard var life = hosts[position].life, notice.watch == life.watch else { return fail("a notice for nobody") }
         switch notice.delivery {
         case .events(let revision, let events):
-            if revision != life.watched.next { fail("host \(life.core.id): watch tells \(revision) after \(life.watched)") }
+            if revision != life.watched.next {
+                fail("host \(life.core.id): watch tells \(revision) after \(life.watched)")
+            }
             fail(checker.oracle.tell(revision, events))
             life.watched = revision
         case .progress(let revision):
-            if revision != life.watched { fail("host \(life.core.id): watch at \(life.watched) is told that \(revision) is complete") }
+            if revision != life.watched {
+                fail("host \(life.core.id): watch at \(life.watched) is told that \(revision) is complete")
+            }
         case .reset:
             life.watch = WatchID(rawValue: life.watch.rawValue + 1)
             life.core.watch(life.watch, .all, after: life.watched)
