@@ -75,13 +75,14 @@ package final class APIServer: HTTPService {
 
     /// Begins to follow the store; call once, after the replica has started.
     package func start() {
-        objects.roles.follow(objects.store)
+        objects.roles.follow(objects.store, on: feed.eventLoop)
         feed.start()
     }
 
     /// `/readyz` fails and watches end from now on; requests under way are answered.
     package func drain() {
         draining.store(true, ordering: .releasing)
+        objects.roles.end()
         feed.stop()
     }
 

@@ -40,9 +40,11 @@ extension ResourceStore {
             isDryRun: call.isDryRun, now: now())
         write.fieldManager = call.fieldManager
         write.warnings = call.warnings
-        behavior.prepareForUpdate(&write, subresource: call.subresource)
+        // A binding changes what no client may: spec and status at once, made by us out of the stored object.
+        let isOurs = call.subresource == "binding"
+        if !isOurs { behavior.prepareForUpdate(&write, subresource: call.subresource) }
         try policy.admission.admit(&write, reader: reader)
-        try refuse(behavior.validateUpdate(write, subresource: call.subresource) + Self.finalizerErrors(write), call, write)
+        if !isOurs { try refuse(behavior.validateUpdate(write, subresource: call.subresource) + Self.finalizerErrors(write), call, write) }
         try policy.admission.validate(write, reader: reader)
         try behavior.allocate(&write, reader: reader, view: view)
         write.warnings += behavior.warnings(write)

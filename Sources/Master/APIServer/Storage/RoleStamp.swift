@@ -2,19 +2,26 @@
 // Written on the replica's thread while it publishes a change, read by every request.
 import KVCore
 import KVReplica
+import NIOCore
 import Synchronization
 
 package final class RoleStamp: Sendable {
-    private let revision = Atomic<Int64>(-1)
+    /// Pause before the store is followed again after it was reset (or stopped).
+    static let retryAfter: TimeAmount = .milliseconds(100)
 
-    /// Nil until the store is followed: nothing may be kept then.
+    private let revision = Atomic<Int64>(-1)
+    private let isEnded = Atomic<Bool>(false)
+
+    /// Nil while the store is not followed: nothing may be kept then.
     package var stamp: Int64? {
         let value = revision.load(ordering: .acquiring)
         return value < 0 ? nil : value
     }
 
-    func follow(_ store: any ReplicatedStore) {
+    func follow(_ store: any ReplicatedStore, on eventLoop: any EventLoop) {
+        if isEnded.load(ordering: .relaxed) { return }
         let start = store.view().revision
+        revision.store(start.rawValue, ordering: .releasing)
         _ = store.watch(.prefix(Key("/registry/rbac.authorization.k8s.io/")), after: start) { [weak self] delivery in
             guard let self else { return }
             switch delivery {
@@ -22,9 +29,10 @@ package final class RoleStamp: Sendable {
             case .progress: break
             case .compacted, .reset:
                 revision.store(-1, ordering: .releasing)
-                follow(store)
+                eventLoop.scheduleTask(in: Self.retryAfter) { self.follow(store, on: eventLoop) }
             }
         }
-        revision.store(start.rawValue, ordering: .releasing)
     }
+
+    func end() { isEnded.store(true, ordering: .relaxed) }
 }

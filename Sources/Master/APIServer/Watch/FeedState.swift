@@ -93,6 +93,7 @@ struct FeedState {
     var revision: Revision = .zero
     var subscription: WatchID?
     var ticker: RepeatedTask?
+    var isStopped = false
     let hubs: [String: ResourceHub]
     private let byResource: [GroupVersionResource: ResourceHub]
 

@@ -30,6 +30,8 @@ struct WatchSubscription: Sendable {
 package final class WatchFeed: Sendable {
     static let bookmarkSeconds: Int64 = 60
     static let tickSeconds: Int64 = 1
+    /// Pause before the store is followed again after it was reset; watchers that come meanwhile are ended and come back.
+    static let resyncAfter: TimeAmount = .milliseconds(50)
 
     let eventLoop: any EventLoop
     private let store: any ReplicatedStore
@@ -56,13 +58,16 @@ package final class WatchFeed: Sendable {
     /// Ends every watch; clients go to another master.
     package func stop() {
         eventLoop.execute {
+            self.state.value.isStopped = true
             self.state.value.ticker?.cancel()
             if let id = self.state.value.subscription { self.store.cancel(id) }
+            self.state.value.subscription = nil
             self.endAll()
         }
     }
 
     private func subscribe() {
+        if state.value.isStopped { return }
         let start = store.view().revision
         state.value.reset(at: start)
         state.value.subscription = store.watch(.prefix(Key("/registry/")), after: start) { delivery in
@@ -82,10 +87,12 @@ package final class WatchFeed: Sendable {
 
     /// A snapshot replaced the state: what lies between is not known, so every watcher begins again from its own revision.
     private func resync() {
+        if state.value.isStopped { return }
         logger.notice("watch feed begins anew: the store was reset")
         if let id = state.value.subscription { store.cancel(id) }
+        state.value.subscription = nil
         endAll()
-        subscribe()
+        eventLoop.scheduleTask(in: Self.resyncAfter) { self.subscribe() }
     }
 
     private func endAll() {
@@ -134,6 +141,7 @@ extension WatchFeed {
     }
 
     private func admit(_ id: WatcherID, _ subscription: WatchSubscription, _ sink: any WatchSink) {
+        if state.value.subscription == nil { return sink.finish() }
         guard let hub = state.value.hub(subscription.resource.resource.stored) else {
             sink.fail(Status.methodNotAllowed())
             return
