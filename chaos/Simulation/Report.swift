@@ -19,6 +19,8 @@ package struct Report: Sendable, CustomStringConvertible {
     package internal(set) var time: UInt64 = 0
     /// The first broken promise and how to see it again; nil when all were kept.
     package internal(set) var violation: String?
+    /// The seed that broke it.
+    package internal(set) var failingSeed: UInt64?
     package internal(set) var trace: [String] = []
 
     package init(seed: UInt64) { self.seed = seed }
@@ -34,7 +36,9 @@ package struct Report: Sendable, CustomStringConvertible {
         steps += other.steps
         time += other.time
         mix(other.traceHash)
-        if violation == nil { violation = other.violation }
+        guard violation == nil, other.violation != nil else { return }
+        violation = other.violation
+        failingSeed = other.seed
     }
 
     /// What never happened. Over a default set of seeds this must be empty, else the run is too quiet to mean anything.

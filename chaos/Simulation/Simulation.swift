@@ -7,9 +7,12 @@ import Raft
 
 /// Runs simulated clusters.
 package enum Simulation {
+    /// So many events of the first phase, unless asked otherwise: a seed is replayed with the number it was found with.
+    package static let stepsDefault = 8_000
+
     /// One seed. `steps` counts events of the first phase; `trace` keeps what happened, in words.
     package static func run(
-        seed: UInt64, steps: Int = 20_000, planted: PlantedBugs = PlantedBugs(), weather: Weather = .mixed,
+        seed: UInt64, steps: Int = stepsDefault, planted: PlantedBugs = PlantedBugs(), weather: Weather = .mixed,
         trace: Bool = false
     ) -> Report {
         var world = World(seed: seed, planted: planted, weather: weather, keepsTrace: trace)
@@ -21,7 +24,7 @@ package enum Simulation {
 
     /// Many seeds from `first` on, added up. Stops at the first violation.
     package static func run(
-        first: UInt64, count: Int, steps: Int = 20_000, planted: PlantedBugs = PlantedBugs(),
+        first: UInt64, count: Int, steps: Int = stepsDefault, planted: PlantedBugs = PlantedBugs(),
         weather: Weather = .mixed
     ) -> Report {
         var sum = Report(seed: first)
@@ -49,6 +52,7 @@ struct World {
     /// Cuts that wait to be mended, by the number of their heal event.
     var cuts: [[(from: Int, to: Int)]] = []
     let keepsTrace: Bool
+    private var stepsMax = Simulation.stepsDefault
 
     init(seed: UInt64, planted: PlantedBugs, weather: Weather, keepsTrace: Bool) {
         random = SeededGenerator(seed: seed)
@@ -84,7 +88,11 @@ struct World {
 
     mutating func fail(_ complaint: String?) {
         guard let complaint, report.violation == nil else { return }
-        report.violation = "\(complaint) (step \(report.steps), \(now) us; replay: make sim SEED=\(report.seed))"
+        report.violation = "\(complaint) (step \(report.steps), \(now) us; replay: \(replay))"
+    }
+
+    private var replay: String {
+        "make sim SEED=\(report.seed)" + (stepsMax == Simulation.stepsDefault ? "" : ", tern sim --steps \(stepsMax)")
     }
 
     /// Asked only when `keepsTrace`: the words cost more than the run.
@@ -99,6 +107,7 @@ extension World {
     }
 
     mutating func runFaults(steps: Int) {
+        stepsMax = steps
         while report.steps < steps, report.violation == nil, takeStep() {}
     }
 

@@ -9,9 +9,19 @@ struct SimCommand: ParsableCommand {
     @Option(help: "How many seeds.")
     var count: UInt64 = 1
     @Option(help: "Steps of each run.")
-    var steps = 4000
+    var steps = Simulation.stepsDefault
+    @Flag(help: "Print what happened, message by message, when a promise was broken.")
+    var trace = false
 
     func run() throws {
-        for number in seed..<seed + count { say("\(Simulation.run(seed: number, steps: steps))") }
+        let report = Simulation.run(first: seed, count: Int(clamping: count), steps: steps)
+        say("\(report)")
+        guard report.violation != nil else { return }
+        if trace { printTrace(of: report.failingSeed ?? seed) }
+        throw ExitCode.failure
+    }
+
+    private func printTrace(of seed: UInt64) {
+        for line in Simulation.run(seed: seed, steps: steps, trace: true).trace { say(line) }
     }
 }
