@@ -1,5 +1,6 @@
-// `ObjectClient` over HTTPS: what kubelet, proxy, DNS and outside tools use to reach any master. One connection pool, several servers:
-// a server that cannot be reached is left for the next one. It must never repeat a write whose outcome is not known.
+// `ObjectClient` over HTTPS: what kubelet, proxy, DNS and outside tools use to reach any master. One connection pool,
+// several servers: a server that cannot be reached is left for the next one. It must never repeat a write whose outcome
+// is not known.
 import API
 import Logging
 import NIOCore
@@ -35,7 +36,9 @@ package final class RESTClient: ObjectClient {
     private let endpoints: Mutex<(all: [HTTPEndpoint], preferred: Int)>
 
     /// Refuses with `HTTPClientError.invalidRequest` when a server is no URL.
-    package init(_ configuration: RESTClientConfiguration, group: any EventLoopGroup, logger: Logger) throws(HTTPClientError) {
+    package init(_ configuration: RESTClientConfiguration, group: any EventLoopGroup, logger: Logger)
+        throws(HTTPClientError)
+    {
         self.configuration = configuration
         var settings = HTTPClientConfiguration(tls: configuration.tls)
         settings.userAgent = configuration.userAgent
@@ -55,7 +58,9 @@ package final class RESTClient: ObjectClient {
     private static func endpoints(_ servers: [String]) throws(HTTPClientError) -> [HTTPEndpoint] {
         var parsed: [HTTPEndpoint] = []
         for server in servers {
-            guard let (endpoint, _) = HTTPEndpoint.parse(url: server) else { throw .invalidRequest("not a URL: \(server)") }
+            guard let (endpoint, _) = HTTPEndpoint.parse(url: server) else {
+                throw .invalidRequest("not a URL: \(server)")
+            }
             parsed.append(endpoint)
         }
         if parsed.isEmpty { throw .invalidRequest("no server is configured") }
@@ -69,7 +74,8 @@ package final class RESTClient: ObjectClient {
         try await attempt(method) { (endpoint) throws(HTTPClientError) in
             try await self.http.send(
                 HTTPClientRequest(
-                    method: method, endpoint: endpoint, target: target, headers: headers, body: body, timeout: self.configuration.timeout))
+                    method: method, endpoint: endpoint, target: target, headers: headers, body: body,
+                    timeout: self.configuration.timeout))
         }
     }
 
@@ -102,7 +108,9 @@ package final class RESTClient: ObjectClient {
 
 /// Requests and answers.
 extension RESTClient {
-    private func call(_ method: String, _ target: String, contentType: String = "application/json", _ body: JSON? = nil) async throws(StatusError) -> JSON {
+    private func call(_ method: String, _ target: String, contentType: String = "application/json", _ body: JSON? = nil)
+        async throws(StatusError) -> JSON
+    {
         var headers = [("accept", "application/json")]
         if body != nil { headers.append(("content-type", contentType)) }
         let bytes = body.map { ByteBuffer(bytes: $0.serialized()) } ?? ByteBuffer()
@@ -113,18 +121,25 @@ extension RESTClient {
     fileprivate static func tree(_ status: Int, _ body: ByteBuffer) throws(StatusError) -> JSON {
         let tree: JSON
         do { tree = try JSON.parse(Array(body.readableBytesView)) } catch {
-            if (200..<300).contains(status) { throw Status.internalError("the server answered something that is no JSON: \(error.message)") }
+            if (200..<300).contains(status) {
+                throw Status.internalError("the server answered something that is no JSON: \(error.message)")
+            }
             throw Status.failure(Status.reason(of: status), String(buffer: body), code: status)
         }
         if (200..<300).contains(status) { return tree }
-        throw tree.kind == "Status" ? StatusError(status: tree) : Status.failure(Status.reason(of: status), tree.text, code: status)
+        throw tree.kind == "Status"
+            ? StatusError(status: tree) : Status.failure(Status.reason(of: status), tree.text, code: status)
     }
 
-    package func get(_ resource: GroupVersionResource, namespace: String?, name: String) async throws(StatusError) -> JSON {
+    package func get(_ resource: GroupVersionResource, namespace: String?, name: String) async throws(StatusError)
+        -> JSON
+    {
         try await call("GET", Target.path(resource, namespace, name))
     }
 
-    package func list(_ resource: GroupVersionResource, namespace: String?, _ options: ListOptions) async throws(StatusError) -> ObjectList {
+    package func list(_ resource: GroupVersionResource, namespace: String?, _ options: ListOptions)
+        async throws(StatusError) -> ObjectList
+    {
         let list = try await call("GET", Target.path(resource, namespace) + Target.query(options))
         let kind = list.kind.hasSuffix("List") ? String(list.kind.dropLast(4)) : ""
         let apiVersion = list.apiVersion
@@ -135,13 +150,18 @@ extension RESTClient {
             return object
         }
         return ObjectList(
-            items: items ?? [], resourceVersion: list.resourceVersion, continueToken: list["metadata", "continue"]?.string ?? "")
+            items: items ?? [], resourceVersion: list.resourceVersion,
+            continueToken: list["metadata", "continue"]?.string ?? "")
     }
 
-    package func watch(_ resource: GroupVersionResource, namespace: String?, _ options: ListOptions) async throws(StatusError) -> WatchStream {
+    package func watch(_ resource: GroupVersionResource, namespace: String?, _ options: ListOptions)
+        async throws(StatusError) -> WatchStream
+    {
         let seconds = configuration.watchSeconds + Int.random(in: 0...max(1, configuration.watchSeconds))
-        let target = Target.path(resource, namespace)
-            + Target.query(options, [("watch", "true"), ("allowWatchBookmarks", "true"), ("timeoutSeconds", "\(seconds)")])
+        let target =
+            Target.path(resource, namespace)
+            + Target.query(
+                options, [("watch", "true"), ("allowWatchBookmarks", "true"), ("timeoutSeconds", "\(seconds)")])
         let stream = try await attempt("GET") { (endpoint) throws(HTTPClientError) in
             try await self.http.stream(
                 HTTPClientRequest(
@@ -179,12 +199,15 @@ extension RESTClient {
     }
 
     package func patch(
-        _ resource: GroupVersionResource, namespace: String?, name: String, subresource: String?, type: PatchType, _ patch: JSON
+        _ resource: GroupVersionResource, namespace: String?, name: String, subresource: String?, type: PatchType,
+        _ patch: JSON
     ) async throws(StatusError) -> JSON {
         try await call("PATCH", Target.path(resource, namespace, name, subresource), contentType: type.rawValue, patch)
     }
 
-    package func delete(_ resource: GroupVersionResource, namespace: String?, name: String, _ options: DeleteOptions) async throws(StatusError) {
+    package func delete(_ resource: GroupVersionResource, namespace: String?, name: String, _ options: DeleteOptions)
+        async throws(StatusError)
+    {
         _ = try await call("DELETE", Target.path(resource, namespace, name), options.tree)
     }
 

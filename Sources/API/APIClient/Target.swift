@@ -3,9 +3,12 @@ import API
 import NetHTTP
 
 enum Target {
-    static func path(_ resource: GroupVersionResource, _ namespace: String?, _ name: String? = nil, _ subresource: String? = nil) -> String {
+    static func path(
+        _ resource: GroupVersionResource, _ namespace: String?, _ name: String? = nil, _ subresource: String? = nil
+    ) -> String {
         resource.path(
-            namespace: namespace.map { percentEncode($0) }, name: name.map { percentEncode($0, keeping: ":") }, subresource: subresource)
+            namespace: namespace.map { percentEncode($0) }, name: name.map { percentEncode($0, keeping: ":") },
+            subresource: subresource)
     }
 
     static func query(_ options: ListOptions, _ more: [(String, String)] = []) -> String {

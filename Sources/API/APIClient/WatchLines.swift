@@ -45,7 +45,9 @@ final class WatchLines: Sendable {
     static func event(_ line: [UInt8]) throws -> WatchEvent? {
         if line.allSatisfy({ $0 == 0x20 || $0 == 0x0d }) { return nil }
         let tree: JSON
-        do { tree = try JSON.parse(line) } catch { throw Status.internalError("a watch event is no JSON: \(error.message)") }
+        do { tree = try JSON.parse(line) } catch {
+            throw Status.internalError("a watch event is no JSON: \(error.message)")
+        }
         let object = tree["object"] ?? .null
         switch tree["type"]?.string {
         case "ADDED": return .added(object)

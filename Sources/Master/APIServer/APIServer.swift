@@ -1,6 +1,6 @@
-// One API server: takes a request through path, authentication, authorization and dispatch to its handler. Runs on the event loops of
-// the HTTP server; reads are answered there without a task, writes get one. Any number of masters do this at the same time.
-// It must never trap on what a client sent, and never let a request wait without a limit.
+// One API server: takes a request through path, authentication, authorization and dispatch to its handler. Runs on the
+// event loops of the HTTP server; reads are answered there without a task, writes get one. Any number of masters do
+// this at the same time. It must never trap on what a client sent, and never let a request wait without a limit.
 import API
 import KVCore
 import KVReplica
@@ -86,7 +86,8 @@ package final class APIServer: HTTPService {
         feed.stop()
     }
 
-    /// The client of this server's own loops: no HTTP, no authentication; `user` is who admission and authorization see.
+    /// The client of this server's own loops: no HTTP, no authentication; `user` is who admission and authorization
+    /// see.
     package func client(as user: UserInfo = .loopback, fence: Term? = nil) -> InProcessClient {
         InProcessClient(objects: objects, feed: feed, user: user, fence: fence)
     }
@@ -95,14 +96,17 @@ package final class APIServer: HTTPService {
         let auditID = Identity.uid()
         guard let path = path(of: request) else {
             let body = ByteBuffer(bytes: Status.badRequest("invalid request path").status.serialized())
-            return response.send(status: 400, headers: [("content-type", "application/json"), ("audit-id", auditID)], body: body)
+            return response.send(
+                status: 400, headers: [("content-type", "application/json"), ("audit-id", auditID)], body: body)
         }
         let observer = RequestObserver(metrics) { [self] in leave(path) }
         var exchange = Exchange(
-            request: request, response: response, path: path, attributes: Self.attributes(path, .anonymous, request), auditID: auditID,
+            request: request, response: response, path: path, attributes: Self.attributes(path, .anonymous, request),
+            auditID: auditID,
             observer: observer, renderer: renderer)
         guard enter(path) else {
-            return exchange.fail(Status.tooManyRequests("Too many requests, please try again later.", retryAfterSeconds: 1))
+            return exchange.fail(
+                Status.tooManyRequests("Too many requests, please try again later.", retryAfterSeconds: 1))
         }
         response.onClose { observer.answeredWithoutHead() }
         if let pretty = request.query("pretty"), Parameter.bool(pretty) { exchange.representation.isPretty = true }
@@ -126,7 +130,8 @@ package final class APIServer: HTTPService {
 
     private static func attributes(_ path: RequestPath, _ user: UserInfo, _ request: HTTPRequest) -> RequestAttributes {
         var attributes = RequestAttributes(
-            user: user, verb: path.verb, isResourceRequest: path.isResource, group: path.group, version: path.version, resource: path.resource,
+            user: user, verb: path.verb, isResourceRequest: path.isResource, group: path.group, version: path.version,
+            resource: path.resource,
             subresource: path.subresource, namespace: path.namespace, name: path.name, path: path.path)
         attributes.fieldSelector = request.query("fieldSelector") ?? ""
         attributes.labelSelector = request.query("labelSelector") ?? ""
@@ -150,16 +155,23 @@ extension APIServer {
 
     private func leave(_ path: RequestPath) {
         if isLong(path) { return }
-        if isRead(path) { reads.wrappingSubtract(1, ordering: .relaxed) } else { writes.wrappingSubtract(1, ordering: .relaxed) }
+        if isRead(path) {
+            reads.wrappingSubtract(1, ordering: .relaxed)
+        } else {
+            writes.wrappingSubtract(1, ordering: .relaxed)
+        }
     }
 
     private func registerStorageMetrics() {
-        let counted = Set(schema.served.filter { $0.verbs.contains("list") }.map(\.resource.stored)).sorted { $0.groupResource < $1.groupResource }
+        let counted = Set(schema.served.filter { $0.verbs.contains("list") }.map(\.resource.stored)).sorted {
+            $0.groupResource < $1.groupResource
+        }
         metrics.registry.onCollect { [weak self] in
             guard let self else { return }
             let view = objects.store.view()
             for resource in counted {
-                metrics.storageObjects.set(Double(view.count(.prefix(Key(StoreKey.prefix(resource))))), [resource.groupResource])
+                metrics.storageObjects.set(
+                    Double(view.count(.prefix(Key(StoreKey.prefix(resource))))), [resource.groupResource])
             }
             metrics.inFlight.set(Double(reads.load(ordering: .relaxed)), ["readOnly"])
             metrics.inFlight.set(Double(writes.load(ordering: .relaxed)), ["mutating"])
@@ -198,9 +210,13 @@ extension APIServer {
     }
 
     private static func credentials(_ request: HTTPRequest) -> Credentials {
-        let certificate = request.clientCertificate.map { Credentials.Certificate(commonName: $0.commonName, organizations: $0.organizations) }
+        let certificate = request.clientCertificate.map {
+            Credentials.Certificate(commonName: $0.commonName, organizations: $0.organizations)
+        }
         var token: String?
-        if let header = request.header("authorization"), header.utf8.count > 7, header.prefix(7).lowercased() == "bearer " {
+        if let header = request.header("authorization"), header.utf8.count > 7,
+            header.prefix(7).lowercased() == "bearer "
+        {
             token = String(header.dropFirst(7).drop { $0 == " " })
         }
         let isBad = certificate == nil && token == nil && request.clientCertificateFailure != nil
@@ -208,16 +224,20 @@ extension APIServer {
             let name = header.name.lowercased()
             return name.hasPrefix("impersonate-") ? (name, header.value) : nil
         }
-        // A certificate that TLS refused is a wrong credential, not a missing one: an empty token is refused by every authenticator.
+        // A certificate that TLS refused is a wrong credential, not a missing one: an empty token is refused by every
+        // authenticator.
         return Credentials(
-            certificate: certificate, bearerToken: isBad ? "" : token, impersonation: impersonation, now: Timestamp.nowSeconds())
+            certificate: certificate, bearerToken: isBad ? "" : token, impersonation: impersonation,
+            now: Timestamp.nowSeconds())
     }
 }
 
 /// To the handlers.
 extension APIServer {
     private func dispatch(_ given: Exchange) {
-        guard given.path.isResource else { return respondNonResource(given, isDraining: draining.load(ordering: .acquiring), health) }
+        guard given.path.isResource else {
+            return respondNonResource(given, isDraining: draining.load(ordering: .acquiring), health)
+        }
         var exchange = given
         guard let found = resolve(exchange.path) else { return refuseUnknown(exchange) }
         do {
@@ -238,12 +258,18 @@ extension APIServer {
 
     /// The resource and subresource of a path, when they exist in this shape.
     private func resolve(_ path: RequestPath) -> (resource: ResourceSchema, subresource: SubresourceSchema?)? {
-        guard let resource = schema.resource(GroupVersionResource(path.group, path.version, path.resource)), resource.isServed else { return nil }
-        if resource.isNamespaced ? (path.scope == nil && !path.name.isEmpty && path.verb != "list" && path.verb != "watch") : path.scope != nil {
+        guard let resource = schema.resource(GroupVersionResource(path.group, path.version, path.resource)),
+            resource.isServed
+        else { return nil }
+        if resource.isNamespaced
+            ? (path.scope == nil && !path.name.isEmpty && path.verb != "list" && path.verb != "watch")
+            : path.scope != nil
+        {
             return nil
         }
         if path.subresource.isEmpty { return (resource, nil) }
-        guard let subresource = resource.subresource(path.subresource), path.rest.isEmpty || path.subresource == "proxy" else { return nil }
+        guard let subresource = resource.subresource(path.subresource), path.rest.isEmpty || path.subresource == "proxy"
+        else { return nil }
         return (resource, subresource)
     }
 

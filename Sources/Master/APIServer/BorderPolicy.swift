@@ -1,6 +1,7 @@
-// The second half of the border between machinery and policy: what one `APIServer` is given besides its store and its schema.
-// All of it is synchronous and works on local memory (`ObjectReader`): the machinery repeats a refusal after ReadIndex before a client sees it.
-// Policy never writes to the store, never blocks and never reads the clock; it may keep caches of its own.
+// The second half of the border between machinery and policy: what one `APIServer` is given besides its store and its
+// schema. All of it is synchronous and works on local memory (`ObjectReader`): the machinery repeats a refusal after
+// ReadIndex before a client sees it. Policy never writes to the store, never blocks and never reads the clock; it may
+// keep caches of its own.
 import API
 import KVCore
 
@@ -16,16 +17,22 @@ package struct Credentials: Sendable, Hashable {
         }
     }
     package var certificate: Certificate?
-    /// The token of `Authorization: Bearer` (or of the WebSocket subprotocol `base64url.bearer.authorization.k8s.io.`); nil when none was sent.
+    /// The token of `Authorization: Bearer` (or of the WebSocket subprotocol `base64url.bearer.authorization.k8s.io.`);
+    /// nil when none was sent.
     package var bearerToken: String?
     /// `Impersonate-User`, `-Uid`, `-Group`, `-Extra-*`, with lower-cased names; empty: no impersonation is asked.
-    package var impersonation: [(name: String, value: String)] { zip(impersonationNames, impersonationValues).map { ($0, $1) } }
+    package var impersonation: [(name: String, value: String)] {
+        zip(impersonationNames, impersonationValues).map { ($0, $1) }
+    }
     private var impersonationNames: [String] = []
     private var impersonationValues: [String] = []
     /// Seconds since 1970.
     package var now: Double
 
-    package init(certificate: Certificate?, bearerToken: String?, impersonation: [(name: String, value: String)] = [], now: Double) {
+    package init(
+        certificate: Certificate?, bearerToken: String?, impersonation: [(name: String, value: String)] = [],
+        now: Double
+    ) {
         self.certificate = certificate
         self.bearerToken = bearerToken
         self.impersonationNames = impersonation.map(\.name)
@@ -36,7 +43,8 @@ package struct Credentials: Sendable, Hashable {
 
 /// Who may do what.
 package protocol AccessPolicy: Sendable {
-    /// The user (after impersonation). No credentials: `UserInfo.anonymous`. Throws 401 Unauthorized for wrong ones, 403 for a refused impersonation.
+    /// The user (after impersonation). No credentials: `UserInfo.anonymous`. Throws 401 Unauthorized for wrong ones,
+    /// 403 for a refused impersonation.
     func authenticate(_ credentials: Credentials, reader: any ObjectReader) throws(StatusError) -> UserInfo
     func authorize(_ attributes: RequestAttributes, reader: any ObjectReader) -> AuthorizationDecision
 }
@@ -54,10 +62,11 @@ package protocol KindRegistry: Sendable {
     func behavior(_ resource: GroupVersionResource) -> any KindBehavior
 }
 
-/// Resources and subresources that are answered and never stored: TokenReview, SubjectAccessReview and its family, SelfSubjectReview,
-/// `serviceaccounts/token`.
+/// Resources and subresources that are answered and never stored: TokenReview, SubjectAccessReview and its family,
+/// SelfSubjectReview, `serviceaccounts/token`.
 package protocol VirtualResources: Sendable {
-    /// The answer to a POST (201), or nil when this is no virtual resource. `parent` is the stored object that a subresource hangs on.
+    /// The answer to a POST (201), or nil when this is no virtual resource. `parent` is the stored object that a
+    /// subresource hangs on.
     func create(
         _ attributes: RequestAttributes, _ object: JSON, parent: JSON?, reader: any ObjectReader, now: Double
     ) throws(StatusError) -> JSON?
@@ -73,7 +82,9 @@ package struct ServerPolicy: Sendable {
     package var kinds: any KindRegistry
     package var virtual: any VirtualResources
 
-    package init(access: any AccessPolicy, admission: any AdmissionPolicy, kinds: any KindRegistry, virtual: any VirtualResources) {
+    package init(
+        access: any AccessPolicy, admission: any AdmissionPolicy, kinds: any KindRegistry, virtual: any VirtualResources
+    ) {
         self.access = access
         self.admission = admission
         self.kinds = kinds

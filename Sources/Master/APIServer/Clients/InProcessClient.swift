@@ -1,5 +1,6 @@
-// `ObjectClient` of the master's own loops: the same machinery without HTTP. Admission and authorization-like checks see the user it was
-// made for; every proposal carries the fence of the leader's term, so that a loop that lost leadership changes nothing any more.
+// `ObjectClient` of the master's own loops: the same machinery without HTTP. Admission and authorization-like checks
+// see the user it was made for; every proposal carries the fence of the leader's term, so that a loop that lost
+// leadership changes nothing any more.
 import API
 import KVCore
 import NIOCore
@@ -33,30 +34,41 @@ package struct InProcessClient: ObjectClient {
     }
 
     private func call(
-        _ verb: String, _ name: GroupVersionResource, _ namespace: String?, _ object: String, _ subresource: String? = nil
+        _ verb: String, _ name: GroupVersionResource, _ namespace: String?, _ object: String,
+        _ subresource: String? = nil
     ) throws(StatusError) -> WriteCall {
         let resource = try resource(name)
         let scope = resource.isNamespaced ? namespace : nil
-        if resource.isNamespaced && (scope ?? "").isEmpty { throw Status.badRequest("an empty namespace may not be set during \(verb)") }
+        if resource.isNamespaced && (scope ?? "").isEmpty {
+            throw Status.badRequest("an empty namespace may not be set during \(verb)")
+        }
         let attributes = RequestAttributes(
-            user: user, verb: verb, isResourceRequest: true, group: name.group, version: name.version, resource: name.resource,
+            user: user, verb: verb, isResourceRequest: true, group: name.group, version: name.version,
+            resource: name.resource,
             subresource: subresource ?? "", namespace: scope ?? (name == .namespaces ? object : ""), name: object,
             path: name.path(namespace: scope, name: object.isEmpty ? nil : object, subresource: subresource))
         return WriteCall(
-            attributes: attributes, resource: resource, namespace: scope, name: object, subresource: subresource ?? "", fieldManager: "", fence: fence)
+            attributes: attributes, resource: resource, namespace: scope, name: object, subresource: subresource ?? "",
+            fieldManager: "", fence: fence)
     }
 
-    package func get(_ resource: GroupVersionResource, namespace: String?, name: String) async throws(StatusError) -> JSON {
+    package func get(_ resource: GroupVersionResource, namespace: String?, name: String) async throws(StatusError)
+        -> JSON
+    {
         let schema = try self.resource(resource)
         let key = StoreKey.object(resource, namespace: schema.isNamespaced ? namespace : nil, name: name)
         let read = try await objects.store.read(.linearizable)
-        guard let found = read.view.get(key), let tree = StoredObject(found.value, revision: found.modRevision)?.tree(schema.kind) else {
+        guard let found = read.view.get(key),
+            let tree = StoredObject(found.value, revision: found.modRevision)?.tree(schema.kind)
+        else {
             throw Status.notFound(resource, name)
         }
         return tree
     }
 
-    package func list(_ resource: GroupVersionResource, namespace: String?, _ options: ListOptions) async throws(StatusError) -> ObjectList {
+    package func list(_ resource: GroupVersionResource, namespace: String?, _ options: ListOptions)
+        async throws(StatusError) -> ObjectList
+    {
         let schema = try self.resource(resource)
         let query = try Self.query(schema, options, isWatch: false)
         let read = try await objects.store.read(try query.freshness())
@@ -66,10 +78,13 @@ package struct InProcessClient: ObjectClient {
         let found = scan.run()
         let token = found.next.map { ContinueToken(revision: read.view.revision, after: $0).encoded } ?? ""
         return ObjectList(
-            items: found.objects.map { $0.tree(schema.kind) }, resourceVersion: "\(read.view.revision)", continueToken: token)
+            items: found.objects.map { $0.tree(schema.kind) }, resourceVersion: "\(read.view.revision)",
+            continueToken: token)
     }
 
-    private static func query(_ resource: ResourceSchema, _ options: ListOptions, isWatch: Bool) throws(StatusError) -> ListQuery {
+    private static func query(_ resource: ResourceSchema, _ options: ListOptions, isWatch: Bool) throws(StatusError)
+        -> ListQuery
+    {
         try ListQuery.parse(resource, name: nil, isWatch: isWatch) { name in
             switch name {
             case "labelSelector": options.labelSelector
@@ -82,16 +97,20 @@ package struct InProcessClient: ObjectClient {
         }
     }
 
-    package func watch(_ resource: GroupVersionResource, namespace: String?, _ options: ListOptions) async throws(StatusError) -> WatchStream {
+    package func watch(_ resource: GroupVersionResource, namespace: String?, _ options: ListOptions)
+        async throws(StatusError) -> WatchStream
+    {
         let schema = try self.resource(resource)
         let query = try Self.query(schema, options, isWatch: true)
         guard let freshness = Freshness.parse(options.resourceVersion), case .atLeast(let after) = freshness else {
             throw Status.badRequest("a watch needs a resourceVersion to begin after")
         }
         let subscription = WatchSubscription(
-            resource: schema, namespace: schema.isNamespaced && !(namespace ?? "").isEmpty ? namespace : nil, filter: query.filter, after: after,
+            resource: schema, namespace: schema.isNamespaced && !(namespace ?? "").isEmpty ? namespace : nil,
+            filter: query.filter, after: after,
             wantsBookmarks: true, timeoutSeconds: nil)
-        let (stream, continuation) = WatchStream.makeStream(bufferingPolicy: .bufferingOldest(StreamWatchSink.backlogEventsMax))
+        let (stream, continuation) = WatchStream.makeStream(
+            bufferingPolicy: .bufferingOldest(StreamWatchSink.backlogEventsMax))
         let id = feed.join(subscription, StreamWatchSink(schema.kind, continuation))
         continuation.onTermination = { [feed] _ in feed.leave(id, schema.resource.stored) }
         return stream
@@ -118,13 +137,16 @@ package struct InProcessClient: ObjectClient {
     }
 
     package func patch(
-        _ resource: GroupVersionResource, namespace: String?, name: String, subresource: String?, type: PatchType, _ patch: JSON
+        _ resource: GroupVersionResource, namespace: String?, name: String, subresource: String?, type: PatchType,
+        _ patch: JSON
     ) async throws(StatusError) -> JSON {
         let call = try call("patch", resource, namespace, name, subresource)
         return try await objects.patch(call, type, patch, BodyDecoder(schema: objects.schema)).object
     }
 
-    package func delete(_ resource: GroupVersionResource, namespace: String?, name: String, _ options: DeleteOptions) async throws(StatusError) {
+    package func delete(_ resource: GroupVersionResource, namespace: String?, name: String, _ options: DeleteOptions)
+        async throws(StatusError)
+    {
         _ = try await objects.delete(try call("delete", resource, namespace, name), Removal(options))
     }
 

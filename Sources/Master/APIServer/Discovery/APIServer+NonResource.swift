@@ -1,4 +1,5 @@
-// Paths that are no objects: discovery, versions, health, metrics, OpenAPI, OpenID. Everything unknown is upstream's plain 404.
+// Paths that are no objects: discovery, versions, health, metrics, OpenAPI, OpenID. Everything unknown is upstream's
+// plain 404.
 import API
 import NIOCore
 import NetHTTP
@@ -13,7 +14,8 @@ extension APIServer {
         case "/api", "/apis": return respondDiscovery(given, trimmed)
         case "/metrics": return respondMetrics(given)
         case "/.well-known/openid-configuration":
-            return given.json(200, policy.virtual.openIDConfiguration(), more: [("cache-control", "public, max-age=3600")])
+            return given.json(
+                200, policy.virtual.openIDConfiguration(), more: [("cache-control", "public, max-age=3600")])
         case "/openid/v1/jwks":
             let body = Wire.buffer(policy.virtual.openIDKeys())
             return given.send(200, "application/jwk-set+json", body, more: [("cache-control", "public, max-age=3600")])
@@ -30,7 +32,8 @@ extension APIServer {
         }
         var exchange = given
         do {
-            exchange.representation = try Representation.negotiate(accept: exchange.request.header("accept"), allowsForms: false)
+            exchange.representation = try Representation.negotiate(
+                accept: exchange.request.header("accept"), allowsForms: false)
             exchange.representation.isPretty = given.representation.isPretty
             exchange.json(200, tree)
         } catch {
@@ -66,7 +69,8 @@ extension APIServer {
         return [
             "major": "1", "minor": "33", "emulationMajor": "1", "emulationMinor": "33", "minCompatibilityMajor": "1",
             "minCompatibilityMinor": "32", "gitVersion": .string(version), "gitCommit": "", "gitTreeState": "clean",
-            "buildDate": "1970-01-01T00:00:00Z", "goVersion": "go1.24", "compiler": "swift", "platform": .string(Self.platform),
+            "buildDate": "1970-01-01T00:00:00Z", "goVersion": "go1.24", "compiler": "swift",
+            "platform": .string(Self.platform),
         ]
     }
 
@@ -94,7 +98,9 @@ extension APIServer {
             }
             let more = [("etag", discovery.etag), ("vary", "Accept"), ("cache-control", "public")]
             let type = "application/json;g=apidiscovery.k8s.io;v=\(version);as=APIGroupDiscoveryList"
-            if given.request.header("if-none-match") == discovery.etag { return given.send(304, type, ByteBuffer(), more: more) }
+            if given.request.header("if-none-match") == discovery.etag {
+                return given.send(304, type, ByteBuffer(), more: more)
+            }
             return given.send(200, type, body, more: more)
         }
         do {
@@ -119,7 +125,9 @@ extension APIServer {
         let isProtobufOnly = accept.contains("protobuf") && !accept.contains("json") && !accept.contains("*/*")
         if isProtobufOnly { return exchange.fail(Refusals.notAcceptable(.noMediaType)) }
         switch path {
-        case "/openapi/v2": exchange.send(200, "application/json", openAPI.v2, more: [("etag", "\"\(openAPI.hash)\""), ("vary", "Accept")])
+        case "/openapi/v2":
+            exchange.send(
+                200, "application/json", openAPI.v2, more: [("etag", "\"\(openAPI.hash)\""), ("vary", "Accept")])
         case "/openapi/v3": exchange.send(200, "application/json", openAPI.index)
         default: respondOpenAPIDocument(exchange, String(path.dropFirst("/openapi/v3/".count)))
         }
@@ -135,7 +143,9 @@ extension APIServer {
             }
             more.append(("cache-control", "public, immutable"))
         }
-        if exchange.request.header("if-none-match") == etag { return exchange.send(304, "application/json", ByteBuffer(), more: more) }
+        if exchange.request.header("if-none-match") == etag {
+            return exchange.send(304, "application/json", ByteBuffer(), more: more)
+        }
         exchange.send(200, "application/json", body, more: more)
     }
 }

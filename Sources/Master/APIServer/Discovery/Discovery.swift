@@ -1,5 +1,6 @@
-// What is served, told three ways: aggregated discovery (one document a root), legacy group and resource lists, and `/`.
-// Made once at start; every answer is a ready buffer. It must agree with what routing accepts, so both read one table.
+// What is served, told three ways: aggregated discovery (one document a root), legacy group and resource lists, and
+// `/`. Made once at start; every answer is a ready buffer. It must agree with what routing accepts, so both read one
+// table.
 import API
 import NIOCore
 
@@ -63,20 +64,26 @@ extension Discovery {
     private static func document(_ groups: [Group], _ served: [ResourceSchema], _ version: String) -> JSON {
         let items = groups.map { group -> JSON in
             let versions = group.versions.map { version -> JSON in
-                let found = served.filter { $0.group == group.name && $0.version == version }.sorted { $0.plural < $1.plural }
+                let found = served.filter { $0.group == group.name && $0.version == version }.sorted {
+                    $0.plural < $1.plural
+                }
                 return ["version": .string(version), "resources": .array(found.map(resource)), "freshness": "Current"]
             }
-            let metadata: JSON = group.name.isEmpty ? ["creationTimestamp": nil] : ["name": .string(group.name), "creationTimestamp": nil]
+            let metadata: JSON =
+                group.name.isEmpty
+                ? ["creationTimestamp": nil] : ["name": .string(group.name), "creationTimestamp": nil]
             return ["metadata": metadata, "versions": .array(versions)]
         }
         return [
-            "kind": "APIGroupDiscoveryList", "apiVersion": .string("apidiscovery.k8s.io/\(version)"), "metadata": [:], "items": .array(items),
+            "kind": "APIGroupDiscoveryList", "apiVersion": .string("apidiscovery.k8s.io/\(version)"), "metadata": [:],
+            "items": .array(items),
         ]
     }
 
     private static func resource(_ schema: ResourceSchema) -> JSON {
         var tree: JSON = [
-            "resource": .string(schema.plural), "responseKind": kind(schema.kind), "scope": schema.isNamespaced ? "Namespaced" : "Cluster",
+            "resource": .string(schema.plural), "responseKind": kind(schema.kind),
+            "scope": schema.isNamespaced ? "Namespaced" : "Cluster",
             "singularResource": .string(schema.singular), "verbs": strings(schema.verbs),
         ]
         if !schema.shortNames.isEmpty { tree["shortNames"] = strings(schema.shortNames) }
@@ -100,7 +107,10 @@ extension Discovery {
 /// Legacy lists.
 extension Discovery {
     func groupList() -> JSON {
-        ["kind": "APIGroupList", "apiVersion": "v1", "groups": .array(groups.filter { !$0.name.isEmpty }.map(Self.tree))]
+        [
+            "kind": "APIGroupList", "apiVersion": "v1",
+            "groups": .array(groups.filter { !$0.name.isEmpty }.map(Self.tree)),
+        ]
     }
 
     func group(_ name: String) -> JSON? {
@@ -136,7 +146,8 @@ extension Discovery {
 
     private static func row(_ schema: ResourceSchema) -> JSON {
         var tree: JSON = [
-            "name": .string(schema.plural), "singularName": .string(schema.singular), "namespaced": .bool(schema.isNamespaced),
+            "name": .string(schema.plural), "singularName": .string(schema.singular),
+            "namespaced": .bool(schema.isNamespaced),
             "kind": .string(schema.kind.kind), "verbs": strings(schema.verbs),
         ]
         if !schema.shortNames.isEmpty { tree["shortNames"] = strings(schema.shortNames) }
@@ -145,7 +156,10 @@ extension Discovery {
     }
 
     private static func row(_ schema: ResourceSchema, _ sub: SubresourceSchema) -> JSON {
-        var tree: JSON = ["name": .string("\(schema.plural)/\(sub.name)"), "singularName": "", "namespaced": .bool(schema.isNamespaced)]
+        var tree: JSON = [
+            "name": .string("\(schema.plural)/\(sub.name)"), "singularName": "",
+            "namespaced": .bool(schema.isNamespaced),
+        ]
         if sub.kind.group != schema.group || sub.kind.version != schema.version {
             if !sub.kind.group.isEmpty { tree["group"] = .string(sub.kind.group) }
             tree["version"] = .string(sub.kind.version)
@@ -157,8 +171,11 @@ extension Discovery {
 
     /// The paths of `/`.
     func paths() -> JSON {
-        var paths = ["/.well-known/openid-configuration", "/api", "/apis", "/healthz", "/livez", "/metrics", "/openapi/v2", "/openapi/v3",
-            "/openid/v1/jwks", "/readyz", "/version"]
+        var paths = [
+            "/.well-known/openid-configuration", "/api", "/apis", "/healthz", "/livez", "/metrics", "/openapi/v2",
+            "/openapi/v3",
+            "/openid/v1/jwks", "/readyz", "/version",
+        ]
         for group in groups {
             if !group.name.isEmpty { paths.append("/apis/\(group.name)") }
             paths += group.versions.map { group.name.isEmpty ? "/api/\($0)" : "/apis/\(group.name)/\($0)" }

@@ -12,7 +12,8 @@ struct HealthChecks: Sendable {
 
     /// Answers `/livez`, `/livez/etcd`, ... ; false when the path is no health path.
     func respond(_ exchange: Exchange, isDraining: Bool) -> Bool {
-        let segments = exchange.path.path.split(separator: "/", omittingEmptySubsequences: false).dropFirst().map(String.init)
+        let segments = exchange.path.path.split(separator: "/", omittingEmptySubsequences: false).dropFirst().map(
+            String.init)
         guard let root = segments.first, ["healthz", "livez", "readyz"].contains(root) else { return false }
         let names = root == "readyz" ? Self.ready : Self.live
         let only = segments.dropFirst().joined(separator: "/")
@@ -33,10 +34,14 @@ struct HealthChecks: Sendable {
         return true
     }
 
-    private func answer(_ exchange: Exchange, _ root: String, _ names: [String], _ only: String, _ excluded: Set<String>, failed: Set<String>) {
+    private func answer(
+        _ exchange: Exchange, _ root: String, _ names: [String], _ only: String, _ excluded: Set<String>,
+        failed: Set<String>
+    ) {
         if !only.isEmpty {
             return failed.contains(only)
-                ? exchange.text(500, "internal server error: \(only) failed: reason withheld\n") : exchange.text(200, "ok")
+                ? exchange.text(500, "internal server error: \(only) failed: reason withheld\n")
+                : exchange.text(200, "ok")
         }
         let bad = failed.subtracting(excluded)
         var lines = names.map { name in
@@ -45,11 +50,14 @@ struct HealthChecks: Sendable {
         }
         let unknown = excluded.subtracting(names).sorted()
         if !unknown.isEmpty {
-            lines.append("warn: some health checks cannot be excluded: no matches for \(unknown.map { Go.quote($0) }.joined(separator: ","))")
+            lines.append(
+                "warn: some health checks cannot be excluded: no matches for \(unknown.map { Go.quote($0) }.joined(separator: ","))"
+            )
         }
         let isVerbose = exchange.query("verbose") != nil
         if bad.isEmpty {
-            return exchange.text(200, isVerbose ? (lines + ["\(root) check passed", ""]).joined(separator: "\n") : "ok")
+            return exchange.text(
+                200, isVerbose ? (lines + ["\(root) check passed", ""]).joined(separator: "\n") : "ok")
         }
         exchange.text(500, (lines + ["\(root) check failed", ""]).joined(separator: "\n"))
     }

@@ -1,6 +1,6 @@
-// OpenAPI v3 documents, one for each group and version, made from the schema table when they are first asked for. kubectl reads from them
-// which fields there are (explain), how lists merge (apply), and whether field validation and dry run are understood.
-// Descriptions are not carried: the table has none.
+// OpenAPI v3 documents, one for each group and version, made from the schema table when they are first asked for.
+// kubectl reads from them which fields there are (explain), how lists merge (apply), and whether field validation and
+// dry run are understood. Descriptions are not carried: the table has none.
 import API
 import NIOCore
 import Synchronization
@@ -20,19 +20,26 @@ final class OpenAPI: Sendable {
         self.schema = schema
         self.version = version
         var names: [String: (group: String, version: String)] = [:]
-        for resource in schema.served { names[Self.name(resource.group, resource.version)] = (resource.group, resource.version) }
+        for resource in schema.served {
+            names[Self.name(resource.group, resource.version)] = (resource.group, resource.version)
+        }
         self.names = names
-        let fingerprint = Fingerprint.text([ByteBuffer(string: version + schema.definitions.joined() + names.keys.sorted().joined())])
+        let fingerprint = Fingerprint.text([
+            ByteBuffer(string: version + schema.definitions.joined() + names.keys.sorted().joined())
+        ])
         hash = fingerprint
         let paths = names.keys.sorted().map { name in
-            JSONObject.Member(key: name, value: ["serverRelativeURL": .string("/openapi/v3/\(name)?hash=\(fingerprint)")])
+            JSONObject.Member(
+                key: name, value: ["serverRelativeURL": .string("/openapi/v3/\(name)?hash=\(fingerprint)")])
         }
         index = Wire.buffer(["paths": .object(JSONObject(uniqueMembers: paths))])
         let info: JSON = ["title": "Kubernetes", "version": .string(version)]
         v2 = Wire.buffer(["swagger": "2.0", "info": info, "paths": [:], "definitions": [:]])
     }
 
-    static func name(_ group: String, _ version: String) -> String { group.isEmpty ? "api/\(version)" : "apis/\(group)/\(version)" }
+    static func name(_ group: String, _ version: String) -> String {
+        group.isEmpty ? "api/\(version)" : "apis/\(group)/\(version)"
+    }
 
     func url(_ name: String) -> String { "/openapi/v3/\(name)?hash=\(hash)" }
 
@@ -49,7 +56,9 @@ final class OpenAPI: Sendable {
     }
 
     private func make(_ group: String, _ version: String) -> JSON {
-        let resources = schema.served.filter { $0.group == group && $0.version == version }.sorted { $0.plural < $1.plural }
+        let resources = schema.served.filter { $0.group == group && $0.version == version }.sorted {
+            $0.plural < $1.plural
+        }
         var schemas = OpenAPISchemas(schema)
         for resource in resources {
             schemas.add(resource.definition, kind: resource.kind)

@@ -30,9 +30,13 @@ struct OpenAPISchemas {
             "properties": [
                 "apiVersion": ["type": "string"], "kind": ["type": "string"],
                 "items": ["type": "array", "items": ["allOf": [Self.reference(resource.definition)], "default": [:]]],
-                "metadata": ["allOf": [Self.reference("io.k8s.apimachinery.pkg.apis.meta.v1.ListMeta")], "default": [:]],
+                "metadata": [
+                    "allOf": [Self.reference("io.k8s.apimachinery.pkg.apis.meta.v1.ListMeta")], "default": [:],
+                ],
             ],
-            "x-kubernetes-group-version-kind": [Self.tree(GroupVersionKind(resource.group, resource.version, resource.listKind))],
+            "x-kubernetes-group-version-kind": [
+                Self.tree(GroupVersionKind(resource.group, resource.version, resource.listKind))
+            ],
         ]
     }
 
@@ -52,7 +56,9 @@ struct OpenAPISchemas {
 
     private mutating func define(_ type: TypeSchema) -> JSON {
         var properties: [JSONObject.Member] = []
-        for field in type.fields.sorted(by: { $0.name < $1.name }) { properties.append(.init(key: field.name, value: property(field))) }
+        for field in type.fields.sorted(by: { $0.name < $1.name }) {
+            properties.append(.init(key: field.name, value: property(field)))
+        }
         var tree: JSON = ["type": "object"]
         let required = type.fields.filter(\.isRequired).map(\.name).sorted()
         if !required.isEmpty { tree["required"] = .array(required.map { .string($0) }) }
@@ -113,7 +119,10 @@ struct OpenAPISchemas {
 
     private static let wellKnown: [(String, JSON)] = [
         ("io.k8s.apimachinery.pkg.api.resource.Quantity", ["oneOf": [["type": "string"], ["type": "number"]]]),
-        ("io.k8s.apimachinery.pkg.util.intstr.IntOrString", ["format": "int-or-string", "oneOf": [["type": "integer"], ["type": "string"]]]),
+        (
+            "io.k8s.apimachinery.pkg.util.intstr.IntOrString",
+            ["format": "int-or-string", "oneOf": [["type": "integer"], ["type": "string"]]]
+        ),
         ("io.k8s.apimachinery.pkg.apis.meta.v1.Time", ["type": "string", "format": "date-time"]),
         ("io.k8s.apimachinery.pkg.apis.meta.v1.MicroTime", ["type": "string", "format": "date-time"]),
         ("io.k8s.apimachinery.pkg.runtime.RawExtension", ["type": "object"]),

@@ -5,8 +5,12 @@ import NIOCore
 import NetHTTP
 
 extension APIServer {
-    /// Reads and goes on at the connection's event loop: the replica's thread, where ReadIndex answers, must not render lists.
-    func read(_ exchange: Exchange, _ freshness: Freshness, _ done: @escaping @Sendable (Result<ReadView, StatusError>) -> Void) {
+    /// Reads and goes on at the connection's event loop: the replica's thread, where ReadIndex answers, must not render
+    /// lists.
+    func read(
+        _ exchange: Exchange, _ freshness: Freshness,
+        _ done: @escaping @Sendable (Result<ReadView, StatusError>) -> Void
+    ) {
         let loop = exchange.response.eventLoop
         objects.store.read(freshness) { outcome in
             if loop.inEventLoop { done(outcome) } else { loop.execute { done(outcome) } }
@@ -14,9 +18,13 @@ extension APIServer {
     }
 
     func respondGet(_ exchange: Exchange, _ resource: ResourceSchema) {
-        guard resource.verbs.contains("get"), exchange.request.method == "GET" else { return exchange.fail(Status.methodNotAllowed()) }
+        guard resource.verbs.contains("get"), exchange.request.method == "GET" else {
+            return exchange.fail(Status.methodNotAllowed())
+        }
         let version = exchange.query("resourceVersion") ?? ""
-        guard let freshness = Freshness.parse(version) else { return exchange.fail(Status.badRequest(Freshness.badNumber(version))) }
+        guard let freshness = Freshness.parse(version) else {
+            return exchange.fail(Status.badRequest(Freshness.badNumber(version)))
+        }
         read(exchange, freshness) { [self] outcome in
             switch outcome {
             case .failure(let error): exchange.fail(error)
@@ -43,7 +51,8 @@ extension APIServer {
             switch outcome {
             case .failure(let error): exchange.fail(error)
             case .success(let read):
-                let found = read.view.get(StoreKey.object(resource.resource, namespace: exchange.path.scope, name: exchange.path.name))
+                let found = read.view.get(
+                    StoreKey.object(resource.resource, namespace: exchange.path.scope, name: exchange.path.name))
                 guard let found, let stored = StoredObject(found.value, revision: found.modRevision) else {
                     return exchange.fail(Status.notFound(resource.resource, exchange.path.name))
                 }
@@ -63,7 +72,9 @@ extension APIServer {
     }
 
     func respondList(_ exchange: Exchange, _ resource: ResourceSchema) {
-        guard resource.verbs.contains("list"), exchange.request.method == "GET" else { return exchange.fail(Status.methodNotAllowed()) }
+        guard resource.verbs.contains("list"), exchange.request.method == "GET" else {
+            return exchange.fail(Status.methodNotAllowed())
+        }
         do {
             let query = try listQuery(exchange, resource)
             let freshness = try query.freshness()
@@ -97,7 +108,8 @@ extension APIServer {
         }
         do {
             let (body, encoding) = try renderer.list(
-                found.objects, storedBytes: found.storedBytes, meta, resource, exchange.representation, rows: exchange.rows)
+                found.objects, storedBytes: found.storedBytes, meta, resource, exchange.representation,
+                rows: exchange.rows)
             let warnings = Exchange.deprecations(resource) + (read.isStale ? [Exchange.staleWarning] : [])
             exchange.send(200, encoding.contentType, body, warnings: warnings)
         } catch {

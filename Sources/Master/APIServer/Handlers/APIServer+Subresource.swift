@@ -13,7 +13,9 @@ extension APIServer {
         if resource.resource == .pods, ["log", "exec", "attach", "portforward"].contains(subresource.name) {
             return respondKubelet(exchange, subresource.name)
         }
-        if subresource.name == "proxy" { return exchange.fail(Status.serviceUnavailable("proxy subresources are not served yet")) }
+        if subresource.name == "proxy" {
+            return exchange.fail(Status.serviceUnavailable("proxy subresources are not served yet"))
+        }
         switch verb {
         case "get": getSubresource(exchange, resource, subresource)
         case "create":
@@ -29,13 +31,16 @@ extension APIServer {
                 if verb == "patch" { return try await answerPatch(exchange, call) }
                 let decoder = try decoder(exchange)
                 let raw = try decoder.parse(
-                    exchange.request.body, contentType: exchange.request.header("content-type"), wanted: subresource.kind.kind)
+                    exchange.request.body, contentType: exchange.request.header("content-type"),
+                    wanted: subresource.kind.kind)
                 answer(exchange, call, try await objects.replace(call, raw.tree, decoder))
             }
         }
     }
 
-    private func decodePosted(_ exchange: Exchange, _ subresource: SubresourceSchema) throws(StatusError) -> BodyDecoder.Decoded {
+    private func decodePosted(_ exchange: Exchange, _ subresource: SubresourceSchema) throws(StatusError)
+        -> BodyDecoder.Decoded
+    {
         let kind = subresource.kind
         let others = kind.kind == "Eviction" ? [GroupVersionKind("policy", "v1beta1", "Eviction")] : []
         return try decoder(exchange).decode(
@@ -48,7 +53,10 @@ extension APIServer {
             switch outcome {
             case .failure(let error): exchange.fail(error)
             case .success(let read):
-                guard let object = objects.reader(read.view).get(resource.resource, namespace: exchange.path.scope, name: exchange.path.name) else {
+                guard
+                    let object = objects.reader(read.view).get(
+                        resource.resource, namespace: exchange.path.scope, name: exchange.path.name)
+                else {
                     return exchange.fail(Status.notFound(resource.resource, exchange.path.name))
                 }
                 exchange.json(200, Scale.of(object))

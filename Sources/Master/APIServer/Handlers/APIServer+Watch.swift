@@ -1,5 +1,5 @@
-// watch: what exists first (when asked), then every change after it, on one stream. Initial objects are written on the connection's own
-// event loop, so that a large start delays nobody else.
+// watch: what exists first (when asked), then every change after it, on one stream. Initial objects are written on the
+// connection's own event loop, so that a large start delays nobody else.
 import API
 import KVCore
 import NIOCore
@@ -31,7 +31,9 @@ extension APIServer {
         do {
             // The old paths `/watch/namespaces/n/pods/x` name one object.
             let isOneObject = exchange.path.path.contains("/watch/") && !exchange.path.name.isEmpty
-            let query = try ListQuery.parse(resource, name: isOneObject ? exchange.path.name : nil, isWatch: true) { exchange.query($0) }
+            let query = try ListQuery.parse(resource, name: isOneObject ? exchange.path.name : nil, isWatch: true) {
+                exchange.query($0)
+            }
             switch try WatchStart.of(query) {
             case .after(let revision):
                 let after = revision.rawValue < 0 ? objects.store.view().revision : revision
@@ -44,7 +46,9 @@ extension APIServer {
         }
     }
 
-    private func beginWithObjects(_ exchange: Exchange, _ resource: ResourceSchema, _ query: ListQuery, _ outcome: Result<ReadView, StatusError>) {
+    private func beginWithObjects(
+        _ exchange: Exchange, _ resource: ResourceSchema, _ query: ListQuery, _ outcome: Result<ReadView, StatusError>
+    ) {
         switch outcome {
         case .failure(let error): exchange.fail(error)
         case .success(let read):
@@ -53,18 +57,24 @@ extension APIServer {
         }
     }
 
-    private func begin(_ exchange: Exchange, _ resource: ResourceSchema, _ query: ListQuery, after: Revision, objects: [FeedObject]?) {
+    private func begin(
+        _ exchange: Exchange, _ resource: ResourceSchema, _ query: ListQuery, after: Revision, objects: [FeedObject]?
+    ) {
         let ended = exchange.observer.streams(exchange)
         let attributes = exchange.attributes
         let labels = [attributes.group, attributes.resource, attributes.version]
         let sink = HTTPWatchSink(
-            exchange, resource, backlogBytesMax: configuration.watchBacklogBytesMax, onEvent: { [metrics] in metrics.watchEvents.add(1, labels) },
+            exchange, resource, backlogBytesMax: configuration.watchBacklogBytesMax,
+            onEvent: { [metrics] in metrics.watchEvents.add(1, labels) },
             onEnd: ended)
         sink.begin(warnings: Exchange.deprecations(resource))
         if let objects { sink.sendInitial(objects) }
-        if objects != nil && query.sendsInitialEvents == true && query.allowsBookmarks { sink.bookmark(after, endsInitial: true) }
+        if objects != nil && query.sendsInitialEvents == true && query.allowsBookmarks {
+            sink.bookmark(after, endsInitial: true)
+        }
         let subscription = WatchSubscription(
-            resource: resource, namespace: exchange.path.scope, filter: query.filter, after: after, wantsBookmarks: query.allowsBookmarks,
+            resource: resource, namespace: exchange.path.scope, filter: query.filter, after: after,
+            wantsBookmarks: query.allowsBookmarks,
             timeoutSeconds: query.timeoutSeconds ?? Int.random(in: 1800...3600))
         let id = feed.join(subscription, sink)
         exchange.response.onClose { [feed] in

@@ -1,4 +1,5 @@
-// create, update, patch, delete, deletecollection over HTTP: query and body to a write, its outcome to an answer. One task a write.
+// create, update, patch, delete, deletecollection over HTTP: query and body to a write, its outcome to an answer. One
+// task a write.
 import API
 import KVCore
 import NIOCore
@@ -9,7 +10,8 @@ extension APIServer {
         let verb = exchange.path.verb
         let needsName = ["update", "patch", "delete"].contains(verb)
         let isWrite = ["create", "update", "patch", "delete", "deletecollection"].contains(verb)
-        guard isWrite, resource.verbs.contains(verb), !needsName || !exchange.path.name.isEmpty, verb != "create" || exchange.path.name.isEmpty,
+        guard isWrite, resource.verbs.contains(verb), !needsName || !exchange.path.name.isEmpty,
+            verb != "create" || exchange.path.name.isEmpty,
             !resource.isNamespaced || exchange.path.scope != nil || isVirtual(resource)
         else { return exchange.fail(Status.methodNotAllowed()) }
         run(exchange) { [self] () throws(StatusError) in
@@ -36,7 +38,8 @@ extension APIServer {
 
     func writeCall(_ exchange: Exchange, _ resource: ResourceSchema) throws(StatusError) -> WriteCall {
         var call = WriteCall(
-            attributes: exchange.attributes, resource: resource, namespace: resource.isNamespaced ? exchange.path.scope : nil,
+            attributes: exchange.attributes, resource: resource,
+            namespace: resource.isNamespaced ? exchange.path.scope : nil,
             name: exchange.path.name, subresource: exchange.path.subresource)
         let options = WriteOptions(verb: exchange.path.verb)
         call.isDryRun = try options.isDryRun(exchange.request.queryAll("dryRun"))
@@ -46,12 +49,15 @@ extension APIServer {
     }
 
     func decoder(_ exchange: Exchange) throws(StatusError) -> BodyDecoder {
-        BodyDecoder(schema: schema, validation: try WriteOptions(verb: exchange.path.verb).fieldValidation(exchange.query("fieldValidation")))
+        BodyDecoder(
+            schema: schema,
+            validation: try WriteOptions(verb: exchange.path.verb).fieldValidation(exchange.query("fieldValidation")))
     }
 
     func answer(_ exchange: Exchange, _ call: WriteCall, _ outcome: WriteOutcome) {
         let status = outcome.isCreated ? 201 : 200
-        if outcome.object.apiVersion == call.resource.kind.apiVersion && outcome.object.kind == call.resource.kind.kind {
+        if outcome.object.apiVersion == call.resource.kind.apiVersion && outcome.object.kind == call.resource.kind.kind
+        {
             exchange.object(status, outcome.object, call.resource, warnings: outcome.warnings)
         } else {
             exchange.json(status, outcome.object, warnings: outcome.warnings)
@@ -61,7 +67,8 @@ extension APIServer {
     private func answerCreate(_ exchange: Exchange, _ given: WriteCall) async throws(StatusError) {
         var call = given
         let contentType = exchange.request.header("content-type")
-        let decoded = try decoder(exchange).decode(exchange.request.body, contentType: contentType, as: call.resource.kind)
+        let decoded = try decoder(exchange).decode(
+            exchange.request.body, contentType: contentType, as: call.resource.kind)
         call.warnings += decoded.warnings
         if isVirtual(call.resource) {
             if call.resource.plural == "bindings" { return try await answerBinding(exchange, call, decoded.object) }
@@ -83,7 +90,9 @@ extension APIServer {
 
     private func answerUpdate(_ exchange: Exchange, _ call: WriteCall) async throws(StatusError) {
         let decoder = try decoder(exchange)
-        let raw = try decoder.parse(exchange.request.body, contentType: exchange.request.header("content-type"), wanted: call.resource.kind.kind)
+        let raw = try decoder.parse(
+            exchange.request.body, contentType: exchange.request.header("content-type"), wanted: call.resource.kind.kind
+        )
         var strict = call
         if decoder.validation != .ignore && !raw.duplicates.isEmpty {
             strict.warnings += try decoder.check(raw.tree, as: call.resource.kind, duplicates: raw.duplicates).warnings
@@ -95,7 +104,8 @@ extension APIServer {
         let type = MediaType(exchange.request.header("content-type") ?? "")?.type ?? ""
         guard let patchType = PatchType(rawValue: type) else { throw Status.unsupportedPatchType() }
         if patchType == .apply {
-            throw Status.failure("UnsupportedMediaType", "server-side apply is not supported yet; use a client-side apply", details: [:])
+            throw Status.failure(
+                "UnsupportedMediaType", "server-side apply is not supported yet; use a client-side apply", details: [:])
         }
         let decoder = try decoder(exchange)
         var duplicates: [String] = []
@@ -112,7 +122,8 @@ extension APIServer {
         call.isDryRun = call.isDryRun || removal.isDryRun
         let outcome = try await objects.delete(call, removal)
         if outcome.isRemoved && !policy.kinds.behavior(call.gvr).deleteReturnsObject {
-            return exchange.json(200, Status.success(call.gvr, call.name, uid: outcome.object.uid), warnings: outcome.warnings)
+            return exchange.json(
+                200, Status.success(call.gvr, call.name, uid: outcome.object.uid), warnings: outcome.warnings)
         }
         answer(exchange, call, outcome)
     }
@@ -126,14 +137,17 @@ extension APIServer {
         }
         let found = try await objects.deleteCollection(call, query.filter, removal)
         let meta = ListMeta(revision: found.revision)
-        exchange.json(200, renderer.listTree(found.items, meta, call.resource, exchange.representation.form, exchange.rows), warnings: call.warnings)
+        exchange.json(
+            200, renderer.listTree(found.items, meta, call.resource, exchange.representation.form, exchange.rows),
+            warnings: call.warnings)
     }
 
     /// Options of a delete, from the body when there is one, else from the query.
     private func removal(_ exchange: Exchange) throws(StatusError) -> Removal {
         if exchange.request.body.readableBytes > 0 {
             let decoder = BodyDecoder(schema: schema, validation: .ignore)
-            let raw = try decoder.parse(exchange.request.body, contentType: exchange.request.header("content-type"), wanted: "DeleteOptions")
+            let raw = try decoder.parse(
+                exchange.request.body, contentType: exchange.request.header("content-type"), wanted: "DeleteOptions")
             if !raw.tree.kind.isEmpty && raw.tree.kind != "DeleteOptions" {
                 throw Status.badRequest(
                     "no kind \(Go.quote(raw.tree.kind)) is registered for version \(Go.quote(raw.tree.apiVersion)) in scheme "
@@ -142,7 +156,9 @@ extension APIServer {
             return try Removal(raw.tree)
         }
         var tree: JSON = [:]
-        if let grace = try Parameter.integer(exchange.query("gracePeriodSeconds")) { tree["gracePeriodSeconds"] = .int(Int64(grace)) }
+        if let grace = try Parameter.integer(exchange.query("gracePeriodSeconds")) {
+            tree["gracePeriodSeconds"] = .int(Int64(grace))
+        }
         if let policy = exchange.query("propagationPolicy") { tree["propagationPolicy"] = .string(policy) }
         if let orphan = exchange.query("orphanDependents") { tree["orphanDependents"] = .bool(Parameter.bool(orphan)) }
         return try Removal(tree)

@@ -34,11 +34,17 @@ struct BodyDecoder: Sendable {
         var duplicates: [String] = []
         switch type {
         case "application/json":
-            do { return Raw(tree: try JSON.parse(bytes, duplicates: &duplicates), duplicates: duplicates, encoding: .json) } catch {
+            do {
+                return Raw(
+                    tree: try JSON.parse(bytes, duplicates: &duplicates), duplicates: duplicates, encoding: .json)
+            } catch {
                 throw unrecognized(wanted, "couldn't get version/kind; json parse error: \(error.message)", bytes)
             }
         case "application/yaml", "application/x-yaml", "text/yaml":
-            do { return Raw(tree: try YAML.parse(bytes, duplicates: &duplicates), duplicates: duplicates, encoding: .yaml) } catch {
+            do {
+                return Raw(
+                    tree: try YAML.parse(bytes, duplicates: &duplicates), duplicates: duplicates, encoding: .yaml)
+            } catch {
                 throw unrecognized(wanted, error.message, bytes)
             }
         case "application/vnd.kubernetes.protobuf":
@@ -50,7 +56,8 @@ struct BodyDecoder: Sendable {
     }
 
     private func unrecognized(_ wanted: String, _ why: String, _ bytes: [UInt8]) -> StatusError {
-        Status.badRequest("the object provided is unrecognized (must be of type \(wanted)): \(why) (\(Self.summary(bytes)))")
+        Status.badRequest(
+            "the object provided is unrecognized (must be of type \(wanted)): \(why) (\(Self.summary(bytes)))")
     }
 
     /// The beginning of a body: as text when it looks like JSON, else in hexadecimal.
@@ -64,7 +71,9 @@ struct BodyDecoder: Sendable {
     }
 
     /// Parses and checks a body that must be of `kind` (or of one of `others`, e.g. another version of an Eviction).
-    func decode(_ body: ByteBuffer, contentType: String?, as kind: GroupVersionKind, others: [GroupVersionKind] = []) throws(StatusError) -> Decoded {
+    func decode(_ body: ByteBuffer, contentType: String?, as kind: GroupVersionKind, others: [GroupVersionKind] = [])
+        throws(StatusError) -> Decoded
+    {
         let raw = try parse(body, contentType: contentType, wanted: kind.kind)
         guard case .object = raw.tree else {
             let found = raw.tree.array != nil ? "array" : raw.tree.string != nil ? "string" : "scalar"
@@ -83,12 +92,15 @@ struct BodyDecoder: Sendable {
     ) throws(StatusError) -> Decoded {
         var tree = given
         let found = GroupVersionKind(
-            apiVersion: tree.apiVersion.isEmpty ? kind.apiVersion : tree.apiVersion, kind: tree.kind.isEmpty ? kind.kind : tree.kind)
+            apiVersion: tree.apiVersion.isEmpty ? kind.apiVersion : tree.apiVersion,
+            kind: tree.kind.isEmpty ? kind.kind : tree.kind)
         guard found == kind || others.contains(found) else { throw wrongKind(found, kind) }
         tree["kind"] = .string(kind.kind)
         tree["apiVersion"] = .string(kind.apiVersion)
         let checked: CheckedObject
-        do { checked = try schema.check(tree, as: kind) } catch { throw Status.cannotHandle(kind, as: kind.kind, error.message) }
+        do { checked = try schema.check(tree, as: kind) } catch {
+            throw Status.cannotHandle(kind, as: kind.kind, error.message)
+        }
         let problems = duplicates.map(Self.duplicate) + checked.unknownFields
         if validation == .strict && !problems.isEmpty {
             throw Status.cannotHandle(kind, as: kind.kind, Status.strictDecoding(problems))
@@ -99,7 +111,9 @@ struct BodyDecoder: Sendable {
     }
 
     private static func duplicate(_ path: String) -> String {
-        path.hasPrefix("line ") ? "yaml: unmarshal errors:\n  \(path)" : path.hasPrefix("duplicate field") ? path : "duplicate field \(Go.quote(path))"
+        path.hasPrefix("line ")
+            ? "yaml: unmarshal errors:\n  \(path)"
+            : path.hasPrefix("duplicate field") ? path : "duplicate field \(Go.quote(path))"
     }
 
     private func wrongKind(_ found: GroupVersionKind, _ kind: GroupVersionKind) -> StatusError {
@@ -111,10 +125,12 @@ struct BodyDecoder: Sendable {
         }
         if found.kind == kind.kind {
             return Status.badRequest(
-                "the API version in the data (\(found.apiVersion)) does not match the expected API version (\(kind.apiVersion))")
+                "the API version in the data (\(found.apiVersion)) does not match the expected API version (\(kind.apiVersion))"
+            )
         }
         return Status.cannotHandle(
-            found, as: kind.kind, "converting (\(found.version).\(found.kind)) to (\(kind.goPackage).\(kind.kind)): unknown conversion")
+            found, as: kind.kind,
+            "converting (\(found.version).\(found.kind)) to (\(kind.goPackage).\(kind.kind)): unknown conversion")
     }
 }
 

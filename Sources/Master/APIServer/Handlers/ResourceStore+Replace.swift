@@ -1,4 +1,5 @@
-// PUT and PATCH of an object or of one of its subresources, over trees: what HTTP handlers and the in-process client share.
+// PUT and PATCH of an object or of one of its subresources, over trees: what HTTP handlers and the in-process client
+// share.
 import API
 import KVCore
 
@@ -17,7 +18,9 @@ extension ResourceStore {
     }
 
     /// Applies a patch to the stored object, again for each attempt.
-    func patch(_ given: WriteCall, _ type: PatchType, _ patch: JSON, _ decoder: BodyDecoder) async throws(StatusError) -> WriteOutcome {
+    func patch(_ given: WriteCall, _ type: PatchType, _ patch: JSON, _ decoder: BodyDecoder) async throws(StatusError)
+        -> WriteOutcome
+    {
         if type == .apply { throw Status.unsupportedPatchType() }
         var call = given
         if call.subresource == "scale" {
@@ -41,15 +44,20 @@ extension ResourceStore {
     }
 
     /// Unknown fields that a patch brings are warned of once; the transformation itself may run several times.
-    private func patchWarnings(_ call: WriteCall, _ type: PatchType, _ patch: JSON, _ decoder: BodyDecoder) throws(StatusError) -> [String] {
-        guard decoder.validation == .warn, let stored = reader().get(call.gvr, namespace: call.namespace, name: call.name) else { return [] }
+    private func patchWarnings(_ call: WriteCall, _ type: PatchType, _ patch: JSON, _ decoder: BodyDecoder)
+        throws(StatusError) -> [String]
+    {
+        guard decoder.validation == .warn,
+            let stored = reader().get(call.gvr, namespace: call.namespace, name: call.name)
+        else { return [] }
         var warnings: [String] = []
         let patched = try Self.apply(type, patch, to: stored, call.resource.kind, decoder, &warnings)
         return warnings + (try Self.decodePatched(patched, call.resource.kind, decoder).warnings)
     }
 
     private static func apply(
-        _ type: PatchType, _ patch: JSON, to stored: JSON, _ kind: GroupVersionKind, _ decoder: BodyDecoder, _ warnings: inout [String]
+        _ type: PatchType, _ patch: JSON, to stored: JSON, _ kind: GroupVersionKind, _ decoder: BodyDecoder,
+        _ warnings: inout [String]
     ) throws(StatusError) -> JSON {
         switch type {
         case .json: try Patch.json(patch, on: stored, warnings: &warnings)
@@ -60,7 +68,9 @@ extension ResourceStore {
     }
 
     /// A patched object that does not decode is 422, not 400, since the request's own body was well-formed.
-    private static func decodePatched(_ patched: JSON, _ kind: GroupVersionKind, _ decoder: BodyDecoder) throws(StatusError) -> BodyDecoder.Decoded {
+    private static func decodePatched(_ patched: JSON, _ kind: GroupVersionKind, _ decoder: BodyDecoder)
+        throws(StatusError) -> BodyDecoder.Decoded
+    {
         do { return try decoder.check(patched, as: kind) } catch {
             guard error.code == 400 else { throw error }
             let marker = "cannot be handled as a \(kind.kind): "
@@ -71,7 +81,8 @@ extension ResourceStore {
 
     static func checkName(_ object: JSON, _ call: WriteCall) throws(StatusError) {
         if !object.name.isEmpty && object.name != call.name {
-            throw Status.badRequest("the name of the object (\(object.name)) does not match the name on the URL (\(call.name))")
+            throw Status.badRequest(
+                "the name of the object (\(object.name)) does not match the name on the URL (\(call.name))")
         }
         try checkNamespace(object, call.namespace)
     }
@@ -80,7 +91,8 @@ extension ResourceStore {
         if !object.namespace.isEmpty && object.namespace != (namespace ?? "") {
             throw Status.badRequest(
                 namespace == nil
-                    ? "namespace is not allowed on this type" : "the namespace of the provided object does not match the namespace sent on the request")
+                    ? "namespace is not allowed on this type"
+                    : "the namespace of the provided object does not match the namespace sent on the request")
         }
     }
 }
@@ -91,7 +103,8 @@ extension String {
         let text = Array(utf8)
         let sought = Array(marker.utf8)
         guard text.count >= sought.count else { return nil }
-        for start in 0...(text.count - sought.count) where text[start] == sought[0] && text[start..<(start + sought.count)].elementsEqual(sought) {
+        for start in 0...(text.count - sought.count)
+        where text[start] == sought[0] && text[start..<(start + sought.count)].elementsEqual(sought) {
             return String(decoding: text[(start + sought.count)...], as: UTF8.self)
         }
         return nil

@@ -1,4 +1,5 @@
-// The scale subresource: `autoscaling/v1 Scale` made from, and written back into, an object with `spec.replicas`. Pure but for the write.
+// The scale subresource: `autoscaling/v1 Scale` made from, and written back into, an object with `spec.replicas`. Pure
+// but for the write.
 import API
 import KVCore
 
@@ -8,7 +9,9 @@ enum Scale {
     /// The Scale of an object.
     static func of(_ object: JSON) -> JSON {
         var metadata: JSON = [:]
-        for key in ["name", "namespace", "uid", "resourceVersion", "creationTimestamp"] { metadata[key] = object["metadata", key] }
+        for key in ["name", "namespace", "uid", "resourceVersion", "creationTimestamp"] {
+            metadata[key] = object["metadata", key]
+        }
         var status: JSON = ["replicas": object["status", "replicas"] ?? 0]
         let selector = selector(object)
         if !selector.isEmpty { status["selector"] = .string(selector) }
@@ -41,7 +44,8 @@ extension ResourceStore {
             let replicas = scale["spec", "replicas"]?.int ?? 0
             if replicas < 0 {
                 let cause = StatusCause(
-                    reason: "FieldValueInvalid", message: "Invalid value: \(replicas): must be greater than or equal to 0", field: "spec.replicas")
+                    reason: "FieldValueInvalid",
+                    message: "Invalid value: \(replicas): must be greater than or equal to 0", field: "spec.replicas")
                 throw Status.invalid(Scale.kind, target.name, [cause])
             }
             let version = scale.resourceVersion

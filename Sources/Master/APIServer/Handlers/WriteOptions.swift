@@ -1,11 +1,13 @@
-// dryRun, fieldManager and fieldValidation: query parameters that every write takes, refused with upstream's words. Pure.
+// dryRun, fieldManager and fieldValidation: query parameters that every write takes, refused with upstream's words.
+// Pure.
 import API
 
 struct WriteOptions {
     let verb: String
 
     private var kind: GroupVersionKind {
-        let name = ["create": "CreateOptions", "update": "UpdateOptions", "patch": "PatchOptions"][verb] ?? "DeleteOptions"
+        let name =
+            ["create": "CreateOptions", "update": "UpdateOptions", "patch": "PatchOptions"][verb] ?? "DeleteOptions"
         return GroupVersionKind("meta.k8s.io", "v1", name)
     }
 
@@ -23,7 +25,9 @@ struct WriteOptions {
 
     func fieldManager(_ value: String?) throws(StatusError) -> String {
         guard let value else { return "" }
-        if value.utf8.count > 128 { throw refuse("FieldValueTooLong", "Too long: may not be more than 128 bytes", "fieldManager") }
+        if value.utf8.count > 128 {
+            throw refuse("FieldValueTooLong", "Too long: may not be more than 128 bytes", "fieldManager")
+        }
         return value
     }
 
@@ -32,6 +36,7 @@ struct WriteOptions {
         if let found = FieldValidation(rawValue: value) { return found }
         throw refuse(
             "FieldValueNotSupported",
-            "Unsupported value: \(Go.quote(value)): supported values: \"\", \"Ignore\", \"Strict\", \"Warn\"", "fieldValidation")
+            "Unsupported value: \(Go.quote(value)): supported values: \"\", \"Ignore\", \"Strict\", \"Warn\"",
+            "fieldValidation")
     }
 }

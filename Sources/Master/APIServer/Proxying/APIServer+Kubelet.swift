@@ -14,34 +14,42 @@ extension APIServer {
             }
             let node = pod["spec", "nodeName"]?.string ?? ""
             if subresource == "log" {
-                try await respondLog(exchange, pod, node: reader.get(.nodes, namespace: nil, name: node), nodeName: node)
+                try await respondLog(
+                    exchange, pod, node: reader.get(.nodes, namespace: nil, name: node), nodeName: node)
             } else {
-                try await respondStream(exchange, subresource, pod, node: reader.get(.nodes, namespace: nil, name: node), nodeName: node)
+                try await respondStream(
+                    exchange, subresource, pod, node: reader.get(.nodes, namespace: nil, name: node), nodeName: node)
             }
         }
     }
 
-    private func target(_ exchange: Exchange, _ pod: JSON, _ node: JSON?, _ nodeName: String) throws(StatusError) -> (KubeletDialer, HTTPEndpoint) {
+    private func target(_ exchange: Exchange, _ pod: JSON, _ node: JSON?, _ nodeName: String) throws(StatusError) -> (
+        KubeletDialer, HTTPEndpoint
+    ) {
         guard let kubelets else { throw Status.serviceUnavailable("this master has no access to kubelets") }
         guard let node, let endpoint = PodTarget.endpoint(of: node, defaultPort: kubelets.defaultPort) else {
-            throw Status.failure("InternalError", "node \(Go.quote(nodeName)) of pod \(pod.name) has no address", code: 500)
+            throw Status.failure(
+                "InternalError", "node \(Go.quote(nodeName)) of pod \(pod.name) has no address", code: 500)
         }
         return (kubelets, endpoint)
     }
 
-    private func respondLog(_ exchange: Exchange, _ pod: JSON, node: JSON?, nodeName: String) async throws(StatusError) {
+    private func respondLog(_ exchange: Exchange, _ pod: JSON, node: JSON?, nodeName: String) async throws(StatusError)
+    {
         try LogOptions.check(exchange)
         let container = try PodTarget.container(of: pod, wanted: exchange.query("container"))
         if nodeName.isEmpty { return exchange.send(204, "text/plain", ByteBuffer()) }
         let (dialer, endpoint) = try target(exchange, pod, node, nodeName)
-        let path = "/containerLogs/\(percentEncode(pod.namespace))/\(percentEncode(pod.name))/\(percentEncode(container))"
+        let path =
+            "/containerLogs/\(percentEncode(pod.namespace))/\(percentEncode(pod.name))/\(percentEncode(container))"
         try await dialer.relay(exchange, endpoint, path + LogOptions.query(exchange))
     }
 
     private func respondStream(
         _ exchange: Exchange, _ subresource: String, _ pod: JSON, node: JSON?, nodeName: String
     ) async throws(StatusError) {
-        var path = "/\(subresource == "portforward" ? "portForward" : subresource)/\(percentEncode(pod.namespace))/\(percentEncode(pod.name))"
+        var path =
+            "/\(subresource == "portforward" ? "portForward" : subresource)/\(percentEncode(pod.namespace))/\(percentEncode(pod.name))"
         if subresource != "portforward" {
             path += "/\(percentEncode(try PodTarget.container(of: pod, wanted: exchange.query("container"))))"
         }
@@ -51,7 +59,8 @@ extension APIServer {
         }
         let (dialer, endpoint) = try target(exchange, pod, node, nodeName)
         let names = [
-            "stdin": "input", "stdout": "output", "stderr": "error", "tty": "tty", "command": "command", "ports": "port",
+            "stdin": "input", "stdout": "output", "stderr": "error", "tty": "tty", "command": "command",
+            "ports": "port",
         ]
         var pairs: [String] = []
         for (name, value) in exchange.request.query {
@@ -65,28 +74,36 @@ extension APIServer {
 
 /// The query of a log.
 enum LogOptions {
-    private static let passed = ["follow", "previous", "sinceSeconds", "sinceTime", "timestamps", "tailLines", "limitBytes", "stream"]
+    private static let passed = [
+        "follow", "previous", "sinceSeconds", "sinceTime", "timestamps", "tailLines", "limitBytes", "stream",
+    ]
 
     static func check(_ exchange: Exchange) throws(StatusError) {
         let name = exchange.path.name
         func invalid(_ reason: String, _ message: String, _ field: String) -> StatusError {
-            Status.invalid(GroupVersionKind("", "v1", "PodLogOptions"), name, [StatusCause(reason: reason, message: message, field: field)])
+            Status.invalid(
+                GroupVersionKind("", "v1", "PodLogOptions"), name,
+                [StatusCause(reason: reason, message: message, field: field)])
         }
         if exchange.query("sinceSeconds") != nil && exchange.query("sinceTime") != nil {
-            throw invalid("FieldValueForbidden", "Forbidden: at most one of `sinceTime` or `sinceSeconds` may be specified", "[]")
+            throw invalid(
+                "FieldValueForbidden", "Forbidden: at most one of `sinceTime` or `sinceSeconds` may be specified", "[]")
         }
         for field in ["tailLines", "sinceSeconds", "limitBytes"] {
             guard let value = try Parameter.integer(exchange.query(field)) else { continue }
             let least = field == "tailLines" ? 0 : 1
             if value < least {
                 throw invalid(
-                    "FieldValueInvalid", "Invalid value: \(value): must be greater than \(least == 0 ? "or equal to 0" : "0")", field)
+                    "FieldValueInvalid",
+                    "Invalid value: \(value): must be greater than \(least == 0 ? "or equal to 0" : "0")", field)
             }
         }
     }
 
     static func query(_ exchange: Exchange) -> String {
-        let pairs = exchange.request.query.filter { passed.contains($0.name) }.map { "\($0.name)=\(percentEncode($0.value))" }
+        let pairs = exchange.request.query.filter { passed.contains($0.name) }.map {
+            "\($0.name)=\(percentEncode($0.value))"
+        }
         return pairs.isEmpty ? "" : "?" + pairs.joined(separator: "&")
     }
 }

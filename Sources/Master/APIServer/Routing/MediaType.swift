@@ -1,5 +1,5 @@
-// Content negotiation: which encoding a body has, which encoding and form (object, Table, metadata only) an answer gets.
-// Pure. JSON is preferred whenever a client takes it, since stored bytes are JSON and need no work.
+// Content negotiation: which encoding a body has, which encoding and form (object, Table, metadata only) an answer
+// gets. Pure. JSON is preferred whenever a client takes it, since stored bytes are JSON and need no work.
 
 /// One media type with its parameters, as in `Accept` and `Content-Type`.
 package struct MediaType: Sendable, Hashable {
@@ -16,7 +16,9 @@ package struct MediaType: Sendable, Hashable {
         for piece in pieces {
             let pair = piece.split(separator: "=", maxSplits: 1).map { Self.trim($0) }
             guard pair.count == 2 else { continue }
-            let value = pair[1].hasPrefix("\"") && pair[1].hasSuffix("\"") && pair[1].count > 1 ? String(pair[1].dropFirst().dropLast()) : pair[1]
+            let value =
+                pair[1].hasPrefix("\"") && pair[1].hasSuffix("\"") && pair[1].count > 1
+                ? String(pair[1].dropFirst().dropLast()) : pair[1]
             if pair[0] == "q" { quality = Int((Double(value) ?? 1) * 1000) } else { parameters[pair[0]] = value }
         }
     }
@@ -29,7 +31,8 @@ package struct MediaType: Sendable, Hashable {
     /// The clauses of an Accept header, best first; clauses of one quality keep their order.
     package static func clauses(_ accept: String) -> [MediaType] {
         let all = accept.split(separator: ",").prefix(32).compactMap { MediaType($0) }.filter { $0.quality > 0 }
-        return all.enumerated().sorted { ($1.element.quality, $0.offset) < ($0.element.quality, $1.offset) }.map(\.element)
+        return all.enumerated().sorted { ($1.element.quality, $0.offset) < ($0.element.quality, $1.offset) }.map(
+            \.element)
     }
 }
 
@@ -101,7 +104,9 @@ package struct Representation: Sendable, Hashable {
     private static func form(_ clause: MediaType, allowsForms: Bool) -> Form? {
         guard let wanted = clause.parameters["as"] else { return .object }
         let version = clause.parameters["v"] ?? ""
-        guard allowsForms, clause.parameters["g"] == "meta.k8s.io", version == "v1" || version == "v1beta1" else { return nil }
+        guard allowsForms, clause.parameters["g"] == "meta.k8s.io", version == "v1" || version == "v1beta1" else {
+            return nil
+        }
         switch wanted {
         case "Table": return .table(version: version)
         case "PartialObjectMetadata": return .metadata(version: version)

@@ -1,6 +1,6 @@
-// From a method and a path to what is asked: group, version, namespace, resource, name, subresource and the verb that RBAC knows.
-// Pure. It only reads the shape of the path; whether the resource exists is asked of the schema table later.
-// It must never let a decoded "/" inside a segment become part of a storage key.
+// From a method and a path to what is asked: group, version, namespace, resource, name, subresource and the verb that
+// RBAC knows. Pure. It only reads the shape of the path; whether the resource exists is asked of the schema table
+// later. It must never let a decoded "/" inside a segment become part of a storage key.
 
 /// A request's target, taken apart as upstream's `RequestInfo` does.
 package struct RequestPath: Sendable, Hashable {
@@ -30,7 +30,9 @@ package struct RequestPath: Sendable, Hashable {
         guard let parts = request.takeGroupVersion(segments) else { return request }
         if segments.contains(where: { $0.contains("/") }) { return nil }
         request.takeResource(parts, method: method, isWatch: isWatch)
-        if request.name.isEmpty, ["list", "watch", "deletecollection"].contains(request.verb), let fieldName { request.name = fieldName }
+        if request.name.isEmpty, ["list", "watch", "deletecollection"].contains(request.verb), let fieldName {
+            request.name = fieldName
+        }
         return request
     }
 
@@ -39,7 +41,9 @@ package struct RequestPath: Sendable, Hashable {
     /// Takes `api/v1` or `apis/group/version` off; nil when no resource follows.
     private mutating func takeGroupVersion(_ segments: [String]) -> [String]? {
         let parts = segments.filter { !$0.isEmpty }
-        guard parts.count == segments.count || (segments.last == "" && parts.count == segments.count - 1) else { return nil }
+        guard parts.count == segments.count || (segments.last == "" && parts.count == segments.count - 1) else {
+            return nil
+        }
         switch parts.first {
         case "api" where parts.count >= 3:
             version = parts[1]
@@ -99,7 +103,9 @@ package struct RequestPath: Sendable, Hashable {
                 bytes.append(byte)
                 continue
             }
-            guard let high = rest.popFirst().flatMap(nibble), let low = rest.popFirst().flatMap(nibble) else { return nil }
+            guard let high = rest.popFirst().flatMap(nibble), let low = rest.popFirst().flatMap(nibble) else {
+                return nil
+            }
             bytes.append(high << 4 | low)
         }
         return String(validating: bytes, as: UTF8.self)

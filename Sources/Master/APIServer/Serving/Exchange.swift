@@ -1,5 +1,5 @@
-// One request on its way to its answer: who asks, what, in which form the answer goes out, and the one place that writes heads.
-// An exchange answers exactly once.
+// One request on its way to its answer: who asks, what, in which form the answer goes out, and the one place that
+// writes heads. An exchange answers exactly once.
 import API
 import NIOCore
 import NIOHTTP1
@@ -39,18 +39,23 @@ struct Exchange: Sendable {
     }
 
     /// Answers with bytes.
-    func send(_ status: Int, _ contentType: String, _ body: ByteBuffer, warnings: [String] = [], more: [(String, String)] = []) {
+    func send(
+        _ status: Int, _ contentType: String, _ body: ByteBuffer, warnings: [String] = [], more: [(String, String)] = []
+    ) {
         observer.answered(self, status: status, bytes: body.readableBytes)
         response.send(status: status, headers: headers(contentType, warnings: warnings, more: more), body: body)
     }
 
     func text(_ status: Int, _ text: String) {
-        send(status, "text/plain; charset=utf-8", ByteBuffer(string: text), more: [("x-content-type-options", "nosniff")])
+        send(
+            status, "text/plain; charset=utf-8", ByteBuffer(string: text), more: [("x-content-type-options", "nosniff")]
+        )
     }
 
     /// Answers with a tree that is no API object of a table (discovery, versions, ...).
     func json(_ status: Int, _ tree: JSON, warnings: [String] = [], more: [(String, String)] = []) {
-        let (body, encoding) = renderer.bytes(tree, Representation(encoding: representation.encoding, isPretty: representation.isPretty))
+        let (body, encoding) = renderer.bytes(
+            tree, Representation(encoding: representation.encoding, isPretty: representation.isPretty))
         send(status, encoding.contentType, body, warnings: warnings, more: more)
     }
 
@@ -67,7 +72,9 @@ struct Exchange: Sendable {
     /// Refuses. A Status is always JSON or what was asked for, never a Table.
     func fail(_ error: StatusError, warnings: [String] = []) {
         var more: [(String, String)] = []
-        if let seconds = error.status["details", "retryAfterSeconds"]?.int { more.append(("retry-after", "\(seconds)")) }
+        if let seconds = error.status["details", "retryAfterSeconds"]?.int {
+            more.append(("retry-after", "\(seconds)"))
+        }
         json(error.code, error.status, warnings: warnings, more: more)
     }
 }

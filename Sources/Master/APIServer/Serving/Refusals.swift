@@ -11,11 +11,14 @@ enum Refusals {
             return error
         }
         let resource = GroupVersionResource(attributes.group, attributes.version, attributes.resource)
-        let target = attributes.subresource.isEmpty ? attributes.resource : "\(attributes.resource)/\(attributes.subresource)"
-        let scope = attributes.namespace.isEmpty ? "at the cluster scope" : "in the namespace \(Go.quote(attributes.namespace))"
+        let target =
+            attributes.subresource.isEmpty ? attributes.resource : "\(attributes.resource)/\(attributes.subresource)"
+        let scope =
+            attributes.namespace.isEmpty ? "at the cluster scope" : "in the namespace \(Go.quote(attributes.namespace))"
         return Status.forbidden(
             resource, attributes.name,
-            "User \(Go.quote(user)) cannot \(attributes.verb) resource \(Go.quote(target)) in API group \(Go.quote(attributes.group)) \(scope)\(tail)")
+            "User \(Go.quote(user)) cannot \(attributes.verb) resource \(Go.quote(target)) in API group \(Go.quote(attributes.group)) \(scope)\(tail)"
+        )
     }
 
     static func notAcceptable(_ refusal: Representation.Refusal) -> StatusError {
@@ -23,7 +26,8 @@ enum Refusals {
         case .noForm: return Status.notAcceptable(Encoding.mediaTypes)
         case .noMediaType:
             let types = Encoding.mediaTypes.joined(separator: ", ")
-            return Status.failure("NotAcceptable", "406: Not Acceptable\n\nAvailable representations: \(types)", details: [:])
+            return Status.failure(
+                "NotAcceptable", "406: Not Acceptable\n\nAvailable representations: \(types)", details: [:])
         }
     }
 }

@@ -1,5 +1,5 @@
-// Objects, lists and events to answer bytes in the form a client asked for. JSON of whole objects is gathered from stored bytes;
-// Table, YAML and protobuf go through trees. Pure but for the present time that Table's ages need.
+// Objects, lists and events to answer bytes in the form a client asked for. JSON of whole objects is gathered from
+// stored bytes; Table, YAML and protobuf go through trees. Pure but for the present time that Table's ages need.
 import API
 import KVCore
 import NIOCore
@@ -35,7 +35,9 @@ struct Renderer: Sendable {
         case .json: return (json(tree, pretty: representation.isPretty), .json)
         case .yaml: return (ByteBuffer(bytes: YAML.write(tree)), .yaml)
         case .protobuf:
-            do { return (ByteBuffer(bytes: try schema.encodeProtobuf(tree)), .protobuf) } catch { return (json(tree, pretty: false), .json) }
+            do { return (ByteBuffer(bytes: try schema.encodeProtobuf(tree)), .protobuf) } catch {
+                return (json(tree, pretty: false), .json)
+            }
         }
     }
 
@@ -49,11 +51,14 @@ struct Renderer: Sendable {
     func shaped(_ object: JSON, _ resource: ResourceSchema, _ form: Form, rows: RowObject) throws(StatusError) -> JSON {
         switch form {
         case .object: return object
-        case .table(let version): return table([object], resource, version, ["resourceVersion": .string(object.resourceVersion)], rows)
+        case .table(let version):
+            return table([object], resource, version, ["resourceVersion": .string(object.resourceVersion)], rows)
         case .metadata(let version): return Self.partial(object, version)
         case .metadataList:
             throw Status.notAcceptable(
-                message: "you requested PartialObjectMetadataList, but the requested object is not a list (*\(resource.kind.goPackage).\(resource.kind.kind))")
+                message:
+                    "you requested PartialObjectMetadataList, but the requested object is not a list (*\(resource.kind.goPackage).\(resource.kind.kind))"
+            )
         }
     }
 
@@ -61,7 +66,9 @@ struct Renderer: Sendable {
     func object(
         _ stored: StoredObject, _ resource: ResourceSchema, _ representation: Representation, rows: RowObject
     ) throws(StatusError) -> (body: ByteBuffer, encoding: Encoding) {
-        if representation.encoding == .json && representation.form == .object && !representation.isPretty && !resource.isConverted {
+        if representation.encoding == .json && representation.form == .object && !representation.isPretty
+            && !resource.isConverted
+        {
             var buffer = ByteBuffer()
             buffer.reserveCapacity(stored.bytes.count + StoredObject.spliceBytesMax + 128)
             stored.writeObject(resource.kind, into: &buffer)
@@ -74,18 +81,27 @@ struct Renderer: Sendable {
 
     /// A list in the asked form.
     func list(
-        _ objects: [FeedObject], storedBytes: Int, _ meta: ListMeta, _ resource: ResourceSchema, _ representation: Representation, rows: RowObject
+        _ objects: [FeedObject], storedBytes: Int, _ meta: ListMeta, _ resource: ResourceSchema,
+        _ representation: Representation, rows: RowObject
     ) throws(StatusError) -> (body: ByteBuffer, encoding: Encoding) {
         if case .metadata = representation.form {
-            throw Status.notAcceptable(message: "you requested PartialObjectMetadata, but the requested object is a list (*\(resource.kind.goPackage).\(resource.listKind))")
+            throw Status.notAcceptable(
+                message:
+                    "you requested PartialObjectMetadata, but the requested object is a list (*\(resource.kind.goPackage).\(resource.listKind))"
+            )
         }
-        if representation.encoding == .json && representation.form == .object && !representation.isPretty && !resource.isConverted {
+        if representation.encoding == .json && representation.form == .object && !representation.isPretty
+            && !resource.isConverted
+        {
             return (gather(objects, storedBytes, meta, resource), .json)
         }
-        return bytes(listTree(objects.map { $0.tree(resource.kind) }, meta, resource, representation.form, rows), representation)
+        return bytes(
+            listTree(objects.map { $0.tree(resource.kind) }, meta, resource, representation.form, rows), representation)
     }
 
-    private func gather(_ objects: [FeedObject], _ storedBytes: Int, _ meta: ListMeta, _ resource: ResourceSchema) -> ByteBuffer {
+    private func gather(_ objects: [FeedObject], _ storedBytes: Int, _ meta: ListMeta, _ resource: ResourceSchema)
+        -> ByteBuffer
+    {
         var buffer = ByteBuffer()
         buffer.reserveCapacity(storedBytes + objects.count * StoredObject.spliceBytesMax + 512)
         buffer.writeKind(resource.listKind, resource.resource.apiVersion)
@@ -102,12 +118,15 @@ struct Renderer: Sendable {
         return buffer
     }
 
-    func listTree(_ items: [JSON], _ meta: ListMeta, _ resource: ResourceSchema, _ form: Form, _ rows: RowObject) -> JSON {
+    func listTree(_ items: [JSON], _ meta: ListMeta, _ resource: ResourceSchema, _ form: Form, _ rows: RowObject)
+        -> JSON
+    {
         switch form {
         case .table(let version): return table(items, resource, version, meta.tree, rows)
         case .metadataList(let version), .metadata(let version):
             return [
-                "kind": "PartialObjectMetadataList", "apiVersion": .string("meta.k8s.io/\(version)"), "metadata": meta.tree,
+                "kind": "PartialObjectMetadataList", "apiVersion": .string("meta.k8s.io/\(version)"),
+                "metadata": meta.tree,
                 "items": .array(items.map { Self.partial($0, version) }),
             ]
         case .object:
@@ -118,18 +137,23 @@ struct Renderer: Sendable {
                 return item
             }
             return [
-                "kind": .string(resource.listKind), "apiVersion": .string(resource.resource.apiVersion), "metadata": meta.tree,
+                "kind": .string(resource.listKind), "apiVersion": .string(resource.resource.apiVersion),
+                "metadata": meta.tree,
                 "items": .array(bare),
             ]
         }
     }
 
     static func partial(_ object: JSON, _ version: String) -> JSON {
-        ["kind": "PartialObjectMetadata", "apiVersion": .string("meta.k8s.io/\(version)"), "metadata": object["metadata"] ?? [:]]
+        [
+            "kind": "PartialObjectMetadata", "apiVersion": .string("meta.k8s.io/\(version)"),
+            "metadata": object["metadata"] ?? [:],
+        ]
     }
 
     func table(
-        _ objects: [JSON], _ resource: ResourceSchema, _ version: String, _ metadata: JSON, _ rows: RowObject, includesColumns: Bool = true
+        _ objects: [JSON], _ resource: ResourceSchema, _ version: String, _ metadata: JSON, _ rows: RowObject,
+        includesColumns: Bool = true
     ) -> JSON {
         let now = now()
         let made = objects.map { object -> JSON in
@@ -174,7 +198,8 @@ enum PrettyJSON {
     }
 
     private static func block(
-        _ open: Unicode.Scalar, _ close: Unicode.Scalar, _ count: Int, _ level: Int, _ out: inout [UInt8], _ item: (Int, inout [UInt8]) -> Void
+        _ open: Unicode.Scalar, _ close: Unicode.Scalar, _ count: Int, _ level: Int, _ out: inout [UInt8],
+        _ item: (Int, inout [UInt8]) -> Void
     ) {
         out.append(UInt8(ascii: open))
         for i in 0..<count {

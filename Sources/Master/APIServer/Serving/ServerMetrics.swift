@@ -24,7 +24,9 @@ package final class ServerMetrics: Sendable {
         durations = registry.histogram(
             "apiserver_request_duration_seconds", help: "Seconds from a request to its answer.",
             labels: ["component", "dry_run", "group", "resource", "scope", "subresource", "verb", "version"],
-            buckets: [0.005, 0.025, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1, 1.25, 1.5, 2, 3, 4, 5, 6, 8, 10, 15, 20, 30, 45, 60])
+            buckets: [
+                0.005, 0.025, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1, 1.25, 1.5, 2, 3, 4, 5, 6, 8, 10, 15, 20, 30, 45, 60,
+            ])
         responseSizes = registry.histogram(
             "apiserver_response_sizes", help: "Bytes of answers.",
             labels: ["component", "group", "resource", "scope", "subresource", "verb", "version"],
@@ -32,9 +34,12 @@ package final class ServerMetrics: Sendable {
         longRunning = registry.gauge(
             "apiserver_longrunning_requests", help: "Watches, logs, execs under way.",
             labels: ["component", "group", "resource", "scope", "subresource", "verb", "version"])
-        inFlight = registry.gauge("apiserver_current_inflight_requests", help: "Requests under way.", labels: ["request_kind"])
-        storageObjects = registry.gauge("apiserver_storage_objects", help: "Stored objects by resource.", labels: ["resource"])
-        watchEvents = registry.counter("apiserver_watch_events_total", help: "Watch events sent.", labels: ["group", "resource", "version"])
+        inFlight = registry.gauge(
+            "apiserver_current_inflight_requests", help: "Requests under way.", labels: ["request_kind"])
+        storageObjects = registry.gauge(
+            "apiserver_storage_objects", help: "Stored objects by resource.", labels: ["resource"])
+        watchEvents = registry.counter(
+            "apiserver_watch_events_total", help: "Watch events sent.", labels: ["group", "resource", "version"])
         ProcessMetrics.register(registry)
     }
 }
@@ -57,10 +62,18 @@ final class RequestObserver: Sendable {
         let labels = Labels(exchange)
         let dry = exchange.query("dryRun") ?? ""
         metrics.requests.add(
-            1, ["\(status)", "apiserver", dry, labels.group, labels.resource, labels.scope, labels.subresource, labels.verb, labels.version])
+            1,
+            [
+                "\(status)", "apiserver", dry, labels.group, labels.resource, labels.scope, labels.subresource,
+                labels.verb, labels.version,
+            ])
         let elapsed = (ContinuousClock.now - started) / Duration.seconds(1)
         metrics.durations.observe(
-            elapsed, ["apiserver", dry, labels.group, labels.resource, labels.scope, labels.subresource, labels.verb, labels.version])
+            elapsed,
+            [
+                "apiserver", dry, labels.group, labels.resource, labels.scope, labels.subresource, labels.verb,
+                labels.version,
+            ])
         if bytes > 0 { metrics.responseSizes.observe(Double(bytes), labels.list) }
     }
 
@@ -93,8 +106,10 @@ final class RequestObserver: Sendable {
             let attributes = exchange.attributes
             verb = attributes.verb.uppercased()
             if verb.utf8.count > 20 { verb = "OTHER" }
-            guard attributes.isResourceRequest, exchange.renderer.schema.resource(
-                GroupVersionResource(attributes.group, attributes.version, attributes.resource))?.subresourceNames.contains(attributes.subresource) ?? false
+            guard attributes.isResourceRequest,
+                exchange.renderer.schema.resource(
+                    GroupVersionResource(attributes.group, attributes.version, attributes.resource))?.subresourceNames
+                    .contains(attributes.subresource) ?? false
             else { return }
             group = attributes.group
             resource = attributes.resource
@@ -122,7 +137,9 @@ enum ProcessMetrics {
             resident.set(Double(pages.1) * Double(getpagesize()))
             var usage = rusage()
             getrusage(0, &usage)  // RUSAGE_SELF
-            let seconds = Double(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) + Double(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6
+            let seconds =
+                Double(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) + Double(
+                    usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6
             cpu.add(seconds - cpu.value())
             files.set(Double(openFiles()))
         }

@@ -1,5 +1,6 @@
-// The token with which a cut list goes on: the revision that the list shows and the key after which it goes on. Opaque to clients.
-// It holds nothing that the list's own URL does not decide: a forged token reads only what its user may list anyway.
+// The token with which a cut list goes on: the revision that the list shows and the key after which it goes on. Opaque
+// to clients. It holds nothing that the list's own URL does not decide: a forged token reads only what its user may
+// list anyway.
 import API
 import KVCore
 
@@ -20,8 +21,11 @@ package struct ContinueToken: Sendable, Hashable {
         }
         do {
             let tree = try JSON.parse(bytes)
-            guard tree["v"]?.string == "meta.k8s.io/v1", let number = tree["rv"]?.int, let start = tree["start"]?.string, start.utf8.last == 0 else {
-                throw Status.badRequest("invalid continue token: continue key is not valid: unrecognized encoded version")
+            guard tree["v"]?.string == "meta.k8s.io/v1", let number = tree["rv"]?.int,
+                let start = tree["start"]?.string, start.utf8.last == 0
+            else {
+                throw Status.badRequest(
+                    "invalid continue token: continue key is not valid: unrecognized encoded version")
             }
             revision = number > 0 ? Revision(number) : nil
             after = Array(start.utf8.dropLast())
@@ -36,7 +40,8 @@ package struct ContinueToken: Sendable, Hashable {
 
     var encoded: String {
         let tree: JSON = [
-            "v": "meta.k8s.io/v1", "rv": .int(revision?.rawValue ?? -1), "start": .string(String(decoding: after, as: UTF8.self) + "\0"),
+            "v": "meta.k8s.io/v1", "rv": .int(revision?.rawValue ?? -1),
+            "start": .string(String(decoding: after, as: UTF8.self) + "\0"),
         ]
         return Base64URL.encode(tree.serialized())
     }

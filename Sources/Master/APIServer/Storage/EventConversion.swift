@@ -1,12 +1,14 @@
-// Events are one kind of stored object with two faces: `v1` and `events.k8s.io/v1` name some members differently. Stored is the core form.
-// Pure.
+// Events are one kind of stored object with two faces: `v1` and `events.k8s.io/v1` name some members differently.
+// Stored is the core form. Pure.
 import API
 
 enum EventConversion {
     static let group = "events.k8s.io"
     private static let names: [(core: String, named: String)] = [
-        ("message", "note"), ("involvedObject", "regarding"), ("reportingComponent", "reportingController"), ("count", "deprecatedCount"),
-        ("firstTimestamp", "deprecatedFirstTimestamp"), ("lastTimestamp", "deprecatedLastTimestamp"), ("source", "deprecatedSource"),
+        ("message", "note"), ("involvedObject", "regarding"), ("reportingComponent", "reportingController"),
+        ("count", "deprecatedCount"),
+        ("firstTimestamp", "deprecatedFirstTimestamp"), ("lastTimestamp", "deprecatedLastTimestamp"),
+        ("source", "deprecatedSource"),
     ]
 
     static func fromCore(_ object: JSON) -> JSON { renamed(object) { key in names.first { $0.core == key }?.named } }

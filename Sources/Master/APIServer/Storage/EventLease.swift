@@ -1,5 +1,5 @@
-// Events go away by themselves: each is written under a lease of the store that many share. A new lease is taken now and then; without
-// one (no leader, just now) an event is written all the same and stays until it is deleted.
+// Events go away by themselves: each is written under a lease of the store that many share. A new lease is taken now
+// and then; without one (no leader, just now) an event is written all the same and stays until it is deleted.
 import API
 import KVCore
 import Synchronization
@@ -13,7 +13,9 @@ final class EventLease: Sendable {
 
     /// The lease to write an event under.
     func lease(_ store: any ReplicatedStore, now: Double) async -> LeaseID {
-        let found = current.withLock { current in current.flatMap { now - $0.since < Self.shareSeconds && now >= $0.since ? $0.lease : nil } }
+        let found = current.withLock { current in
+            current.flatMap { now - $0.since < Self.shareSeconds && now >= $0.since ? $0.lease : nil }
+        }
         if let found { return found }
         do {
             let made = try await store.grantLease(ttlSeconds: Self.timeToLiveSeconds + Int64(Self.shareSeconds))

@@ -1,5 +1,5 @@
-// How fresh a read must be, and how it gets a view of the store that is fresh enough: by ReadIndex, by waiting, or from memory at once.
-// No task is made: the answer comes in a callback, at once where memory is good enough.
+// How fresh a read must be, and how it gets a view of the store that is fresh enough: by ReadIndex, by waiting, or from
+// memory at once. No task is made: the answer comes in a callback, at once where memory is good enough.
 import API
 import KVCore
 import KVReplica
@@ -53,7 +53,8 @@ extension ReplicatedStore {
     }
 
     private func afterBarrier(
-        _ done: @escaping @Sendable (Result<ReadView, StatusError>) -> Void, _ answer: @escaping @Sendable () -> Result<ReadView, StatusError>
+        _ done: @escaping @Sendable (Result<ReadView, StatusError>) -> Void,
+        _ answer: @escaping @Sendable () -> Result<ReadView, StatusError>
     ) {
         barrier { outcome in
             switch outcome {
@@ -69,7 +70,8 @@ extension ReplicatedStore {
         afterBarrier(done) { .success(ReadView(view: view(), isStale: false)) }
     }
 
-    private func readAtLeast(_ revision: Revision, _ done: @escaping @Sendable (Result<ReadView, StatusError>) -> Void) {
+    private func readAtLeast(_ revision: Revision, _ done: @escaping @Sendable (Result<ReadView, StatusError>) -> Void)
+    {
         let now = view()
         if now.revision >= revision { return done(.success(ReadView(view: now, isStale: isLeaderless))) }
         afterBarrier(done) {
@@ -79,16 +81,20 @@ extension ReplicatedStore {
         }
     }
 
-    private func readExactly(_ revision: Revision, _ done: @escaping @Sendable (Result<ReadView, StatusError>) -> Void) {
+    private func readExactly(_ revision: Revision, _ done: @escaping @Sendable (Result<ReadView, StatusError>) -> Void)
+    {
         switch viewAt(revision) {
         case .success(let view): done(.success(ReadView(view: view, isStale: false)))
-        case .failure(.compacted(let oldest)): done(.failure(Status.expired(requested: "\(revision)", oldest: "\(oldest)")))
+        case .failure(.compacted(let oldest)):
+            done(.failure(Status.expired(requested: "\(revision)", oldest: "\(oldest)")))
         case .failure(.future):
             afterBarrier(done) {
                 switch viewAt(revision) {
                 case .success(let view): .success(ReadView(view: view, isStale: false))
-                case .failure(.compacted(let oldest)): .failure(Status.expired(requested: "\(revision)", oldest: "\(oldest)"))
-                case .failure(.future(let current)): .failure(Status.resourceVersionTooLarge("\(revision)", current: "\(current)"))
+                case .failure(.compacted(let oldest)):
+                    .failure(Status.expired(requested: "\(revision)", oldest: "\(oldest)"))
+                case .failure(.future(let current)):
+                    .failure(Status.resourceVersionTooLarge("\(revision)", current: "\(current)"))
                 }
             }
         }

@@ -21,7 +21,8 @@ package struct ListQuery: Sendable {
         let filter = try ObjectFilter(
             labels: parameter("labelSelector") ?? "", fields: parameter("fieldSelector") ?? "", name: name, schema)
         var query = ListQuery(
-            filter: filter, resourceVersion: parameter("resourceVersion") ?? "", match: parameter("resourceVersionMatch") ?? "", limit: 0,
+            filter: filter, resourceVersion: parameter("resourceVersion") ?? "",
+            match: parameter("resourceVersionMatch") ?? "", limit: 0,
             continueToken: nil, isWatch: isWatch, allowsBookmarks: Parameter.bool(parameter("allowWatchBookmarks")),
             sendsInitialEvents: parameter("sendInitialEvents").map { Parameter.bool($0) }, timeoutSeconds: nil)
         query.limit = max(0, try Parameter.integer(parameter("limit")) ?? 0)
@@ -44,22 +45,36 @@ package struct ListQuery: Sendable {
             StatusCause(reason: "FieldValueForbidden", message: "Forbidden: \(why)", field: field)
         }
         let field = "resourceVersionMatch"
-        if hasToken && (isWatch || !match.isEmpty) { return forbidden(field, "resourceVersionMatch is forbidden when continue is provided") }
+        if hasToken && (isWatch || !match.isEmpty) {
+            return forbidden(field, "resourceVersionMatch is forbidden when continue is provided")
+        }
         if isWatch {
             if sendsInitialEvents == nil {
-                return match.isEmpty ? nil : forbidden(field, "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided")
+                return match.isEmpty
+                    ? nil
+                    : forbidden(
+                        field, "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided")
             }
-            if match != "NotOlderThan" { return forbidden(field, "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan") }
+            if match != "NotOlderThan" {
+                return forbidden(field, "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan")
+            }
             return nil
         }
-        if sendsInitialEvents != nil { return forbidden("sendInitialEvents", "sendInitialEvents is forbidden for list") }
+        if sendsInitialEvents != nil {
+            return forbidden("sendInitialEvents", "sendInitialEvents is forbidden for list")
+        }
         if match.isEmpty { return nil }
-        if resourceVersion.isEmpty { return forbidden(field, "resourceVersionMatch is forbidden unless resourceVersion is provided") }
-        if match == "Exact" && resourceVersion == "0" { return forbidden(field, "resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\"") }
+        if resourceVersion.isEmpty {
+            return forbidden(field, "resourceVersionMatch is forbidden unless resourceVersion is provided")
+        }
+        if match == "Exact" && resourceVersion == "0" {
+            return forbidden(field, "resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\"")
+        }
         if match == "Exact" || match == "NotOlderThan" { return nil }
         return StatusCause(
             reason: "FieldValueNotSupported",
-            message: "Unsupported value: \(Go.quote(match)): supported values: \"Exact\", \"NotOlderThan\", \"\"", field: field)
+            message: "Unsupported value: \(Go.quote(match)): supported values: \"Exact\", \"NotOlderThan\", \"\"",
+            field: field)
     }
 
     /// How fresh the list must be.
@@ -82,7 +97,9 @@ enum Parameter {
 
     static func integer(_ text: String?) throws(StatusError) -> Int? {
         guard let text, !text.isEmpty else { return nil }
-        guard let value = Int(text) else { throw Status.badRequest("strconv.ParseInt: parsing \(Go.quote(text)): invalid syntax") }
+        guard let value = Int(text) else {
+            throw Status.badRequest("strconv.ParseInt: parsing \(Go.quote(text)): invalid syntax")
+        }
         return value
     }
 }

@@ -1,4 +1,5 @@
-// Which objects a list or watch selects: by label, by field, by name. Reads no more of an object than the selectors ask for.
+// Which objects a list or watch selects: by label, by field, by name. Reads no more of an object than the selectors ask
+// for.
 import API
 
 struct ObjectFilter: Sendable {
@@ -17,7 +18,9 @@ struct ObjectFilter: Sendable {
         kind = schema.kind
         self.name = name ?? self.fields.required("metadata.name")
         namespace = self.fields.required("metadata.namespace")
-        needsTree = self.fields.requirements.contains { !$0.isEqual || ($0.field != "metadata.name" && $0.field != "metadata.namespace") }
+        needsTree = self.fields.requirements.contains {
+            !$0.isEqual || ($0.field != "metadata.name" && $0.field != "metadata.namespace")
+        }
     }
 
     var isEverything: Bool { labels.isEverything && fields.isEverything && name == nil }

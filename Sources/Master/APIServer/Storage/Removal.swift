@@ -1,4 +1,5 @@
-// The pure part of a deletion: options, preconditions, grace, finalizers of the propagation policy, and whether the object goes now.
+// The pure part of a deletion: options, preconditions, grace, finalizers of the propagation policy, and whether the
+// object goes now.
 import API
 
 /// DeleteOptions as body and query give them.
@@ -34,12 +35,16 @@ package struct Removal: Sendable, Hashable {
         guard let propagation else { return }
         let kind = GroupVersionKind("meta.k8s.io", "v1", "DeleteOptions")
         if orphan != nil {
-            let message = "Invalid value: \(Go.quote(propagation)): orphanDependents and deletionPropagation cannot be both set"
-            throw Status.invalid(kind, "", [StatusCause(reason: "FieldValueInvalid", message: message, field: "propagationPolicy")])
+            let message =
+                "Invalid value: \(Go.quote(propagation)): orphanDependents and deletionPropagation cannot be both set"
+            throw Status.invalid(
+                kind, "", [StatusCause(reason: "FieldValueInvalid", message: message, field: "propagationPolicy")])
         }
         if ["Foreground", "Background", "Orphan"].contains(propagation) { return }
-        let message = "Unsupported value: \(Go.quote(propagation)): supported values: \"Foreground\", \"Background\", \"Orphan\", \"nil\""
-        throw Status.invalid(kind, "", [StatusCause(reason: "FieldValueNotSupported", message: message, field: "propagationPolicy")])
+        let message =
+            "Unsupported value: \(Go.quote(propagation)): supported values: \"Foreground\", \"Background\", \"Orphan\", \"nil\""
+        throw Status.invalid(
+            kind, "", [StatusCause(reason: "FieldValueNotSupported", message: message, field: "propagationPolicy")])
     }
 }
 
@@ -61,7 +66,9 @@ extension Removal {
         object.finalizers.isEmpty && (object["spec", "finalizers"]?.elements ?? []).isEmpty
     }
 
-    static func graceIsOver(_ object: JSON) -> Bool { (object["metadata", "deletionGracePeriodSeconds"]?.int ?? 0) == 0 }
+    static func graceIsOver(_ object: JSON) -> Bool {
+        (object["metadata", "deletionGracePeriodSeconds"]?.int ?? 0) == 0
+    }
 
     func checkPreconditions(_ object: JSON, _ kind: GroupVersionKind) throws(StatusError) {
         let shown = GroupVersionResource(kind.group, kind.version, kind.kind)

@@ -1,5 +1,6 @@
-// What the API server asks of the replicated store: propose, read, wait, watch. `Replica` is the only implementation in a master;
-// tests run the same suite over a one-peer replica. Every answer to a proposal is final or says that it is not.
+// What the API server asks of the replicated store: propose, read, wait, watch. `Replica` is the only implementation in
+// a master; tests run the same suite over a one-peer replica. Every answer to a proposal is final or says that it is
+// not.
 import API
 import KVCore
 import KVReplica
@@ -43,7 +44,8 @@ enum StoreRefusal {
     static func status(_ error: ProposeError) -> StatusError {
         switch error {
         case .noLeader: Status.serviceUnavailable("no leader: the control plane has no quorum now; nothing was written")
-        case .unknownOutcome: Status.timeout("request did not complete within the allotted timeout; it may or may not have been executed")
+        case .unknownOutcome:
+            Status.timeout("request did not complete within the allotted timeout; it may or may not have been executed")
         case .tooLarge(let bytes): Status.tooLarge("etcdserver: request is too large (\(bytes) bytes)")
         case .overloaded: Status.tooManyRequests("Too many requests, please try again later.", retryAfterSeconds: 1)
         case .fenced: Status.serviceUnavailable("leadership moved to another master; the change was not executed")

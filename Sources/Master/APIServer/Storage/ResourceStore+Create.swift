@@ -1,4 +1,5 @@
-// Creating objects. Order as upstream's: admission, the kind's preparation, validation, validating admission, allocation, transaction.
+// Creating objects. Order as upstream's: admission, the kind's preparation, validation, validating admission,
+// allocation, transaction.
 import API
 import KVCore
 
@@ -59,7 +60,8 @@ extension ResourceStore {
         let reader = reader(view)
         let behavior = behavior(call)
         var write = WriteRequest(
-            operation: .create, attributes: call.attributes, kind: call.resource.kind, object: object, old: nil, isDryRun: call.isDryRun, now: now())
+            operation: .create, attributes: call.attributes, kind: call.resource.kind, object: object, old: nil,
+            isDryRun: call.isDryRun, now: now())
         write.fieldManager = call.fieldManager
         write.warnings = call.warnings
         try policy.admission.admit(&write, reader: reader)
@@ -77,7 +79,10 @@ extension ResourceStore {
         }
         let guards = [.absent(call.key)] + namespaceGuard(call, view) + write.guards
         return WritePlan(
-            txn: Txn(compares: guards, success: [.put(call.key, StoredObject.encode(outcome.object), lease: call.lease)] + write.effects), outcome: outcome)
+            txn: Txn(
+                compares: guards,
+                success: [.put(call.key, StoredObject.encode(outcome.object), lease: call.lease)] + write.effects),
+            outcome: outcome)
     }
 
     /// The namespace must be the one that admission saw: not deleted, not terminating since.
@@ -106,7 +111,9 @@ extension JSON {
             if let value = metadata[key], value != .null { sorted.append(.init(key: key, value: value)) }
         }
         members.append(.init(key: "metadata", value: .object(JSONObject(uniqueMembers: sorted))))
-        for member in object ?? [:] where !["kind", "apiVersion", "metadata"].contains(member.key) { members.append(member) }
+        for member in object ?? [:] where !["kind", "apiVersion", "metadata"].contains(member.key) {
+            members.append(member)
+        }
         return .object(JSONObject(uniqueMembers: members))
     }
 }

@@ -1,4 +1,5 @@
-// Deleting objects, one or many: marked while grace or finalizers hold them, else removed together with what they had allocated.
+// Deleting objects, one or many: marked while grace or finalizers hold them, else removed together with what they had
+// allocated.
 import API
 import KVCore
 
@@ -9,24 +10,29 @@ extension ResourceStore {
     }
 
     private func planDelete(_ call: WriteCall, _ removal: Removal, _ view: KVView) throws(StatusError) -> WritePlan {
-        guard let kv = view.get(call.key), let stored = StoredObject(kv.value, revision: kv.modRevision)?.tree(call.resource.kind) else {
+        guard let kv = view.get(call.key),
+            let stored = StoredObject(kv.value, revision: kv.modRevision)?.tree(call.resource.kind)
+        else {
             throw Status.notFound(call.gvr, call.name)
         }
         try removal.checkPreconditions(stored, call.resource.kind)
         let behavior = behavior(call)
         var write = WriteRequest(
-            operation: .delete, attributes: call.attributes, kind: call.resource.kind, object: .null, old: stored, isDryRun: call.isDryRun, now: now())
+            operation: .delete, attributes: call.attributes, kind: call.resource.kind, object: .null, old: stored,
+            isDryRun: call.isDryRun, now: now())
         let reader = reader(view)
         try policy.admission.admit(&write, reader: reader)
         try policy.admission.validate(write, reader: reader)
         let decision = removal.decide(
-            stored, grace: behavior.graceSeconds(stored, requested: removal.gracePeriodSeconds), defaultPropagation: behavior.defaultPropagation,
+            stored, grace: behavior.graceSeconds(stored, requested: removal.gracePeriodSeconds),
+            defaultPropagation: behavior.defaultPropagation,
             now: write.now)
         return plan(call, decision, kv, write, behavior, view)
     }
 
     private func plan(
-        _ call: WriteCall, _ decision: RemovalDecision, _ kv: KeyValue, _ write: WriteRequest, _ behavior: any KindBehavior, _ view: KVView
+        _ call: WriteCall, _ decision: RemovalDecision, _ kv: KeyValue, _ write: WriteRequest,
+        _ behavior: any KindBehavior, _ view: KVView
     ) -> WritePlan {
         let guards: [Compare] = [.modRevision(of: call.key, is: kv.modRevision)] + write.guards
         switch decision {
@@ -45,7 +51,8 @@ extension ResourceStore {
         }
     }
 
-    /// Deletes all objects that match, one after the other; those already gone do not matter. Answers with what it found.
+    /// Deletes all objects that match, one after the other; those already gone do not matter. Answers with what it
+    /// found.
     func deleteCollection(
         _ call: WriteCall, _ filter: ObjectFilter, _ removal: Removal
     ) async throws(StatusError) -> (items: [JSON], revision: Revision) {

@@ -1,5 +1,5 @@
-// Replacing and patching objects: one path, since a patch is a replacement whose new object is made from the stored one.
-// An update that changes nothing is not written, so that it wakes no watcher.
+// Replacing and patching objects: one path, since a patch is a replacement whose new object is made from the stored
+// one. An update that changes nothing is not written, so that it wakes no watcher.
 import API
 import KVCore
 
@@ -11,7 +11,9 @@ extension ResourceStore {
     func update(_ given: WriteCall, _ transform: @escaping Transformation) async throws(StatusError) -> WriteOutcome {
         let call = await leased(given)
         return try await commit(call.fence) { (view) throws(StatusError) in
-            guard let kv = view.get(call.key), let old = StoredObject(kv.value, revision: kv.modRevision)?.tree(call.resource.kind) else {
+            guard let kv = view.get(call.key),
+                let old = StoredObject(kv.value, revision: kv.modRevision)?.tree(call.resource.kind)
+            else {
                 return try planUpsert(call, transform, view)
             }
             return try planUpdate(call, old: old, kv: kv, try transform(old), view)
@@ -19,7 +21,9 @@ extension ResourceStore {
     }
 
     /// PUT of an absent object: a few kinds are created by it.
-    private func planUpsert(_ call: WriteCall, _ transform: Transformation, _ view: KVView) throws(StatusError) -> WritePlan {
+    private func planUpsert(_ call: WriteCall, _ transform: Transformation, _ view: KVView) throws(StatusError)
+        -> WritePlan
+    {
         guard call.subresource.isEmpty, call.attributes.verb == "update", behavior(call).createsOnUpdate else {
             throw Status.notFound(call.gvr, call.name)
         }
@@ -31,12 +35,15 @@ extension ResourceStore {
         return try planUpsertCreate(call, object, view)
     }
 
-    private func planUpdate(_ call: WriteCall, old: JSON, kv: KeyValue, _ given: JSON, _ view: KVView) throws(StatusError) -> WritePlan {
+    private func planUpdate(_ call: WriteCall, old: JSON, kv: KeyValue, _ given: JSON, _ view: KVView)
+        throws(StatusError) -> WritePlan
+    {
         let behavior = behavior(call)
         try checkLock(call, old: old, given, behavior)
         let reader = reader(view)
         var write = WriteRequest(
-            operation: .update, attributes: call.attributes, kind: call.resource.kind, object: Self.keepingSystemFields(given, of: old), old: old,
+            operation: .update, attributes: call.attributes, kind: call.resource.kind,
+            object: Self.keepingSystemFields(given, of: old), old: old,
             isDryRun: call.isDryRun, now: now())
         write.fieldManager = call.fieldManager
         write.warnings = call.warnings
@@ -44,7 +51,11 @@ extension ResourceStore {
         let isOurs = call.subresource == "binding"
         if !isOurs { behavior.prepareForUpdate(&write, subresource: call.subresource) }
         try policy.admission.admit(&write, reader: reader)
-        if !isOurs { try refuse(behavior.validateUpdate(write, subresource: call.subresource) + Self.finalizerErrors(write), call, write) }
+        if !isOurs {
+            try refuse(
+                behavior.validateUpdate(write, subresource: call.subresource) + Self.finalizerErrors(write), call, write
+            )
+        }
         try policy.admission.validate(write, reader: reader)
         try behavior.allocate(&write, reader: reader, view: view)
         write.warnings += behavior.warnings(write)
@@ -63,20 +74,27 @@ extension ResourceStore {
         let guards: [Compare] = [.modRevision(of: call.key, is: kv.modRevision)] + write.guards
         if old.isBeingDeleted && Removal.isFree(object) && Removal.graceIsOver(object) {
             outcome.isRemoved = true
-            return WritePlan(txn: Txn(compares: guards, success: [.delete(call.key)] + behavior.release(object, view: view) + write.effects), outcome: outcome)
+            return WritePlan(
+                txn: Txn(
+                    compares: guards,
+                    success: [.delete(call.key)] + behavior.release(object, view: view) + write.effects),
+                outcome: outcome)
         }
         let value = StoredObject.encode(object)
         if value == kv.value && write.effects.isEmpty {
             outcome.object["metadata", "resourceVersion"] = .string(old.resourceVersion)
             return .answer(outcome)
         }
-        return WritePlan(txn: Txn(compares: guards, success: [.put(call.key, value, lease: call.lease)] + write.effects), outcome: outcome)
+        return WritePlan(
+            txn: Txn(compares: guards, success: [.put(call.key, value, lease: call.lease)] + write.effects),
+            outcome: outcome)
     }
 }
 
 /// The pure rules.
 extension ResourceStore {
-    private func checkLock(_ call: WriteCall, old: JSON, _ new: JSON, _ behavior: any KindBehavior) throws(StatusError) {
+    private func checkLock(_ call: WriteCall, old: JSON, _ new: JSON, _ behavior: any KindBehavior) throws(StatusError)
+    {
         let uid = new.uid
         if !uid.isEmpty && uid != old.uid {
             throw Status.conflict(
@@ -86,7 +104,8 @@ extension ResourceStore {
         if version.isEmpty || version == "0" {
             if behavior.allowsUnconditionalUpdate || !call.subresource.isEmpty { return }
             let cause = StatusCause(
-                reason: "FieldValueInvalid", message: "Invalid value: 0: must be specified for an update", field: "metadata.resourceVersion")
+                reason: "FieldValueInvalid", message: "Invalid value: 0: must be specified for an update",
+                field: "metadata.resourceVersion")
             throw Status.invalid(call.resource.kind, call.name, [cause])
         }
         if version != old.resourceVersion { throw Status.conflict(call.gvr, call.name) }
@@ -95,7 +114,10 @@ extension ResourceStore {
     /// What no client may change.
     static func keepingSystemFields(_ given: JSON, of old: JSON) -> JSON {
         var object = given
-        for key in ["name", "generateName", "namespace", "uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds"] {
+        for key in [
+            "name", "generateName", "namespace", "uid", "creationTimestamp", "deletionTimestamp",
+            "deletionGracePeriodSeconds",
+        ] {
             object["metadata", key] = old["metadata", key]
         }
         for key in ["selfLink", "managedFields", "resourceVersion"] { object["metadata", key] = nil }
@@ -111,7 +133,8 @@ extension ResourceStore {
         return [
             FieldError(
                 reason: "FieldValueForbidden",
-                message: "Forbidden: no new finalizers can be added if the object is being deleted, found new finalizers []string{\(list)}",
+                message:
+                    "Forbidden: no new finalizers can be added if the object is being deleted, found new finalizers []string{\(list)}",
                 field: "metadata.finalizers")
         ]
     }

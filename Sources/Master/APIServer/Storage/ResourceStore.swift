@@ -1,6 +1,7 @@
-// Every change is the same write: read current state from memory, transform the tree, propose one guarded transaction, and begin again
-// when a guard failed. Several masters do this at the same time; the guards make it race-free. A refusal that stems from local state
-// is told to nobody before ReadIndex has confirmed it: a lagging follower must not deny what another master just made.
+// Every change is the same write: read current state from memory, transform the tree, propose one guarded transaction,
+// and begin again when a guard failed. Several masters do this at the same time; the guards make it race-free. A
+// refusal that stems from local state is told to nobody before ReadIndex has confirmed it: a lagging follower must not
+// deny what another master just made.
 import API
 import KVCore
 import KVReplica
@@ -19,7 +20,8 @@ package struct ResourceStore: Sendable {
     let now: @Sendable () -> Double
 
     package init(
-        store: any ReplicatedStore, schema: SchemaTable, policy: ServerPolicy, now: @escaping @Sendable () -> Double = { Timestamp.nowSeconds() }
+        store: any ReplicatedStore, schema: SchemaTable, policy: ServerPolicy,
+        now: @escaping @Sendable () -> Double = { Timestamp.nowSeconds() }
     ) {
         self.store = store
         self.schema = schema
@@ -28,9 +30,12 @@ package struct ResourceStore: Sendable {
         trees = TreeCache()
     }
 
-    package func reader(_ view: KVView) -> ViewReader { ViewReader(view: view, schema: schema, trees: trees, stamp: nil) }
+    package func reader(_ view: KVView) -> ViewReader {
+        ViewReader(view: view, schema: schema, trees: trees, stamp: nil)
+    }
 
-    /// Of now. The stamp is taken before the view, so that what is compiled from the view is never older than its stamp.
+    /// Of now. The stamp is taken before the view, so that what is compiled from the view is never older than its
+    /// stamp.
     package func reader() -> ViewReader {
         let stamp = roles.stamp
         return ViewReader(view: store.view(), schema: schema, trees: trees, stamp: stamp)
@@ -87,7 +92,8 @@ struct WritePlan: Sendable {
 }
 
 extension ResourceStore {
-    /// Plans on local state, proposes, and repeats both while guards fail. `plan` is run again from admission each time.
+    /// Plans on local state, proposes, and repeats both while guards fail. `plan` is run again from admission each
+    /// time.
     func commit(
         _ fence: Term?, _ plan: @Sendable (KVView) throws(StatusError) -> WritePlan
     ) async throws(StatusError) -> WriteOutcome {

@@ -1,14 +1,15 @@
-// How an object lies in the store: a short header, then its JSON without kind, apiVersion and resourceVersion. Served objects are
-// gathered from prefix, digits and these bytes, without parsing: a list of 10,000 pods is a copy of buffers.
-// Pure. Reading bytes of an unknown format answers nil, it never traps.
+// How an object lies in the store: a short header, then its JSON without kind, apiVersion and resourceVersion. Served
+// objects are gathered from prefix, digits and these bytes, without parsing: a list of 10,000 pods is a copy of
+// buffers. Pure. Reading bytes of an unknown format answers nil, it never traps.
 import API
 import KVCore
 import NIOCore
 
 /// A stored value and what its header tells.
 ///
-/// Layout: format (1 byte), slot (4 bytes LE), end of metadata (4 bytes LE), then JSON that begins `{"metadata":{`. Both offsets count from
-/// the JSON's first byte; at the slot `,"resourceVersion":"N"` is spliced in; the end of metadata is that of its closing brace.
+/// Layout: format (1 byte), slot (4 bytes LE), end of metadata (4 bytes LE), then JSON that begins `{"metadata":{`.
+/// Both offsets count from the JSON's first byte; at the slot `,"resourceVersion":"N"` is spliced in; the end of
+/// metadata is that of its closing brace.
 package struct StoredObject: Sendable {
     static let format: UInt8 = 1
     static let headerBytes = 9
@@ -23,7 +24,9 @@ package struct StoredObject: Sendable {
         guard value.count > Self.headerBytes, value[0] == Self.format else { return nil }
         slot = Self.offset(value, 1)
         metadataEnd = Self.offset(value, 5)
-        guard slot >= Self.metadataStart, slot <= metadataEnd, metadataEnd + Self.headerBytes < value.count else { return nil }
+        guard slot >= Self.metadataStart, slot <= metadataEnd, metadataEnd + Self.headerBytes < value.count else {
+            return nil
+        }
         bytes = value
         self.revision = revision
     }
@@ -35,7 +38,8 @@ package struct StoredObject: Sendable {
     /// Bytes that `write` adds at most beside the stored ones.
     static let spliceBytesMax = 48
 
-    /// Writes the object's members after an opening brace that the caller wrote (with its kind, or alone): `"metadata":{...},...}`.
+    /// Writes the object's members after an opening brace that the caller wrote (with its kind, or alone):
+    /// `"metadata":{...},...}`.
     func writeMembers(into buffer: inout ByteBuffer, revision: Revision? = nil) {
         let start = Self.headerBytes
         bytes.withUnsafeBytes { raw in
@@ -60,7 +64,9 @@ package struct StoredObject: Sendable {
     }
 
     /// The metadata's own text, to read labels from without parsing the rest.
-    var metadataBytes: ArraySlice<UInt8> { bytes[(Self.headerBytes + Self.metadataStart)..<(Self.headerBytes + metadataEnd)] }
+    var metadataBytes: ArraySlice<UInt8> {
+        bytes[(Self.headerBytes + Self.metadataStart)..<(Self.headerBytes + metadataEnd)]
+    }
 
     /// The labels, read from the metadata alone.
     package var labels: [String: String] {
@@ -89,7 +95,8 @@ package struct StoredObject: Sendable {
 
 extension StoredObject {
     private static let metadataOrder = [
-        "name", "generateName", "namespace", "uid", "", "generation", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds",
+        "name", "generateName", "namespace", "uid", "", "generation", "creationTimestamp", "deletionTimestamp",
+        "deletionGracePeriodSeconds",
         "labels", "annotations", "ownerReferences", "finalizers",
     ]
     /// Members of metadata as answers show them.

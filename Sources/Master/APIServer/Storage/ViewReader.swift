@@ -1,5 +1,5 @@
-// Reads whole trees out of a view, for admission, authorization and kind behaviour. Trees are kept while they are current,
-// bounded in number, since the same few roles and accounts are asked for with every request.
+// Reads whole trees out of a view, for admission, authorization and kind behaviour. Trees are kept while they are
+// current, bounded in number, since the same few roles and accounts are asked for with every request.
 import API
 import KVCore
 import Synchronization

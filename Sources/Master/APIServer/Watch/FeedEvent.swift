@@ -1,5 +1,5 @@
-// One change of one object on its way to all its watchers: parsed at most once, encoded at most once per (type, representation).
-// Confined to the feed's event loop. It must never be changed after a watcher has seen it.
+// One change of one object on its way to all its watchers: parsed at most once, encoded at most once per (type,
+// representation). Confined to the feed's event loop. It must never be changed after a watcher has seen it.
 import API
 import KVCore
 import NIOCore
@@ -85,7 +85,9 @@ final class FeedEvent {
 extension FeedEvent {
     /// Takes a store event apart; nil when neither side is an object in our format.
     convenience init?(_ event: KVEvent, resourcePrefixCount: Int, isNamespaced: Bool) {
-        guard let (namespace, name) = ObjectKey.split(event.current.key, resourcePrefixCount, isNamespaced) else { return nil }
+        guard let (namespace, name) = ObjectKey.split(event.current.key, resourcePrefixCount, isNamespaced) else {
+            return nil
+        }
         func object(_ kv: KeyValue?) -> FeedObject? {
             guard let kv, let stored = StoredObject(kv.value, revision: kv.modRevision) else { return nil }
             return FeedObject(stored: stored, namespace: namespace, name: name)

@@ -1,5 +1,6 @@
-// A watch over HTTP: events as JSON lines on one response. Bytes of an event are made once and shared by all watchers of the same form.
-// A client that does not read is ended when its backlog is above the limit; it comes back from its last resourceVersion.
+// A watch over HTTP: events as JSON lines on one response. Bytes of an event are made once and shared by all watchers
+// of the same form. A client that does not read is ended when its backlog is above the limit; it comes back from its
+// last resourceVersion.
 import API
 import KVCore
 import NIOCore
@@ -58,14 +59,18 @@ final class HTTPWatchSink: WatchSink {
         }
         let columns = takesColumns()
         let key = FeedEvent.EncodingKey(
-            type: type, apiVersion: resource.resource.apiVersion, representation: exchange.representation, rows: exchange.rows,
+            type: type, apiVersion: resource.resource.apiVersion, representation: exchange.representation,
+            rows: exchange.rows,
             includesColumns: columns)
-        exchange.response.write(event.bytes(key) { encode(type, object, includesColumns: columns, revision: event.revision) })
+        exchange.response.write(
+            event.bytes(key) { encode(type, object, includesColumns: columns, revision: event.revision) })
         onEvent()
         return true
     }
 
-    private func encode(_ type: WatchEventType, _ object: FeedObject, includesColumns: Bool, revision: Revision?) -> ByteBuffer {
+    private func encode(_ type: WatchEventType, _ object: FeedObject, includesColumns: Bool, revision: Revision?)
+        -> ByteBuffer
+    {
         var buffer = ByteBuffer()
         buffer.reserveCapacity(object.stored.bytes.count + 256)
         buffer.writeStaticString("{\"type\":\"")
@@ -86,7 +91,8 @@ final class HTTPWatchSink: WatchSink {
             var tree = object.tree(resource.kind)
             if let revision { tree["metadata", "resourceVersion"] = .string("\(revision)") }
             let table = exchange.renderer.table(
-                [tree], resource, version, ["resourceVersion": .string(tree.resourceVersion)], exchange.rows, includesColumns: includesColumns)
+                [tree], resource, version, ["resourceVersion": .string(tree.resourceVersion)], exchange.rows,
+                includesColumns: includesColumns)
             buffer.writeBytes(table.serialized())
         }
         buffer.writeStaticString("}\n")
@@ -98,13 +104,17 @@ final class HTTPWatchSink: WatchSink {
     func bookmark(_ revision: Revision, endsInitial: Bool) {
         var metadata: JSON = ["resourceVersion": .string("\(revision)"), "creationTimestamp": nil]
         if endsInitial { metadata["annotations"] = ["k8s.io/initial-events-end": "true"] }
-        var object: JSON = ["kind": .string(resource.kind.kind), "apiVersion": .string(resource.resource.apiVersion), "metadata": metadata]
+        var object: JSON = [
+            "kind": .string(resource.kind.kind), "apiVersion": .string(resource.resource.apiVersion),
+            "metadata": metadata,
+        ]
         switch exchange.representation.form {
         case .object: break
         case .metadata(let version), .metadataList(let version): object = Renderer.partial(object, version)
         case .table(let version):
             object = exchange.renderer.table(
-                [], resource, version, ["resourceVersion": .string("\(revision)")], .none, includesColumns: takesColumns())
+                [], resource, version, ["resourceVersion": .string("\(revision)")], .none,
+                includesColumns: takesColumns())
         }
         write("BOOKMARK", object)
     }

@@ -1,4 +1,5 @@
-// A watch inside the process: trees into an AsyncThrowingStream with a bounded buffer. A reader that falls behind is told to list again.
+// A watch inside the process: trees into an AsyncThrowingStream with a bounded buffer. A reader that falls behind is
+// told to list again.
 import API
 import KVCore
 import Synchronization

@@ -1,6 +1,7 @@
-// All watches of one API server: one subscription to the store's changes below `/registry/`, fanned out to the watchers of each resource.
-// One event loop owns everything here, so an event and a joining watcher never race; the replica's thread only hands batches over.
-// It never waits for a watcher: a slow one is ended and comes back from its last resourceVersion.
+// All watches of one API server: one subscription to the store's changes below `/registry/`, fanned out to the watchers
+// of each resource. One event loop owns everything here, so an event and a joining watcher never race; the replica's
+// thread only hands batches over. It never waits for a watcher: a slow one is ended and comes back from its last
+// resourceVersion.
 import API
 import KVCore
 import KVReplica
@@ -30,7 +31,8 @@ struct WatchSubscription: Sendable {
 package final class WatchFeed: Sendable {
     static let bookmarkSeconds: Int64 = 60
     static let tickSeconds: Int64 = 1
-    /// Pause before the store is followed again after it was reset; watchers that come meanwhile are ended and come back.
+    /// Pause before the store is followed again after it was reset; watchers that come meanwhile are ended and come
+    /// back.
     static let resyncAfter: TimeAmount = .milliseconds(50)
 
     let eventLoop: any EventLoop
@@ -85,7 +87,8 @@ package final class WatchFeed: Sendable {
         }
     }
 
-    /// A snapshot replaced the state: what lies between is not known, so every watcher begins again from its own revision.
+    /// A snapshot replaced the state: what lies between is not known, so every watcher begins again from its own
+    /// revision.
     private func resync() {
         if state.value.isStopped { return }
         logger.notice("watch feed begins anew: the store was reset")
@@ -105,7 +108,8 @@ package final class WatchFeed: Sendable {
     private func publish(_ event: KVEvent) {
         guard let found = state.value.hub(of: event.current.key) else { return }
         let hub = found
-        guard let change = FeedEvent(event, resourcePrefixCount: hub.prefix.utf8.count, isNamespaced: hub.isNamespaced) else { return }
+        guard let change = FeedEvent(event, resourcePrefixCount: hub.prefix.utf8.count, isNamespaced: hub.isNamespaced)
+        else { return }
         hub.remember(change)
         var gone: [WatcherID] = []
         for (id, watcher) in hub.watchers where !watcher.take(change) { gone.append(id) }
@@ -170,7 +174,10 @@ extension WatchFeed {
         switch delivery {
         case .events(let revision, let events):
             for event in events {
-                guard let change = FeedEvent(event, resourcePrefixCount: hub.prefix.utf8.count, isNamespaced: hub.isNamespaced) else { continue }
+                guard
+                    let change = FeedEvent(
+                        event, resourcePrefixCount: hub.prefix.utf8.count, isNamespaced: hub.isNamespaced)
+                else { continue }
                 if !watcher.take(change) { return endOwn(id, hub) }
             }
             watcher.seen = max(watcher.seen, revision)
