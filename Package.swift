@@ -79,7 +79,7 @@ let package = Package(
         module("Controllers", in: "Master/Controllers", ["API", logging]),
         module("Cloud", in: "Master/Cloud", ["API", logging]),
         module("Master", in: "Master/Master",
-               ["API", "APIServer", "Scheduler", "Controllers", "Cloud", "KVReplica", "KVCore", "KVEtcd", "Raft", "NetHTTP", "NetPKI", nio, posix, crypto, logging]),
+               ["API", "APIServer", "Scheduler", "Controllers", "Cloud", "KVReplica", "KVCore", "KVEtcd", "Raft", "NetHTTP", "NetGRPC", "NetPKI", nio, posix, crypto, logging]),
         // Worker
         module("Kubelet", in: "Worker/Kubelet", ["API", "APIClient", "NetHTTP", "NetGRPC", "NetPKI", "CLinux", nio, posix, http1, logging]),
         module("Proxy", in: "Worker/Proxy", ["API", "CLinux", logging]),
@@ -90,7 +90,7 @@ let package = Package(
         // The executable
         .executableTarget(
             name: "tern",
-            dependencies: ["API", "APIClient", "Master", "Worker", "KVReplica", "KVEtcd", "KVCore", "Raft", "NetHTTP", "NetPKI", "NetBalancer", "CLinux", "Simulation",
+            dependencies: ["API", "APIClient", "Master", "Worker", "KVReplica", "KVEtcd", "KVCore", "Raft", "NetHTTP", "NetGRPC", "NetPKI", "NetBalancer", "CLinux", "Simulation",
                            "APIServer", "DNSServer", "NetDNS", "Network", arguments, crypto, logging, nio, posix],
             path: "Sources/tern", exclude: ["Scripts"], swiftSettings: strict,
             linkerSettings: [.unsafeFlags(["-static-stdlib", "-lCoreFoundation", "-l_FoundationCShims", "-l_FoundationCollections", "-l_FoundationICU", "-lswiftSynchronization"])]),

@@ -10,6 +10,6 @@ struct Tern: AsyncParsableCommand {
         subcommands: [
             UpCommand.self, DownCommand.self, StatusCommand.self, LeaderCommand.self, KillCommand.self, StartCommand.self, PauseCommand.self,
             ResumeCommand.self, IsolateCommand.self, HealCommand.self, HostCommand.self, ImageCommand.self, MasterCommand.self, WorkerCommand.self,
-            MemberCommand.self, SimCommand.self, DoctorCommand.self, VersionCommand.self, GatewayCommand.self,
+            MemberCommand.self, KVCommand.self, SimCommand.self, DoctorCommand.self, VersionCommand.self, GatewayCommand.self,
         ])
 }

@@ -30,11 +30,11 @@ package struct InitialMember: Hashable, Sendable {
     }
 
     /// The same on every master: a hash of the name and the cluster's token.
-    func id(token: String) -> PeerID { PeerID(max(1, fnv64("\(token)/\(name)"))) }
+    package func id(token: String) -> PeerID { PeerID(max(1, fnv64("\(token)/\(name)"))) }
 }
 
 /// 64 bits of FNV-1a.
-func fnv64(_ text: String) -> UInt64 {
+package func fnv64(_ text: String) -> UInt64 {
     text.utf8.reduce(0xcbf2_9ce4_8422_2325) { ($0 ^ UInt64($1)) &* 0x100_0000_01b3 }
 }
 
@@ -49,6 +49,8 @@ package struct MasterConfiguration: Sendable {
     package var listenHost = "0.0.0.0"
     package var apiPort = 6443
     package var peerPort = 2380
+    /// The store's etcd v3 face, mutual TLS with the store's authority; 0: none.
+    package var etcdPort = 2379
     package var initialCluster: [InitialMember]
     package var clusterToken = "tern"
     package var serviceAddress = "10.96.0.1"

@@ -3,9 +3,12 @@
 import API
 import APIServer
 import Controllers
+import KVCore
+import KVEtcd
 import KVReplica
 import Logging
 import NIOCore
+import NetGRPC
 import NetHTTP
 import NetPKI
 import Raft
@@ -18,6 +21,7 @@ package final class MasterNode: Sendable {
     private let replica: Replica
     private let server: APIServer
     private let http: HTTPServer
+    private let etcd: GRPCServer?
     private let controllers: ControllerGroup
     private let scheduler: SchedulerLoop
     private let bootstrap: BootstrapDuty
@@ -44,6 +48,7 @@ package final class MasterNode: Sendable {
             settings, store: replica, schema: schema, policy: policy.server, metrics: metrics, group: group, logger: logger)
         StoreMetrics(metrics).follow(replica)
         http = try Self.httpServer(configuration, identity, MasterService(server: server, replica: replica), group, logger)
+        etcd = try Self.etcdServer(configuration, identity, replica, group)
         let reader = server.client()
         controllers = ControllerGroup(client: reader, options: Self.controllerOptions(configuration, identity, schema))
         scheduler = SchedulerLoop(client: reader, options: SchedulerOptions(identity: configuration.name))
@@ -55,6 +60,7 @@ package final class MasterNode: Sendable {
         try await replica.start()
         server.start()
         let port = try await http.start()
+        if let etcd { _ = try await etcd.start() }
         logger.info("master started", metadata: ["name": "\(configuration.name)", "port": "\(port)"])
         controllers.start()
         scheduler.start()
@@ -76,6 +82,7 @@ package final class MasterNode: Sendable {
             logger.warning("leadership was not handed over: \(error)")
         }
         await http.stop(grace: .seconds(2))
+        await etcd?.stop(grace: .seconds(1))
         controllers.stop()
         scheduler.stop()
         await replica.stop()
@@ -124,6 +131,23 @@ package final class MasterNode: Sendable {
             return HTTPAnswer(status: error.status, headers: [("content-type", "application/json")], body: ByteBuffer(bytes: status.serialized()))
         }
         return HTTPServer(configuration: http, service: service, group: group, logger: logger)
+    }
+
+    /// Outside clients may read everything and write everything but the API's own objects.
+    private static func etcdServer(
+        _ configuration: MasterConfiguration, _ identity: ClusterIdentity, _ replica: Replica, _ group: any EventLoopGroup
+    ) throws -> GRPCServer? {
+        guard configuration.etcdPort != 0 else { return nil }
+        let certificate = try identity.peerCertificate(name: configuration.name, addresses: [configuration.advertiseAddress])
+        let tls = try ServerTLS(
+            identity: try TLSIdentity(certificate), clientCAPEM: identity.storeCA.certificatePEM, policy: .required, alpn: ["h2"])
+        var settings = EtcdConfiguration(clusterID: fnv64(configuration.clusterToken))
+        settings.readOnlyPrefix = Key("/registry/")
+        let port = configuration.etcdPort
+        settings.clientURLs = { ["https://\($0.host):\(port)"] }
+        return GRPCServer(
+            configuration: GRPCServerConfiguration(address: .tcp(host: configuration.listenHost, port: port), tls: tls),
+            service: EtcdService(replica, settings), group: group)
     }
 
     private static func controllerOptions(

@@ -50,17 +50,18 @@ package final class Balancer: Sendable {
 
     /// Listens on one more address; returns the bound port.
     package func listen(host: String, port: Int) async throws -> Int {
-        let channel = try await ServerBootstrap(group: listenGroup)
+        let bootstrap = ServerBootstrap(group: listenGroup)
             .serverChannelOption(.backlog, value: 1024)
             .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
             .childChannelOption(.autoRead, value: false)
             .childChannelOption(.allowRemoteHalfClosure, value: true)
-            .childChannelOption(.socketOption(.tcp_nodelay), value: 1)
+            .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
             .childChannelInitializer { [self] client in
                 accept(client)
                 return client.eventLoop.makeSucceededVoidFuture()
             }
-            .bind(host: host, port: port).get()
+        // On the loop's thread, since a socket belongs to the network namespace of the thread that makes it.
+        let channel = try await listenGroup.next().flatSubmit { bootstrap.bind(host: host, port: port) }.get()
         state.withLock { $0.listeners.append(channel) }
         startProbing()
         return channel.localAddress?.port ?? port
@@ -111,7 +112,7 @@ package final class Balancer: Sendable {
                 .connectTimeout(configuration.connectTimeout)
                 .channelOption(.autoRead, value: false)
                 .channelOption(.allowRemoteHalfClosure, value: true)
-                .channelOption(.socketOption(.tcp_nodelay), value: 1)
+                .channelOption(.tcpOption(.tcp_nodelay), value: 1)
                 .connect(host: backend.host, port: backend.port)
                 .whenComplete { [self] result in
                     switch result {

@@ -78,14 +78,16 @@ package final class DNSService: Sendable {
         let forwarder = DNSForwarder(upstreams: configuration.upstreams, loop: forwardGroup.next(), logger: logger)
         try await forwarder.start()
         let resolver = DNSResolver(zone: zone, forwarder: forwarder)
-        let udp = try await DatagramBootstrap(group: loop)
+        let (host, port) = (configuration.host, configuration.port)
+        let datagrams = DatagramBootstrap(group: loop)
             .channelOption(.socketOption(.so_reuseaddr), value: 1)
             .channelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture { try channel.pipeline.syncOperations.addHandler(DNSDatagramHandler(resolver)) }
             }
-            .bind(host: configuration.host, port: configuration.port).get()
+        // On the loop's thread, since a socket belongs to the network namespace of the thread that makes it.
+        let udp = try await loop.flatSubmit { datagrams.bind(host: host, port: port) }.get()
         channels.withLock { $0.append(udp) }
-        let tcp = try await ServerBootstrap(group: loop)
+        let streams = ServerBootstrap(group: loop)
             .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
             .childChannelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
@@ -94,7 +96,8 @@ package final class DNSService: Sendable {
                     ])
                 }
             }
-            .bind(host: configuration.host, port: udp.localAddress?.port ?? configuration.port).get()
+        let bound = udp.localAddress?.port ?? port
+        let tcp = try await loop.flatSubmit { streams.bind(host: host, port: bound) }.get()
         channels.withLock { $0 += [tcp] + forwarder.channels }
     }
 

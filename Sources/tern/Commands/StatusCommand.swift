@@ -2,7 +2,6 @@
 // the cluster's network, so that the answer does not depend on the gateway.
 import API
 import ArgumentParser
-import CLinux
 import Glibc
 import Logging
 import NIOCore
@@ -40,15 +39,24 @@ struct MasterClients: Sendable {
 
     init(_ layout: Layout) throws {
         try requireRoot("to enter the cluster's network")
-        guard tern_enter_network_namespace(layout.namespacePath(layout.switchNamespace)) == 0 else {
-            throw CommandFailure("the cluster does not run here: 'make up' starts it")
-        }
+        try Self.enterNetwork(layout)
         let tls = try ClientTLS(trustRootsPEM: try PEMFile.read("\(layout.pki)/ca.crt"), identity: try AdministratorFiles(layout).identity())
         var logger = Logger(label: "tern", factory: { StreamLogHandler.standardError(label: $0) })
         logger.logLevel = .error
-        // Threads made from here on live in the cluster's network.
         http = HTTPClient(configuration: HTTPClientConfiguration(tls: tls), group: MultiThreadedEventLoopGroup(numberOfThreads: 1), logger: logger)
         port = layout.apiPort
+    }
+
+    /// Starts this program again inside the switch's network: every thread of it must be there.
+    private static func enterNetwork(_ layout: Layout) throws {
+        if getenv("TERN_INSIDE") != nil { return }
+        let namespace = layout.namespacePath(layout.switchNamespace)
+        guard Files.exists(namespace) else { throw CommandFailure("the cluster does not run here: 'make up' starts it") }
+        setenv("TERN_INSIDE", "1", 1)
+        let words = ["nsenter", "--net=\(namespace)", "--", executablePath()] + CommandLine.arguments.dropFirst()
+        var argv: [UnsafeMutablePointer<CChar>?] = words.map { strdup($0) } + [nil]
+        execvp("nsenter", &argv)
+        throw CommandFailure("nsenter: \(String(cString: strerror(errno)))")
     }
 
     /// Nil when the master does not answer within a second.

@@ -13,13 +13,13 @@ struct EgressProxy {
 
     func listen(host: String, port: Int) async throws {
         let connectGroup = connectGroup
-        _ = try await ServerBootstrap(group: listenGroup)
+        let bootstrap = ServerBootstrap(group: listenGroup)
             .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
             .childChannelOption(.allowRemoteHalfClosure, value: true)
             .childChannelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture { try channel.pipeline.syncOperations.addHandler(ConnectHandler(connectGroup)) }
             }
-            .bind(host: host, port: port).get()
+        _ = try await listenGroup.next().flatSubmit { bootstrap.bind(host: host, port: port) }.get()
     }
 }
 

@@ -114,10 +114,7 @@ struct GatewayServer {
     func run() async throws {
         let outside = MultiThreadedEventLoopGroup(numberOfThreads: 1)
         let namespace = layout.namespacePath(layout.switchNamespace)
-        guard tern_enter_network_namespace(namespace) == 0 else {
-            throw CommandFailure("\(namespace): \(String(cString: strerror(errno)))")
-        }
-        let inside = MultiThreadedEventLoopGroup(numberOfThreads: 1)
+        guard let inside = NamespaceGroup.make(namespace) else { throw CommandFailure("\(namespace) cannot be entered") }
         let backends = layout.masters.map { Backend(host: $0.address, port: layout.apiPort) }
         let balancer = Balancer(backends: backends, listenGroup: outside, connectGroup: inside, logger: logger)
         let proxy = EgressProxy(listenGroup: inside, connectGroup: outside, logger: logger)

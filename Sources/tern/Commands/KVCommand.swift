@@ -1,0 +1,100 @@
+// `tern kv`: the replicated store alone, spoken to as etcd v3. It takes etcd's main flags, so that what starts etcd can start it.
+import ArgumentParser
+import Glibc
+import KVEtcd
+import KVReplica
+import Logging
+import Master
+import NIOPosix
+import NetGRPC
+import NetPKI
+import Raft
+import Worker
+
+struct KVCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(commandName: "kv", abstract: "Run one member of the replicated store, with etcd's flags and etcd's v3 interface.")
+    @Option(help: "This member's name.") var name = "default"
+    @Option(help: "Where the data are kept. [default: <name>.tern]") var dataDir: String?
+    @Option(help: "The address for clients; http only on loopback.") var listenClientUrls = "http://localhost:2379"
+    @Option(help: "The address that other clients are told.") var advertiseClientUrls: String?
+    @Option(help: "The address for members; http only on loopback.") var listenPeerUrls = "http://localhost:2380"
+    @Option(help: "The address that other members are told.") var initialAdvertisePeerUrls: String?
+    @Option(help: "The members of a new cluster: a=http://10.0.0.1:2380,b=...") var initialCluster: String?
+    @Option(help: "new or existing.") var initialClusterState = "new"
+    @Option(help: "Keeps clusters apart.") var initialClusterToken = "etcd-cluster"
+    @Option(help: "Certificate for clients.") var certFile: String?
+    @Option(help: "Key for clients.") var keyFile: String?
+    @Option(help: "Authority of clients' certificates.") var trustedCaFile: String?
+    @Flag(help: "Clients must show a certificate.") var clientCertAuth = false
+    @Option(help: "Certificate for members.") var peerCertFile: String?
+    @Option(help: "Key for members.") var peerKeyFile: String?
+    @Option(help: "Authority of members' certificates.") var peerTrustedCaFile: String?
+    @Flag(help: "Members must show a certificate; they always do with TLS.") var peerClientCertAuth = false
+    @OptionGroup var log: LogArguments
+
+    func run() async throws {
+        Signals.block()
+        let logger = try log.logger("tern.kv")
+        let client = try address(listenClientUrls, "--listen-client-urls")
+        let replica = try Replica(try replicaConfiguration(logger))
+        try await replica.start()
+        let tls = client.isSecure ? try clientTLS() : nil
+        var settings = EtcdConfiguration(clusterID: fnv64(initialClusterToken))
+        let scheme = client.isSecure ? "https" : "http"
+        let advertised = advertiseClientUrls ?? listenClientUrls
+        let me = name
+        settings.clientURLs = { $0.name == me ? advertised.split(separator: ",").map(String.init) : [] }
+        settings.peerURL = { "\(scheme)://\($0.host):\($0.port)" }
+        let server = GRPCServer(
+            configuration: GRPCServerConfiguration(address: .tcp(host: client.host, port: client.port), tls: tls),
+            service: EtcdService(replica, settings), group: MultiThreadedEventLoopGroup(numberOfThreads: 2))
+        _ = try await server.start()
+        logger.info("member started", metadata: ["name": "\(name)", "clients": "\(listenClientUrls)"])
+        await Signals.wait()
+        await server.stop(grace: .seconds(1))
+        await replica.stop()
+        Glibc.exit(0)
+    }
+
+    private func replicaConfiguration(_ logger: Logger) throws -> ReplicaConfiguration {
+        let peer = try address(listenPeerUrls, "--listen-peer-urls")
+        let text = initialCluster ?? "\(name)=\(initialAdvertisePeerUrls ?? listenPeerUrls)"
+        guard let members = InitialMember.parse(text), members.contains(where: { $0.name == name }) else {
+            throw ValidationError("--initial-cluster is malformed or does not name \(name): \(text)")
+        }
+        guard ["new", "existing"].contains(initialClusterState) else { throw ValidationError("--initial-cluster-state is new or existing") }
+        let peers = members.map { PeerAddress(id: $0.id(token: initialClusterToken), name: $0.name, host: $0.host, port: $0.port) }
+        guard let me = peers.first(where: { $0.name == name }) else { throw ValidationError("--initial-cluster does not name \(name)") }
+        let folder = dataDir ?? "\(name).tern"
+        try Files.makeDirectory(folder, mode: 0o700)
+        var configuration = ReplicaConfiguration(
+            dataDirectory: folder, id: me.id, name: name, clusterID: fnv64(initialClusterToken), initialPeers: peers,
+            listenHost: peer.host == "localhost" ? "127.0.0.1" : peer.host, listenPort: peer.port, tls: peer.isSecure ? try peerTLS() : nil, logger: logger)
+        configuration.joins = initialClusterState == "existing"
+        return configuration
+    }
+
+    private func address(_ text: String, _ flag: String) throws -> (host: String, port: Int, isSecure: Bool) {
+        guard let member = InitialMember.parse("x=\(text)")?.first else { throw ValidationError("\(flag) is malformed: \(text)") }
+        let isSecure = text.hasPrefix("https://")
+        let isLoopback = member.host == "localhost" || member.host.hasPrefix("127.") || member.host == "[::1]"
+        if !isSecure && !isLoopback { throw ValidationError("\(flag): http is for loopback only; use https with certificates") }
+        return (member.host, member.port, isSecure)
+    }
+
+    private func clientTLS() throws -> ServerTLS {
+        guard let certFile, let keyFile else { throw ValidationError("https for clients needs --cert-file and --key-file") }
+        let identity = try TLSIdentity(certificatePEM: try PEMFile.read(certFile), keyPEM: try PEMFile.read(keyFile))
+        let authority = try trustedCaFile.map { (path) throws(PKIError) in try PEMFile.read(path) }
+        if clientCertAuth && authority == nil { throw ValidationError("--client-cert-auth needs --trusted-ca-file") }
+        return try ServerTLS(identity: identity, clientCAPEM: authority, policy: clientCertAuth ? .required : nil, alpn: ["h2"])
+    }
+
+    private func peerTLS() throws -> PeerTLS {
+        guard let peerCertFile, let peerKeyFile, let peerTrustedCaFile else {
+            throw ValidationError("https for members needs --peer-cert-file, --peer-key-file and --peer-trusted-ca-file")
+        }
+        return PeerTLS(
+            certificatePEM: try PEMFile.read(peerCertFile), keyPEM: try PEMFile.read(peerKeyFile), authorityPEM: try PEMFile.read(peerTrustedCaFile))
+    }
+}
