@@ -12,9 +12,13 @@ final class MemoryClient: ObjectClient {
     }
     private let state = Mutex(State())
 
-    private func key(_ resource: GroupVersionResource, _ namespace: String?, _ name: String) -> String { "\(resource.resource)/\(namespace ?? "")/\(name)" }
+    private func key(_ resource: GroupVersionResource, _ namespace: String?, _ name: String) -> String {
+        "\(resource.resource)/\(namespace ?? "")/\(name)"
+    }
     private func away() throws(StatusError) {
-        if state.withLock({ $0.isAway }) { throw StatusError(status: ["code": 503, "reason": "ServiceUnavailable", "message": "away"]) }
+        if state.withLock({ $0.isAway }) {
+            throw StatusError(status: ["code": 503, "reason": "ServiceUnavailable", "message": "away"])
+        }
     }
     private static func refusal(_ code: Int64, _ reason: String) -> StatusError {
         StatusError(status: ["code": .int(code), "reason": .string(reason), "message": .string(reason)])
@@ -32,7 +36,9 @@ final class MemoryClient: ObjectClient {
             let key = key(resource, object.namespace, object.name)
             let isNew = state.objects[key] == nil
             state.objects[key] = stored
-            if resource == .pods { for watcher in state.watchers { watcher.yield(isNew ? .added(stored) : .modified(stored)) } }
+            if resource == .pods {
+                for watcher in state.watchers { watcher.yield(isNew ? .added(stored) : .modified(stored)) }
+            }
             return stored
         }
     }
@@ -41,11 +47,15 @@ final class MemoryClient: ObjectClient {
         state.withLock { $0.objects[key(resource, namespace, name)] }
     }
     func all(_ resource: GroupVersionResource) -> [JSON] {
-        state.withLock { $0.objects.filter { $0.key.hasPrefix("\(resource.resource)/") }.sorted { $0.key < $1.key }.map(\.value) }
+        state.withLock {
+            $0.objects.filter { $0.key.hasPrefix("\(resource.resource)/") }.sorted { $0.key < $1.key }.map(\.value)
+        }
     }
     func remove(_ resource: GroupVersionResource, _ namespace: String, _ name: String) {
         state.withLock { state in
-            guard let gone = state.objects.removeValue(forKey: key(resource, namespace, name)), resource == .pods else { return }
+            guard let gone = state.objects.removeValue(forKey: key(resource, namespace, name)), resource == .pods else {
+                return
+            }
             for watcher in state.watchers { watcher.yield(.deleted(gone)) }
         }
     }
@@ -56,20 +66,26 @@ final class MemoryClient: ObjectClient {
         return found
     }
 
-    func list(_ resource: GroupVersionResource, namespace: String?, _ options: ListOptions) async throws(StatusError) -> ObjectList {
+    func list(_ resource: GroupVersionResource, namespace: String?, _ options: ListOptions) async throws(StatusError)
+        -> ObjectList
+    {
         try away()
         let items = all(resource).filter { namespace == nil || $0.namespace == namespace }
         return ObjectList(items: items, resourceVersion: String(state.withLock { $0.version }))
     }
 
-    func watch(_ resource: GroupVersionResource, namespace: String?, _ options: ListOptions) async throws(StatusError) -> WatchStream {
+    func watch(_ resource: GroupVersionResource, namespace: String?, _ options: ListOptions) async throws(StatusError)
+        -> WatchStream
+    {
         try away()
         let (stream, continuation) = WatchStream.makeStream()
         if resource == .pods { state.withLock { $0.watchers.append(continuation) } }
         return stream
     }
 
-    func create(_ resource: GroupVersionResource, namespace: String?, name: String?, subresource: String?, _ object: JSON) async throws(StatusError) -> JSON {
+    func create(
+        _ resource: GroupVersionResource, namespace: String?, name: String?, subresource: String?, _ object: JSON
+    ) async throws(StatusError) -> JSON {
         try away()
         if subresource == "token" {
             return ["status": ["token": "a-token", "expirationTimestamp": "2100-01-01T00:00:00Z"]]
@@ -80,13 +96,16 @@ final class MemoryClient: ObjectClient {
         return put(resource, object)
     }
 
-    func update(_ resource: GroupVersionResource, namespace: String?, name: String, subresource: String?, _ object: JSON) async throws(StatusError) -> JSON {
+    func update(
+        _ resource: GroupVersionResource, namespace: String?, name: String, subresource: String?, _ object: JSON
+    ) async throws(StatusError) -> JSON {
         try away()
         return put(resource, object)
     }
 
     func patch(
-        _ resource: GroupVersionResource, namespace: String?, name: String, subresource: String?, type: PatchType, _ patch: JSON
+        _ resource: GroupVersionResource, namespace: String?, name: String, subresource: String?, type: PatchType,
+        _ patch: JSON
     ) async throws(StatusError) -> JSON {
         try away()
         guard let found = object(resource, namespace ?? "", name) else { throw Self.refusal(404, "NotFound") }
@@ -94,7 +113,9 @@ final class MemoryClient: ObjectClient {
         return put(resource, try Patch.merge(patch, into: found))
     }
 
-    func delete(_ resource: GroupVersionResource, namespace: String?, name: String, _ options: DeleteOptions) async throws(StatusError) {
+    func delete(_ resource: GroupVersionResource, namespace: String?, name: String, _ options: DeleteOptions)
+        async throws(StatusError)
+    {
         try away()
         guard let found = object(resource, namespace ?? "", name) else { throw Self.refusal(404, "NotFound") }
         if let uid = options.uid, uid != found.uid { throw Self.refusal(409, "Conflict") }

@@ -53,7 +53,9 @@ struct PodStage {
             finish(.containerRemoved(name: name, id: id), "remove \(name)")
         case .probe(let name, let id, let kind, _):
             let isSuccess = probeAnswer[kind] ?? true
-            finish(.probed(name: name, id: id, kind: kind, isSuccess: isSuccess, message: "no"), "probe \(kind.rawValue) \(isSuccess)")
+            finish(
+                .probed(name: name, id: id, kind: kind, isSuccess: isSuccess, message: "no"),
+                "probe \(kind.rawValue) \(isSuccess)")
         case .cleanUp: finish(.cleaned, "clean up")
         case .deleteFromAPI: finish(.deleted, "delete")
         case .event(_, let reason, let message, _): log.append("event \(reason): \(message)")
@@ -75,7 +77,8 @@ struct PodStage {
 
     private mutating func start(_ name: String, _ attempt: UInt32, _ sandboxID: String) {
         if let failure = failures[name] {
-            return finish(.containerFailed(name: name, reason: failure.reason, message: failure.message, nil), "fail \(name)")
+            return finish(
+                .containerFailed(name: name, reason: failure.reason, message: failure.message, nil), "fail \(name)")
         }
         serial += 1
         var status = ContainerStatus()
@@ -93,7 +96,9 @@ struct PodStage {
 
     /// The newest container of that name dies.
     mutating func exit(_ name: String, code: Int32, tells: Bool = true) {
-        guard let i = containers.lastIndex(where: { $0.status.name == name && $0.status.state == .running }) else { return }
+        guard let i = containers.lastIndex(where: { $0.status.name == name && $0.status.state == .running }) else {
+            return
+        }
         containers[i].status.state = .exited
         containers[i].status.exitCode = code
         containers[i].status.finishedAt = now
@@ -111,14 +116,17 @@ struct PodStage {
     }
 
     var status: JSON { life.status(previous: [:], now: now) }
-    func condition(_ type: String) -> String { status["conditions"]?.elements.first { $0["type"]?.string == type }?["status"]?.string ?? "" }
+    func condition(_ type: String) -> String {
+        status["conditions"]?.elements.first { $0["type"]?.string == type }?["status"]?.string ?? ""
+    }
     func container(_ index: Int) -> JSON { status["containerStatuses"]?[index] ?? .null }
 }
 
 func testPod(_ spec: JSON) -> JSON {
     [
         "apiVersion": "v1", "kind": "Pod",
-        "metadata": ["name": "web", "namespace": "default", "uid": "u1", "generation": 1, "resourceVersion": "5"], "spec": spec,
+        "metadata": ["name": "web", "namespace": "default", "uid": "u1", "generation": 1, "resourceVersion": "5"],
+        "spec": spec,
     ]
 }
 
@@ -171,7 +179,10 @@ struct PodLifeTests {
         pod["metadata", "deletionGracePeriodSeconds"] = 30
         stage.life.update(pod, now: stage.now)
         stage.settle()
-        #expect(stage.takeLog() == ["kill c grace 30 podEnds", "kill side grace 30 podEnds", "stop sandbox", "clean up", "delete"])
+        #expect(
+            stage.takeLog() == [
+                "kill c grace 30 podEnds", "kill side grace 30 podEnds", "stop sandbox", "clean up", "delete",
+            ])
         #expect(stage.life.isOver)
     }
 
@@ -285,7 +296,12 @@ struct PodLifeTests {
 
     @Test func `readiness follows the readiness probe`() {
         var spec = simple
-        spec["containers"] = [["name": "c", "image": "img", "readinessProbe": ["tcpSocket": ["port": 80], "periodSeconds": 5, "failureThreshold": 2]]]
+        spec["containers"] = [
+            [
+                "name": "c", "image": "img",
+                "readinessProbe": ["tcpSocket": ["port": 80], "periodSeconds": 5, "failureThreshold": 2],
+            ]
+        ]
         var stage = PodStage(testPod(spec))
         stage.probeAnswer[.readiness] = false
         stage.settle()
@@ -303,7 +319,12 @@ struct PodLifeTests {
 
     @Test func `a failing liveness probe replaces the container`() {
         var spec = simple
-        spec["containers"] = [["name": "c", "image": "img", "livenessProbe": ["exec": ["command": ["x"]], "periodSeconds": 1, "failureThreshold": 2]]]
+        spec["containers"] = [
+            [
+                "name": "c", "image": "img",
+                "livenessProbe": ["exec": ["command": ["x"]], "periodSeconds": 1, "failureThreshold": 2],
+            ]
+        ]
         var stage = PodStage(testPod(spec))
         stage.settle()
         stage.probeAnswer[.liveness] = false
@@ -366,7 +387,12 @@ struct PodLifeTests {
         stage.sandboxes[0].isReady = false
         stage.observe()
         stage.settle()
-        #expect(stage.takeLog() == ["kill c grace 30 sandboxChanged", "event SandboxChanged: Pod sandbox changed, it will be killed and re-created.", "sandbox 1", "start c#1"])
+        #expect(
+            stage.takeLog() == [
+                "kill c grace 30 sandboxChanged",
+                "event SandboxChanged: Pod sandbox changed, it will be killed and re-created.", "sandbox 1",
+                "start c#1",
+            ])
     }
 
     @Test func `a shorter grace sends a second kill`() {
@@ -378,12 +404,16 @@ struct PodLifeTests {
         pod["metadata", "deletionTimestamp"] = .string(TimeText.text(.seconds(30)))
         pod["metadata", "deletionGracePeriodSeconds"] = 30
         life.update(pod, now: 0)
-        #expect(life.decide(now: 0).actions == [.killContainer(name: "c", id: "c1", graceSeconds: 30, reason: .podEnds)])
+        #expect(
+            life.decide(now: 0).actions == [.killContainer(name: "c", id: "c1", graceSeconds: 30, reason: .podEnds)])
         #expect(life.decide(now: .second).actions.isEmpty)
         pod["metadata", "deletionTimestamp"] = .string(TimeText.text(.seconds(2)))
         pod["metadata", "deletionGracePeriodSeconds"] = 1
         life.update(pod, now: .seconds(1))
-        #expect(life.decide(now: .seconds(1)).actions == [.killContainer(name: "c", id: "c1", graceSeconds: 0, reason: .podEnds)])
+        #expect(
+            life.decide(now: .seconds(1)).actions == [
+                .killContainer(name: "c", id: "c1", graceSeconds: 0, reason: .podEnds)
+            ])
     }
 
     @Test func `a pod past its deadline fails and its containers are killed`() {

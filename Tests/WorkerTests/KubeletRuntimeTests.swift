@@ -27,16 +27,18 @@ private final class Bench: Sendable {
         configuration.containerLogsDirectory = root + "/containers"
         configuration.cgroupRoot = "/tern-kubelet-test"
         let group = group
-        let connection = RuntimeClient.connect(endpoint: socket ?? "", group: group)
-        runtime = connection.client
+        runtime = RuntimeClient.connect(endpoint: socket ?? "", group: group).client
+        configuration.runtimeEndpoint = socket ?? ""
         var logger = Logger(label: "kubelet")
         logger.logLevel = getenv("TERN_TEST_LOG") == nil ? .warning : .debug
-        kubelet = try Kubelet(configuration: configuration, client: client, runtime: runtime, group: group, logger: logger,
-            events: RuntimeEvents(channel: connection.channel, logger: logger))
-        client.put(.services, [
-            "metadata": ["name": "kubernetes", "namespace": "default"],
-            "spec": ["clusterIP": "10.96.0.1", "ports": [["name": "https", "port": 443, "protocol": "TCP"]]],
-        ])
+        kubelet = try Kubelet(
+            configuration: configuration, client: client, runtime: runtime, group: group, logger: logger)
+        client.put(
+            .services,
+            [
+                "metadata": ["name": "kubernetes", "namespace": "default"],
+                "spec": ["clusterIP": "10.96.0.1", "ports": [["name": "https", "port": 443, "protocol": "TCP"]]],
+            ])
     }
 
     func pod(_ name: String, _ spec: JSON) -> JSON {
@@ -44,7 +46,10 @@ private final class Bench: Sendable {
         spec["nodeName"] = .string(nodeName)
         return [
             "apiVersion": "v1", "kind": "Pod",
-            "metadata": ["name": .string(name), "namespace": "default", "uid": .string("uid-\(name)"), "labels": ["app": .string(name)]], "spec": spec,
+            "metadata": [
+                "name": .string(name), "namespace": "default", "uid": .string("uid-\(name)"),
+                "labels": ["app": .string(name)],
+            ], "spec": spec,
             "status": ["phase": "Pending"],
         ]
     }
@@ -60,7 +65,9 @@ private final class Bench: Sendable {
     }
 
     func waitGone(_ name: String) async throws {
-        for _ in 0..<1000 where client.object(.pods, "default", name) != nil { try await Task.sleep(for: .milliseconds(20)) }
+        for _ in 0..<1000 where client.object(.pods, "default", name) != nil {
+            try await Task.sleep(for: .milliseconds(20))
+        }
         #expect(client.object(.pods, "default", name) == nil)
     }
 
@@ -73,7 +80,8 @@ private final class Bench: Sendable {
 
     func exec(_ status: JSON, _ command: String...) async throws -> String {
         let id = status["containerStatuses"]?[0]?["containerID"]?.string ?? ""
-        let result = try await runtime.execSync(String(id.dropFirst("containerd://".count)), command: command, timeoutSeconds: 5)
+        let result = try await runtime.execSync(
+            String(id.dropFirst("containerd://".count)), command: command, timeoutSeconds: 5)
         return String(decoding: result.stdout + result.stderr, as: UTF8.self)
     }
 
@@ -87,7 +95,9 @@ private final class Bench: Sendable {
 private func running(_ status: JSON) -> Bool { status["phase"] == "Running" }
 
 @Suite(
-    .enabled(if: socket != nil && getuid() == 0, "needs root and TERN_TEST_RUNTIME=unix:///path/of/a/private/containerd.sock"), .serialized)
+    .enabled(
+        if: socket != nil && getuid() == 0, "needs root and TERN_TEST_RUNTIME=unix:///path/of/a/private/containerd.sock"
+    ), .serialized)
 struct KubeletRuntimeTests {
     private func with(_ nodeName: String, _ body: (Bench) async throws -> Void) async throws {
         let bench = try Bench(nodeName)
@@ -103,29 +113,59 @@ struct KubeletRuntimeTests {
         try await with("kt1") { bench in
             bench.client.put(.configMaps, ["metadata": ["name": "cm", "namespace": "default"], "data": ["k": "v1"]])
             bench.client.put(.secrets, ["metadata": ["name": "s", "namespace": "default"], "data": ["p": "cHc="]])
-            bench.client.put(.pods, bench.pod("full", [
-                "containers": [[
-                    "name": "c", "image": "tern.local/tools:1", "command": ["sh", "-c", "echo hello $(WHO); exec sleep 3600"],
-                    "env": [["name": "WHO", "valueFrom": ["configMapKeyRef": ["name": "cm", "key": "k"]]]],
-                    "volumeMounts": [
-                        ["name": "cm", "mountPath": "/cm"], ["name": "all", "mountPath": "/all"], ["name": "tmp", "mountPath": "/mem"],
-                        ["name": "cm", "mountPath": "/one", "subPath": "k"],
-                    ],
-                    "resources": ["limits": ["memory": "64Mi", "cpu": "500m"]],
-                ]],
-                "volumes": [
-                    ["name": "cm", "configMap": ["name": "cm"]], ["name": "tmp", "emptyDir": ["medium": "Memory"]],
-                    ["name": "all", "projected": ["sources": [
-                        ["secret": ["name": "s"]], ["serviceAccountToken": ["path": "token"]],
-                        ["downwardAPI": ["items": [["path": "labels", "fieldRef": ["fieldPath": "metadata.labels"]]]]],
-                    ]]],
-                ],
-            ]))
-            guard let status = try await bench.wait("full", { running($0) && $0["containerStatuses"]?[0]?["ready"] == true }) else { return }
+            bench.client.put(
+                .pods,
+                bench.pod(
+                    "full",
+                    [
+                        "containers": [
+                            [
+                                "name": "c", "image": "tern.local/tools:1",
+                                "command": ["sh", "-c", "echo hello $(WHO); exec sleep 3600"],
+                                "env": [
+                                    ["name": "WHO", "valueFrom": ["configMapKeyRef": ["name": "cm", "key": "k"]]]
+                                ],
+                                "volumeMounts": [
+                                    ["name": "cm", "mountPath": "/cm"], ["name": "all", "mountPath": "/all"],
+                                    ["name": "tmp", "mountPath": "/mem"],
+                                    ["name": "cm", "mountPath": "/one", "subPath": "k"],
+                                ],
+                                "resources": ["limits": ["memory": "64Mi", "cpu": "500m"]],
+                            ]
+                        ],
+                        "volumes": [
+                            ["name": "cm", "configMap": ["name": "cm"]],
+                            ["name": "tmp", "emptyDir": ["medium": "Memory"]],
+                            [
+                                "name": "all",
+                                "projected": [
+                                    "sources": [
+                                        ["secret": ["name": "s"]], ["serviceAccountToken": ["path": "token"]],
+                                        [
+                                            "downwardAPI": [
+                                                "items": [
+                                                    ["path": "labels", "fieldRef": ["fieldPath": "metadata.labels"]]
+                                                ]
+                                            ]
+                                        ],
+                                    ]
+                                ],
+                            ],
+                        ],
+                    ]))
+            guard
+                let status = try await bench.wait(
+                    "full", { running($0) && $0["containerStatuses"]?[0]?["ready"] == true })
+            else { return }
             #expect(status["podIP"]?.string?.hasPrefix("10.244.77.") == true)
             let seen = try await bench.exec(
-                status, "sh", "-c", "cat /cm/k /one /all/p /all/token /all/labels /etc/hosts; hostname; env; grep /mem /proc/mounts; cat /etc/resolv.conf")
-            for wanted in ["v1", "pw", "a-token", "app=\"full\"", "# Kubernetes-managed hosts file.", "\nfull\n", "KUBERNETES_SERVICE_HOST=10.96.0.1", "tmpfs /mem", "nameserver 10.96.0.10", "ndots:5"] {
+                status, "sh", "-c",
+                "cat /cm/k /one /all/p /all/token /all/labels /etc/hosts; hostname; env; grep /mem /proc/mounts; cat /etc/resolv.conf"
+            )
+            for wanted in [
+                "v1", "pw", "a-token", "app=\"full\"", "# Kubernetes-managed hosts file.", "\nfull\n",
+                "KUBERNETES_SERVICE_HOST=10.96.0.1", "tmpfs /mem", "nameserver 10.96.0.10", "ndots:5",
+            ] {
                 #expect(seen.contains(wanted), "\(wanted) in \(seen)")
             }
             let log = try Files.text("\(bench.root)/pods/default_full_uid-full/c/0.log")
@@ -139,16 +179,29 @@ struct KubeletRuntimeTests {
             #expect(!Files.exists("\(bench.root)/pods/default_full_uid-full"))
             #expect(try await bench.runtime.sandboxes().allSatisfy { $0.metadata.uid != "uid-full" })
             let reasons = bench.client.all(.events).compactMap { $0["reason"]?.string }
-            for reason in ["Pulled", "Created", "Started", "Killing"] { #expect(reasons.contains(reason), "\(reasons)") }
+            for reason in ["Pulled", "Created", "Started", "Killing"] {
+                #expect(reasons.contains(reason), "\(reasons)")
+            }
         }
     }
 
     @Test func `a crash is counted and its message kept`() async throws {
         try await with("kt2") { bench in
-            bench.client.put(.pods, bench.pod("crash", [
-                "containers": [["name": "c", "image": "tern.local/tools:1", "command": ["sh", "-c", "echo oops > /dev/termination-log; exit 3"]]]
-            ]))
-            let status = try await bench.wait("crash") { $0["containerStatuses"]?[0]?["state", "waiting", "reason"] == "CrashLoopBackOff" }
+            bench.client.put(
+                .pods,
+                bench.pod(
+                    "crash",
+                    [
+                        "containers": [
+                            [
+                                "name": "c", "image": "tern.local/tools:1",
+                                "command": ["sh", "-c", "echo oops > /dev/termination-log; exit 3"],
+                            ]
+                        ]
+                    ]))
+            let status = try await bench.wait("crash") {
+                $0["containerStatuses"]?[0]?["state", "waiting", "reason"] == "CrashLoopBackOff"
+            }
             let container = status?["containerStatuses"]?[0]
             #expect(container?["restartCount"] == 1)
             #expect(container?["lastState", "terminated", "exitCode"] == 3)
@@ -158,36 +211,83 @@ struct KubeletRuntimeTests {
 
     @Test func `jobs end, init containers run in order, missing images are told`() async throws {
         try await with("kt3") { bench in
-            bench.client.put(.pods, bench.pod("job", [
-                "restartPolicy": "Never",
-                "initContainers": [["name": "i", "image": "tern.local/tools:1", "command": ["sh", "-c", "echo 1 > /d/x"], "volumeMounts": [["name": "d", "mountPath": "/d"]]]],
-                "containers": [["name": "c", "image": "tern.local/tools:1", "command": ["cat", "/d/x"], "volumeMounts": [["name": "d", "mountPath": "/d"]]]],
-                "volumes": [["name": "d", "emptyDir": [:]]],
-            ]))
-            bench.client.put(.pods, bench.pod("absent", ["containers": [["name": "c", "image": "tern.local/none:1", "imagePullPolicy": "Never"]]]))
-            bench.client.put(.pods, bench.pod("noconfig", ["containers": [[
-                "name": "c", "image": "tern.local/tools:1", "env": [["name": "A", "valueFrom": ["secretKeyRef": ["name": "none", "key": "k"]]]],
-            ]]]))
+            bench.client.put(
+                .pods,
+                bench.pod(
+                    "job",
+                    [
+                        "restartPolicy": "Never",
+                        "initContainers": [
+                            [
+                                "name": "i", "image": "tern.local/tools:1", "command": ["sh", "-c", "echo 1 > /d/x"],
+                                "volumeMounts": [["name": "d", "mountPath": "/d"]],
+                            ]
+                        ],
+                        "containers": [
+                            [
+                                "name": "c", "image": "tern.local/tools:1", "command": ["cat", "/d/x"],
+                                "volumeMounts": [["name": "d", "mountPath": "/d"]],
+                            ]
+                        ],
+                        "volumes": [["name": "d", "emptyDir": [:]]],
+                    ]))
+            bench.client.put(
+                .pods,
+                bench.pod(
+                    "absent", ["containers": [["name": "c", "image": "tern.local/none:1", "imagePullPolicy": "Never"]]])
+            )
+            bench.client.put(
+                .pods,
+                bench.pod(
+                    "noconfig",
+                    [
+                        "containers": [
+                            [
+                                "name": "c", "image": "tern.local/tools:1",
+                                "env": [["name": "A", "valueFrom": ["secretKeyRef": ["name": "none", "key": "k"]]]],
+                            ]
+                        ]
+                    ]))
             _ = try await bench.wait("job") { $0["phase"] == "Succeeded" }
-            _ = try await bench.wait("absent") { $0["containerStatuses"]?[0]?["state", "waiting", "reason"] == "ErrImageNeverPull" }
-            _ = try await bench.wait("noconfig") { $0["containerStatuses"]?[0]?["state", "waiting", "reason"] == "CreateContainerConfigError" }
+            _ = try await bench.wait("absent") {
+                $0["containerStatuses"]?[0]?["state", "waiting", "reason"] == "ErrImageNeverPull"
+            }
+            _ = try await bench.wait("noconfig") {
+                $0["containerStatuses"]?[0]?["state", "waiting", "reason"] == "CreateContainerConfigError"
+            }
         }
     }
 
     @Test func `probes decide on readiness and restart`() async throws {
         try await with("kt4") { bench in
-            bench.client.put(.pods, bench.pod("probed", [
-                "terminationGracePeriodSeconds": 1,
-                "containers": [[
-                    "name": "c", "image": "tern.local/tools:1", "command": ["sh", "-c", "mkdir /w; echo ok > /w/i; httpd -p 8080 -h /w; exec sleep 3600"],
-                    "readinessProbe": ["httpGet": ["path": "/i", "port": 8080], "periodSeconds": 1],
-                    "startupProbe": ["tcpSocket": ["port": 8080], "periodSeconds": 1],
-                    "livenessProbe": ["exec": ["command": ["test", "-e", "/w/i"]], "periodSeconds": 1, "failureThreshold": 1],
-                ]],
-            ]))
-            guard let status = try await bench.wait("probed", { $0["containerStatuses"]?[0]?["ready"] == true }) else { return }
+            bench.client.put(
+                .pods,
+                bench.pod(
+                    "probed",
+                    [
+                        "terminationGracePeriodSeconds": 1,
+                        "containers": [
+                            [
+                                "name": "c", "image": "tern.local/tools:1",
+                                "command": [
+                                    "sh", "-c", "mkdir /w; echo ok > /w/i; httpd -p 8080 -h /w; exec sleep 3600",
+                                ],
+                                "readinessProbe": ["httpGet": ["path": "/i", "port": 8080], "periodSeconds": 1],
+                                "startupProbe": ["tcpSocket": ["port": 8080], "periodSeconds": 1],
+                                "livenessProbe": [
+                                    "exec": ["command": ["test", "-e", "/w/i"]], "periodSeconds": 1,
+                                    "failureThreshold": 1,
+                                ],
+                            ]
+                        ],
+                    ]))
+            guard let status = try await bench.wait("probed", { $0["containerStatuses"]?[0]?["ready"] == true }) else {
+                return
+            }
             _ = try await bench.exec(status, "rm", "/w/i")
-            _ = try await bench.wait("probed") { $0["containerStatuses"]?[0]?["restartCount"] == 1 && $0["containerStatuses"]?[0]?["ready"] == true }
+            _ = try await bench.wait("probed") {
+                $0["containerStatuses"]?[0]?["restartCount"] == 1 && $0["containerStatuses"]?[0]?["ready"] == true
+            }
         }
     }
 
@@ -195,7 +295,11 @@ struct KubeletRuntimeTests {
         let first = try Bench("kt5")
         let task = Task { try await first.kubelet.run() }
         for name in ["stays", "goes"] {
-            first.client.put(.pods, first.pod(name, ["terminationGracePeriodSeconds": 0, "containers": [["name": "c", "image": "tern.local/tools:1"]]]))
+            first.client.put(
+                .pods,
+                first.pod(
+                    name,
+                    ["terminationGracePeriodSeconds": 0, "containers": [["name": "c", "image": "tern.local/tools:1"]]]))
         }
         let before = try await first.wait("stays", running)
         _ = try await first.wait("goes", running)
@@ -204,10 +308,15 @@ struct KubeletRuntimeTests {
         first.kubelet.stop()
         try await task.value
         try await with("kt5") { second in
-            second.client.put(.pods, second.pod("stays", ["terminationGracePeriodSeconds": 0, "containers": [["name": "c", "image": "tern.local/tools:1"]]]))
+            second.client.put(
+                .pods,
+                second.pod(
+                    "stays",
+                    ["terminationGracePeriodSeconds": 0, "containers": [["name": "c", "image": "tern.local/tools:1"]]]))
             let after = try await second.wait("stays", running)
             #expect(after?["containerStatuses"]?[0]?["containerID"] == before?["containerStatuses"]?[0]?["containerID"])
-            for _ in 0..<200 where try await second.runtime.sandboxes().contains(where: { $0.metadata.uid == "uid-goes" }) {
+            for _ in 0..<200
+            where try await second.runtime.sandboxes().contains(where: { $0.metadata.uid == "uid-goes" }) {
                 try await Task.sleep(for: .milliseconds(50))
             }
             #expect(try await second.runtime.sandboxes().allSatisfy { $0.metadata.uid != "uid-goes" })
@@ -222,7 +331,9 @@ struct KubeletRuntimeTests {
                 try await Task.sleep(for: .milliseconds(20))
             }
             let node = bench.client.object(.nodes, "", "kt6") ?? .null
-            #expect(node["status", "conditions"]?.elements.first { $0["type"] == "Ready" }?["status"] == "True", "\(node.text)")
+            #expect(
+                node["status", "conditions"]?.elements.first { $0["type"] == "Ready" }?["status"] == "True",
+                "\(node.text)")
             #expect(node["status", "nodeInfo", "containerRuntimeVersion"]?.string?.hasPrefix("containerd://") == true)
             #expect(node.labels["kubernetes.io/hostname"] == "kt6")
             try await Task.sleep(for: .seconds(1))

@@ -55,7 +55,8 @@ struct KubeletSettingsTests {
         #expect(
             variables.map { "\($0.name)=\($0.value)" } == [
                 "MY_DB_SERVICE_HOST=10.96.1.1", "MY_DB_SERVICE_PORT=5432", "MY_DB_SERVICE_PORT_SQL=5432",
-                "MY_DB_PORT=tcp://10.96.1.1:5432", "MY_DB_PORT_5432_TCP=tcp://10.96.1.1:5432", "MY_DB_PORT_5432_TCP_PROTO=tcp",
+                "MY_DB_PORT=tcp://10.96.1.1:5432", "MY_DB_PORT_5432_TCP=tcp://10.96.1.1:5432",
+                "MY_DB_PORT_5432_TCP_PROTO=tcp",
                 "MY_DB_PORT_5432_TCP_PORT=5432", "MY_DB_PORT_5432_TCP_ADDR=10.96.1.1",
             ])
     }
@@ -64,13 +65,23 @@ struct KubeletSettingsTests {
         var node = NodeSettings()
         node.hostDNS = DNSSettings(resolvConf: "nameserver 9.9.9.9\nsearch lan\noptions edns0\n")
         let dns = SandboxSettings.dns(["metadata": ["namespace": "n"], "spec": ["dnsPolicy": "ClusterFirst"]], node)
-        #expect(dns == DNSSettings(servers: ["10.96.0.10"], searches: ["n.svc.cluster.local", "svc.cluster.local", "cluster.local", "lan"], options: ["ndots:5"]))
-        let own = SandboxSettings.dns(["metadata": ["namespace": "n"], "spec": ["dnsPolicy": "ClusterFirst", "hostNetwork": true]], node)
+        #expect(
+            dns
+                == DNSSettings(
+                    servers: ["10.96.0.10"],
+                    searches: ["n.svc.cluster.local", "svc.cluster.local", "cluster.local", "lan"], options: ["ndots:5"]
+                ))
+        let own = SandboxSettings.dns(
+            ["metadata": ["namespace": "n"], "spec": ["dnsPolicy": "ClusterFirst", "hostNetwork": true]], node)
         #expect(own == node.hostDNS)
     }
 
     @Test func `limits become shares and quota, the class follows from them`() {
-        let pod: JSON = ["spec": ["containers": [["resources": ["requests": ["cpu": "250m"], "limits": ["cpu": "1", "memory": "1Gi"]]]]]]
+        let pod: JSON = [
+            "spec": [
+                "containers": [["resources": ["requests": ["cpu": "250m"], "limits": ["cpu": "1", "memory": "1Gi"]]]]
+            ]
+        ]
         let resources = Resources.container(pod["spec", "containers"]?[0] ?? .null, pod, nodeMemoryBytes: 8 << 30)
         #expect(resources.cpuShares == 256)
         #expect(resources.cpuQuota == 100_000)
@@ -80,7 +91,9 @@ struct KubeletSettingsTests {
     }
 
     @Test func `a host-network pod leaves the host its name`() {
-        let pod: JSON = ["metadata": ["name": "p", "namespace": "n", "uid": "u"], "spec": ["hostNetwork": true, "containers": []]]
+        let pod: JSON = [
+            "metadata": ["name": "p", "namespace": "n", "uid": "u"], "spec": ["hostNetwork": true, "containers": []],
+        ]
         let config = SandboxSettings.sandbox(pod, attempt: 0, NodeSettings())
         #expect(config.hostname.isEmpty)
         #expect(config.security.namespaces.network == .node)
@@ -99,10 +112,16 @@ struct KubeletSettingsTests {
     }
 
     @Test func `running as root against runAsNonRoot is refused`() {
-        let pod: JSON = ["metadata": ["name": "p", "namespace": "n", "uid": "u"], "spec": ["containers": [["name": "c", "securityContext": ["runAsNonRoot": true]]]]]
+        let pod: JSON = [
+            "metadata": ["name": "p", "namespace": "n", "uid": "u"],
+            "spec": ["containers": [["name": "c", "securityContext": ["runAsNonRoot": true]]]],
+        ]
         let spec = PodSpec(pod).containers[0]
         let inputs = ContainerSettings.Inputs(attempt: 0, image: Image(), imageName: "i", environment: [], mounts: [])
-        #expect(throws: ConfigurationError("container has runAsNonRoot and image will run as root (pod: \"p_n(u)\", container: c)")) {
+        #expect(
+            throws: ConfigurationError(
+                "container has runAsNonRoot and image will run as root (pod: \"p_n(u)\", container: c)")
+        ) {
             try ContainerSettings.container(spec, pod, inputs, NodeSettings())
         }
     }
@@ -111,13 +130,16 @@ struct KubeletSettingsTests {
         for text in ["2026-11-22T14:00:00Z", "1970-01-01T00:00:00Z", "2024-02-29T23:59:59Z", "2100-03-01T00:00:00Z"] {
             #expect(TimeText.parse(text).map(TimeText.text) == text)
         }
-        #expect(TimeText.parse("2026-11-22T14:00:00.5+02:00") == TimeText.parse("2026-11-22T12:00:00Z").map { $0 + .second / 2 })
+        #expect(
+            TimeText.parse("2026-11-22T14:00:00.5+02:00")
+                == TimeText.parse("2026-11-22T12:00:00Z").map { $0 + .second / 2 })
         #expect(TimeText.parse("2026-13-22T14:00:00Z") == nil)
         #expect(TimeText.parse("") == nil)
         #expect(TimeText.microText(1_500_000) == "1970-01-01T00:00:00.001500Z")
     }
 
-    @Test(arguments: ["nginx", "nginx:1.2", "tern.local/web:1", "r.io:5000/a/b@sha256:abc"]) func `an image name that can be meant`(name: String) {
+    @Test(arguments: ["nginx", "nginx:1.2", "tern.local/web:1", "r.io:5000/a/b@sha256:abc"])
+    func `an image name that can be meant`(name: String) {
         #expect(ImageName.isValid(name))
     }
 
@@ -128,12 +150,17 @@ struct KubeletSettingsTests {
     @Test func `the wire format survives a round trip and refuses rubbish`() throws {
         var writer = ProtoWriter()
         writer.string(1, "id")
-        writer.message(2) { $0.string(1, "name"); $0.uint(4, 7) }
+        writer.message(2) {
+            $0.string(1, "name")
+            $0.uint(4, 7)
+        }
         writer.int(3, Int64(1))
         writer.map(5, ["a": "b"])
         let sandbox = try Sandbox(proto: writer.bytes)
         #expect(sandbox.id == "id" && sandbox.metadata.attempt == 7 && !sandbox.isReady && sandbox.labels == ["a": "b"])
-        for bytes: [UInt8] in [[0x0a, 0xff], [0xff], [0x0a, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f], [0x0f]] {
+        for bytes: [UInt8] in [
+            [0x0a, 0xff], [0xff], [0x0a, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f], [0x0f],
+        ] {
             #expect(throws: ProtoError.self) { try Sandbox(proto: bytes) }
         }
     }

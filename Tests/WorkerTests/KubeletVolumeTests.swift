@@ -9,26 +9,36 @@ private func scratch() throws -> String {
     return String(cString: made)
 }
 
-private func file(_ text: String, mode: UInt32 = 0o644) -> ProjectedFile { ProjectedFile(bytes: Array(text.utf8), mode: mode) }
+private func file(_ text: String, mode: UInt32 = 0o644) -> ProjectedFile {
+    ProjectedFile(bytes: Array(text.utf8), mode: mode)
+}
 
 struct KubeletVolumeTests {
     @Test func `a new set of files takes the place of the old one at once`() throws {
         let directory = try scratch()
         defer { do { try Files.removeTree(directory) } catch { Issue.record("\(error)") } }
-        #expect(try AtomicWriter.write(["a": file("1"), "b/c": file("2", mode: 0o400)], to: directory, group: nil, stamp: 1))
+        #expect(
+            try AtomicWriter.write(
+                ["a": file("1"), "b/c": file("2", mode: 0o400)], to: directory, group: nil, stamp: 1))
         #expect(try Files.text(directory + "/a") == "1")
         #expect(try Files.text(directory + "/b/c") == "2")
         #expect(Files.readLink(directory + "/a") == "..data/a")
-        #expect(try !AtomicWriter.write(["a": file("1"), "b/c": file("2", mode: 0o400)], to: directory, group: nil, stamp: 2))
+        #expect(
+            try !AtomicWriter.write(
+                ["a": file("1"), "b/c": file("2", mode: 0o400)], to: directory, group: nil, stamp: 2))
         #expect(try AtomicWriter.write(["a": file("3")], to: directory, group: nil, stamp: 3))
         #expect(try Files.text(directory + "/a") == "3")
         #expect(try Files.list(directory) == ["..3", "..data", "a"])
     }
 
-    @Test(arguments: ["../x", "/x", "a/../../x", "", "..data", "a//b"]) func `a name that leaves the volume is refused`(name: String) throws {
+    @Test(arguments: ["../x", "/x", "a/../../x", "", "..data", "a//b"]) func `a name that leaves the volume is refused`(
+        name: String
+    ) throws {
         let directory = try scratch()
         defer { do { try Files.removeTree(directory) } catch { Issue.record("\(error)") } }
-        #expect(throws: FileError.self) { try AtomicWriter.write([name: file("1")], to: directory, group: nil, stamp: 1) }
+        #expect(throws: FileError.self) {
+            try AtomicWriter.write([name: file("1")], to: directory, group: nil, stamp: 1)
+        }
     }
 
     @Test func `the last lines of a log are found from its end`() throws {

@@ -15,31 +15,40 @@ package final class Kubelet: Sendable {
     private let source: PodSource
     private let server: HTTPServer?
     private let prober: ProbeExecutor
-    private let events: RuntimeEvents?
+    private let events: RuntimeEvents
     private let logger: Logger
     /// Metrics of this kubelet; the worker may add its own.
     package let metrics: MetricsRegistry
 
-    /// `events` lets the kubelet see the end of a container at once; `onPodCIDRs` is called whenever the API names (other) address ranges for this node's pods.
+    /// `events` lets the kubelet see the end of a container at once; `onPodCIDRs` is called whenever the API names
+    /// (other) address ranges for this node's pods.
     package init(
-        configuration: KubeletConfiguration, client: any ObjectClient, runtime: any ContainerRuntime, group: any EventLoopGroup,
+        configuration: KubeletConfiguration, client: any ObjectClient, runtime: any ContainerRuntime,
+        group: any EventLoopGroup,
         logger: Logger, metrics: MetricsRegistry = MetricsRegistry(), events: RuntimeEvents? = nil,
         onPodCIDRs: @escaping @Sendable ([String]) -> Void = { _ in }
     ) throws(PKIError) {
-        self.events = events
+        // On a connection of its own: the stream lives as long as the kubelet.
+        self.events =
+            events
+            ?? RuntimeEvents(
+                channel: RuntimeClient.connect(endpoint: configuration.runtimeEndpoint, group: group).channel, logger: logger)
         self.configuration = configuration
         self.logger = logger
         self.metrics = metrics
         let facts = MachineFacts.read(rootDirectory: configuration.rootDirectory)
         prober = try ProbeExecutor(runtime: runtime, group: group, logger: logger)
         let executor = PodExecutor(
-            configuration: configuration, machine: facts, runtime: runtime, client: client, prober: prober, logger: logger)
+            configuration: configuration, machine: facts, runtime: runtime, client: client, prober: prober,
+            logger: logger)
         let loop = KubeletLoop(executor: executor, relistEvery: configuration.relistEvery, logger: logger)
         self.executor = executor
         self.loop = loop
         agent = NodeAgent(
-            configuration: configuration, facts: facts, client: client, runtime: runtime, runtimeProblem: { loop.runtimeProblem },
+            configuration: configuration, facts: facts, client: client, runtime: runtime,
+            runtimeProblem: { loop.runtimeProblem },
             events: executor.events, logger: logger, onPodCIDRs: onPodCIDRs)
+        KubeletMetrics.register(in: metrics, loop: loop, nodeName: configuration.nodeName)
         housekeeping = Housekeeping(executor: executor, loop: loop, logger: logger)
         source = PodSource(client: client, nodeName: configuration.nodeName, logger: logger) { loop.tell($0) }
         server = configuration.serverTLS.map { tls in
@@ -55,11 +64,12 @@ package final class Kubelet: Sendable {
         if let server { _ = try await server.start() }
         logger.info("kubelet started", metadata: ["node": "\(configuration.nodeName)"])
         await withTaskGroup(of: Void.self) { group in
-            group.addTask { await self.loop.run() }
-            for part in [source.run, agent.run, housekeeping.run] as [@Sendable () async -> Void] { group.addTask { await part() } }
-            if let events { group.addTask { [loop] in await events.run { loop.look() } } }
-            // The loop ends on `stop`; then everything does.
-            await group.next()
+            for part in [source.run, agent.run, housekeeping.run] as [@Sendable () async -> Void] {
+                group.addTask { await part() }
+            }
+            group.addTask { [loop, events] in await events.run { loop.look() } }
+            // The loop ends on `stop` or with this task; then everything else does.
+            await loop.run()
             group.cancelAll()
         }
         await server?.stop(grace: .seconds(1))

@@ -1,7 +1,11 @@
 // CRI v1 messages about containers. Field numbers are those of runtime.v1.
 
 /// How a mount inside a container sees later mounts (`runtime.v1.MountPropagation`).
-package enum MountPropagation: Int32, Sendable { case none = 0, hostToContainer = 1, bidirectional = 2 }
+package enum MountPropagation: Int32, Sendable {
+    case none = 0
+    case hostToContainer = 1
+    case bidirectional = 2
+}
 
 package struct ContainerMount: Sendable, Equatable {
     package var containerPath: String

@@ -19,7 +19,8 @@ package struct RuntimeError: Error, Sendable, Equatable, CustomStringConvertible
     package var rpcDescription: String { "rpc error: code = \(Self.name(code)) desc = \(message)" }
 
     private static let names = [
-        "OK", "Canceled", "Unknown", "InvalidArgument", "DeadlineExceeded", "NotFound", "AlreadyExists", "PermissionDenied",
+        "OK", "Canceled", "Unknown", "InvalidArgument", "DeadlineExceeded", "NotFound", "AlreadyExists",
+        "PermissionDenied",
         "ResourceExhausted", "FailedPrecondition", "Aborted", "OutOfRange", "Unimplemented", "Internal", "Unavailable",
         "DataLoss", "Unauthenticated",
     ]
@@ -38,7 +39,8 @@ package protocol ContainerRuntime: Sendable {
     func sandboxStatus(_ id: String) async throws(RuntimeError) -> SandboxStatus
     func sandboxes() async throws(RuntimeError) -> [Sandbox]
     /// Returns the container's id.
-    func createContainer(_ config: ContainerConfig, sandboxID: String, sandbox: SandboxConfig) async throws(RuntimeError) -> String
+    func createContainer(_ config: ContainerConfig, sandboxID: String, sandbox: SandboxConfig)
+        async throws(RuntimeError) -> String
     func startContainer(_ id: String) async throws(RuntimeError)
     /// Returns when the container is dead; it is killed after `timeoutSeconds`.
     func stopContainer(_ id: String, timeoutSeconds: Int64) async throws(RuntimeError)
@@ -57,7 +59,8 @@ package protocol ContainerRuntime: Sendable {
     /// nil when the image is not there.
     func image(_ reference: String) async throws(RuntimeError) -> Image?
     /// Returns the image's reference.
-    func pullImage(_ reference: String, credentials: RegistryCredentials?, sandbox: SandboxConfig) async throws(RuntimeError) -> String
+    func pullImage(_ reference: String, credentials: RegistryCredentials?, sandbox: SandboxConfig)
+        async throws(RuntimeError) -> String
     func removeImage(_ reference: String) async throws(RuntimeError)
     func imageFilesystems() async throws(RuntimeError) -> [FilesystemUsage]
 }

@@ -112,7 +112,9 @@ package struct ProtoReader: Sendable {
             case 1: _ = try take(8)
             case 2:
                 let count = try varint()
-                guard count <= UInt64(rest.count) else { throw ProtoError("field \(number) is longer than its message") }
+                guard count <= UInt64(rest.count) else {
+                    throw ProtoError("field \(number) is longer than its message")
+                }
                 return ProtoField(number: number, value: .bytes(try take(Int(count))))
             case 5: _ = try take(4)
             default: throw ProtoError("wire type \(key & 7) is not known")

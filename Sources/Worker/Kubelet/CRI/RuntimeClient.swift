@@ -4,7 +4,8 @@
 /// A container runtime behind a CRI v1 socket.
 package struct RuntimeClient: ContainerRuntime {
     /// One unary gRPC call: path ("/runtime.v1.RuntimeService/Version"), request, seconds until it is given up.
-    package typealias Call = @Sendable (_ path: String, _ request: [UInt8], _ timeoutSeconds: Int64) async throws(RuntimeError) -> [UInt8]
+    package typealias Call =
+        @Sendable (_ path: String, _ request: [UInt8], _ timeoutSeconds: Int64) async throws(RuntimeError) -> [UInt8]
 
     /// Upstream's default for calls that neither stop, pull nor execute.
     package static let callSeconds: Int64 = 120
@@ -15,7 +16,8 @@ package struct RuntimeClient: ContainerRuntime {
     package init(call: @escaping Call) { self.call = call }
 
     private func unary(
-        _ method: String, service: String = "RuntimeService", seconds: Int64 = callSeconds, _ body: (inout ProtoWriter) -> Void = { _ in }
+        _ method: String, service: String = "RuntimeService", seconds: Int64 = callSeconds,
+        _ body: (inout ProtoWriter) -> Void = { _ in }
     ) async throws(RuntimeError) -> [UInt8] {
         var writer = ProtoWriter()
         body(&writer)
@@ -23,7 +25,9 @@ package struct RuntimeClient: ContainerRuntime {
     }
 
     private func decode<Message: ProtoReadable>(_ bytes: [UInt8]) throws(RuntimeError) -> Message {
-        do { return try Message(proto: bytes) } catch { throw RuntimeError(code: 13, message: "runtime's answer: \(error.reason)") }
+        do { return try Message(proto: bytes) } catch {
+            throw RuntimeError(code: 13, message: "runtime's answer: \(error.reason)")
+        }
     }
 
     package func version() async throws(RuntimeError) -> RuntimeVersion {
@@ -44,8 +48,12 @@ package struct RuntimeClient: ContainerRuntime {
         return answer.value
     }
 
-    package func stopSandbox(_ id: String) async throws(RuntimeError) { _ = try await unary("StopPodSandbox") { $0.string(1, id) } }
-    package func removeSandbox(_ id: String) async throws(RuntimeError) { _ = try await unary("RemovePodSandbox") { $0.string(1, id) } }
+    package func stopSandbox(_ id: String) async throws(RuntimeError) {
+        _ = try await unary("StopPodSandbox") { $0.string(1, id) }
+    }
+    package func removeSandbox(_ id: String) async throws(RuntimeError) {
+        _ = try await unary("RemovePodSandbox") { $0.string(1, id) }
+    }
 
     package func sandboxStatus(_ id: String) async throws(RuntimeError) -> SandboxStatus {
         let answer: SingleMessage<SandboxStatus> = try decode(try await unary("PodSandboxStatus") { $0.string(1, id) })
@@ -70,9 +78,15 @@ package struct RuntimeClient: ContainerRuntime {
         return answer.value
     }
 
-    package func startContainer(_ id: String) async throws(RuntimeError) { _ = try await unary("StartContainer") { $0.string(1, id) } }
-    package func removeContainer(_ id: String) async throws(RuntimeError) { _ = try await unary("RemoveContainer") { $0.string(1, id) } }
-    package func reopenLog(_ id: String) async throws(RuntimeError) { _ = try await unary("ReopenContainerLog") { $0.string(1, id) } }
+    package func startContainer(_ id: String) async throws(RuntimeError) {
+        _ = try await unary("StartContainer") { $0.string(1, id) }
+    }
+    package func removeContainer(_ id: String) async throws(RuntimeError) {
+        _ = try await unary("RemoveContainer") { $0.string(1, id) }
+    }
+    package func reopenLog(_ id: String) async throws(RuntimeError) {
+        _ = try await unary("ReopenContainerLog") { $0.string(1, id) }
+    }
 
     package func stopContainer(_ id: String, timeoutSeconds: Int64) async throws(RuntimeError) {
         _ = try await unary("StopContainer", seconds: Self.callSeconds &+ max(0, timeoutSeconds)) {
@@ -104,7 +118,9 @@ package struct RuntimeClient: ContainerRuntime {
         }
     }
 
-    package func execSync(_ id: String, command: [String], timeoutSeconds: Int64) async throws(RuntimeError) -> ExecResult {
+    package func execSync(_ id: String, command: [String], timeoutSeconds: Int64) async throws(RuntimeError)
+        -> ExecResult
+    {
         let bytes = try await unary("ExecSync", seconds: timeoutSeconds > 0 ? timeoutSeconds &+ 10 : Self.callSeconds) {
             $0.string(1, id)
             $0.strings(2, command)
@@ -153,7 +169,9 @@ package struct RuntimeClient: ContainerRuntime {
     }
 
     package func image(_ reference: String) async throws(RuntimeError) -> Image? {
-        let bytes = try await unary("ImageStatus", service: "ImageService") { $0.message(1) { $0.string(1, reference) } }
+        let bytes = try await unary("ImageStatus", service: "ImageService") {
+            $0.message(1) { $0.string(1, reference) }
+        }
         let answer: SingleMessage<Image> = try decode(bytes)
         return answer.value
     }
@@ -175,7 +193,8 @@ package struct RuntimeClient: ContainerRuntime {
     }
 
     package func imageFilesystems() async throws(RuntimeError) -> [FilesystemUsage] {
-        let answer: RepeatedMessage<FilesystemUsage> = try decode(try await unary("ImageFsInfo", service: "ImageService"))
+        let answer: RepeatedMessage<FilesystemUsage> = try decode(
+            try await unary("ImageFsInfo", service: "ImageService"))
         return answer.values
     }
 }

@@ -26,7 +26,11 @@ package struct NamespaceOptions: Sendable, Equatable {
 
 /// A seccomp or AppArmor profile.
 package struct SecurityProfile: Sendable, Equatable {
-    package enum Kind: Int32, Sendable { case runtimeDefault = 0, unconfined = 1, localhost = 2 }
+    package enum Kind: Int32, Sendable {
+        case runtimeDefault = 0
+        case unconfined = 1
+        case localhost = 2
+    }
     package var kind: Kind
     package var localhost = ""
     package init(_ kind: Kind, localhost: String = "") {
@@ -52,7 +56,11 @@ package struct DNSSettings: Sendable, Equatable {
 }
 
 package struct PortMapping: Sendable, Equatable {
-    package enum TransportProtocol: Int32, Sendable { case tcp = 0, udp = 1, sctp = 2 }
+    package enum TransportProtocol: Int32, Sendable {
+        case tcp = 0
+        case udp = 1
+        case sctp = 2
+    }
     package var transport = TransportProtocol.tcp
     package var containerPort: Int32 = 0
     package var hostPort: Int32 = 0

@@ -28,7 +28,9 @@ package enum LogFile {
     }
 
     /// The last lines without their newlines, at most `bytesMax` bytes of the file.
-    package static func lastLines(_ path: String, size: Int64, count: Int, bytesMax: Int) throws(FileError) -> [ArraySlice<UInt8>] {
+    package static func lastLines(_ path: String, size: Int64, count: Int, bytesMax: Int) throws(FileError)
+        -> [ArraySlice<UInt8>]
+    {
         let offset = max(try offset(ofLast: count, path, size: size), size - Int64(bytesMax))
         let bytes = try read(path, from: offset, count: Int(min(size - offset, Int64(bytesMax))))
         return bytes.split(separator: UInt8(ascii: "\n"))

@@ -28,7 +28,9 @@ package struct LogOptions: Sendable, Equatable {
         if let seconds = try Self.number(request, "sinceSeconds") {
             since = now &- .seconds(Int64(min(seconds, 1 << 32)))
         } else if let text = request.query("sinceTime") {
-            guard let time = TimeText.parse(text) else { throw LogOptionsError(message: "sinceTime \"\(text)\" is no RFC 3339 time") }
+            guard let time = TimeText.parse(text) else {
+                throw LogOptionsError(message: "sinceTime \"\(text)\" is no RFC 3339 time")
+            }
             since = time
         }
         if let wanted = request.query("stream"), wanted != "All" { stream = wanted.lowercased() }
@@ -36,7 +38,9 @@ package struct LogOptions: Sendable, Equatable {
 
     private static func number(_ request: HTTPRequest, _ name: String) throws(LogOptionsError) -> Int? {
         guard let text = request.query(name), !text.isEmpty else { return nil }
-        guard let value = Int(text), value >= 0 else { throw LogOptionsError(message: "\(name) \"\(text)\" is no whole number") }
+        guard let value = Int(text), value >= 0 else {
+            throw LogOptionsError(message: "\(name) \"\(text)\" is no whole number")
+        }
         return value
     }
 }

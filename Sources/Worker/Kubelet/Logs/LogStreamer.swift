@@ -52,7 +52,9 @@ package struct LogStreamer: Sendable {
         var isAtLineStart = true
     }
 
-    private func copy(_ cursor: inout Cursor, _ response: HTTPResponseWriter, _ flag: ClosedFlag) async throws(FileError) {
+    private func copy(_ cursor: inout Cursor, _ response: HTTPResponseWriter, _ flag: ClosedFlag)
+        async throws(FileError)
+    {
         while !flag.isClosed && cursor.budget > 0 {
             // Asked before reading: what is written until death is still read after it.
             let goesOn = options.follow ? await isRunning() : false
@@ -86,7 +88,9 @@ package struct LogStreamer: Sendable {
     }
 
     /// Reads to the present end; true when something was read.
-    private func readAll(_ file: Int32, _ cursor: inout Cursor, _ response: HTTPResponseWriter, _ flag: ClosedFlag) async throws(FileError) -> Bool {
+    private func readAll(_ file: Int32, _ cursor: inout Cursor, _ response: HTTPResponseWriter, _ flag: ClosedFlag)
+        async throws(FileError) -> Bool
+    {
         var isMore = false
         var block = [UInt8](repeating: 0, count: Self.blockBytes)
         while !flag.isClosed && cursor.budget > 0 {
@@ -153,5 +157,7 @@ final class Once: Sendable {
     private let done = Atomic<Bool>(false)
     private let body: @Sendable () -> Void
     init(_ body: @escaping @Sendable () -> Void) { self.body = body }
-    func run() { if done.compareExchange(expected: false, desired: true, ordering: .acquiringAndReleasing).exchanged { body() } }
+    func run() {
+        if done.compareExchange(expected: false, desired: true, ordering: .acquiringAndReleasing).exchanged { body() }
+    }
 }

@@ -32,7 +32,9 @@ package struct MachineFacts: Sendable, Equatable {
     }
 
     static func line(_ path: String) -> String {
-        do throws(FileError) { return String(try Files.text(path, limit: 4096).prefix { $0 != "\n" }) } catch { return "" }
+        do throws(FileError) { return String(try Files.text(path, limit: 4096).prefix { $0 != "\n" }) } catch {
+            return ""
+        }
     }
 
     private static func memoryBytes() -> Int64 { memory("MemTotal:") ?? 0 }

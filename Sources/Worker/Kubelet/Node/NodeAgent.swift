@@ -1,4 +1,5 @@
-// Keeps the Node object: registers it, reports how it fares, renews its lease, and tells the network layer the pod CIDR.
+// Keeps the Node object: registers it, reports how it fares, renews its lease, and tells the network layer the
+// pod CIDR.
 // The node is ready only while the runtime and its network are. It must never give up: the API may be away for hours.
 import API
 import Logging
@@ -25,7 +26,8 @@ package final class NodeAgent: Sendable {
     private let state = Mutex(State())
 
     package init(
-        configuration: KubeletConfiguration, facts: MachineFacts, client: any ObjectClient, runtime: any ContainerRuntime,
+        configuration: KubeletConfiguration, facts: MachineFacts, client: any ObjectClient,
+        runtime: any ContainerRuntime,
         runtimeProblem: @escaping @Sendable () -> String?, events: EventRecorder, logger: Logger,
         onPodCIDRs: @escaping @Sendable ([String]) -> Void
     ) {
@@ -73,9 +75,10 @@ package final class NodeAgent: Sendable {
         do throws(RuntimeError) {
             for condition in try await runtime.conditions() where !condition.isTrue {
                 let detail = "\(condition.type)=false reason:\(condition.reason) message:\(condition.message)"
-                return condition.type == "NetworkReady" ? "container runtime network not ready: \(detail)" : "container runtime not ready: \(detail)"
+                return condition.type == "NetworkReady"
+                    ? "container runtime network not ready: \(detail)" : "container runtime not ready: \(detail)"
             }
-            return nil
+            return runtimeProblem().map { "PLEG is not healthy: \($0)" }
         } catch {
             return "container runtime is down: \(error.rpcDescription)"
         }
@@ -86,7 +89,8 @@ package final class NodeAgent: Sendable {
         do throws(StatusError) {
             let node = try await registered()
             noteCIDRs(node)
-            let status = NodeObject.status(await makeReport(problem), configuration, old: node["status"] ?? [:], now: now)
+            let status = NodeObject.status(
+                await makeReport(problem), configuration, old: node["status"] ?? [:], now: now)
             let isDue = now &- state.withLock { $0.reportedAt } >= configuration.statusReportEvery
             guard isDue || NodeObject.differs(status, node["status"] ?? [:]) else { return true }
             let patch: JSON = ["metadata": ["resourceVersion": .string(node.resourceVersion)], "status": status]
@@ -114,7 +118,9 @@ package final class NodeAgent: Sendable {
     }
 
     private var reference: ObjectReference {
-        ObjectReference(apiVersion: "", kind: "Node", namespace: "", name: configuration.nodeName, uid: configuration.nodeName, resourceVersion: "")
+        ObjectReference(
+            apiVersion: "", kind: "Node", namespace: "", name: configuration.nodeName, uid: configuration.nodeName,
+            resourceVersion: "")
     }
 
     private func registered() async throws(StatusError) -> JSON {
@@ -122,20 +128,21 @@ package final class NodeAgent: Sendable {
         var node: JSON
         do throws(StatusError) {
             node = try await client.get(.nodes, namespace: nil, name: name)
-        } catch where error.isNotFound && configuration.registersNode {
+        } catch  where error.isNotFound && configuration.registersNode {
             node = try await create()
         }
         state.withLock { $0.nodeUID = node.uid }
         let wanted = NodeObject.labels(configuration, facts)
         guard wanted.contains(where: { node.labels[$0.key] != $0.value }) else { return node }
-        return try await client.patch(.nodes, namespace: nil, name: name, subresource: nil, type: .merge, ["metadata": ["labels": JSON(wanted)]])
+        return try await client.patch(
+            .nodes, namespace: nil, name: name, subresource: nil, type: .merge, ["metadata": ["labels": JSON(wanted)]])
     }
 
     private func create() async throws(StatusError) -> JSON {
         events.record(reference, reason: "Starting", message: "Starting kubelet.", through: client)
         do throws(StatusError) {
             return try await client.create(.nodes, namespace: nil, NodeObject.new(configuration, facts))
-        } catch where error.isAlreadyExists {
+        } catch  where error.isAlreadyExists {
             return try await client.get(.nodes, namespace: nil, name: configuration.nodeName)
         }
     }
@@ -153,7 +160,7 @@ package final class NodeAgent: Sendable {
     private func makeReport(_ problem: String?) async -> NodeReport {
         var report = NodeReport()
         report.facts = facts
-        report.problem = problem ?? (runtimeProblem().map { "PLEG is not healthy: \($0)" })
+        report.problem = problem
         report.hasMemoryPressure = (MachineFacts.memory("MemAvailable:") ?? .max) < NodeObject.reservedMemoryBytes
         report.hasDiskPressure = (Disk.read(configuration.rootDirectory)?.usedPercent ?? 0) >= 95
         do throws(RuntimeError) {
@@ -194,11 +201,12 @@ package final class NodeAgent: Sendable {
         state.withLock { $0.lease = nil }
         let isNew = lease.resourceVersion.isEmpty
         do throws(StatusError) {
-            let written = isNew
+            let written =
+                isNew
                 ? try await client.create(.leases, namespace: Self.leaseNamespace, lease)
                 : try await client.update(.leases, namespace: Self.leaseNamespace, name: name, lease)
             state.withLock { $0.lease = written }
-        } catch where error.code == 409 {
+        } catch  where error.code == 409 {
             let current = try await client.get(.leases, namespace: Self.leaseNamespace, name: name)
             state.withLock { $0.lease = current }
         }
@@ -206,10 +214,13 @@ package final class NodeAgent: Sendable {
 
     private func fresh() -> JSON {
         let name = configuration.nodeName
-        let owner: JSON = ["apiVersion": "v1", "kind": "Node", "name": .string(name), "uid": .string(state.withLock { $0.nodeUID })]
+        let owner: JSON = [
+            "apiVersion": "v1", "kind": "Node", "name": .string(name), "uid": .string(state.withLock { $0.nodeUID }),
+        ]
         return [
             "apiVersion": "coordination.k8s.io/v1", "kind": "Lease",
-            "metadata": ["name": .string(name), "namespace": .string(Self.leaseNamespace), "ownerReferences": [owner]], "spec": [:],
+            "metadata": ["name": .string(name), "namespace": .string(Self.leaseNamespace), "ownerReferences": [owner]],
+            "spec": [:],
         ]
     }
 }

@@ -23,7 +23,8 @@ package enum NodeObject {
     /// The labels that every kubelet sets, and the configured ones.
     package static func labels(_ configuration: KubeletConfiguration, _ facts: MachineFacts) -> [String: String] {
         configuration.labels.merging([
-            "kubernetes.io/hostname": configuration.hostname, "kubernetes.io/os": "linux", "kubernetes.io/arch": facts.architecture,
+            "kubernetes.io/hostname": configuration.hostname, "kubernetes.io/os": "linux",
+            "kubernetes.io/arch": facts.architecture,
             "beta.kubernetes.io/os": "linux", "beta.kubernetes.io/arch": facts.architecture,
         ]) { $1 }
     }
@@ -40,13 +41,17 @@ package enum NodeObject {
         ]
         if !configuration.taints.isEmpty {
             node["spec", "taints"] = .array(
-                configuration.taints.map { ["key": .string($0.key), "value": .string($0.value), "effect": .string($0.effect)] })
+                configuration.taints.map {
+                    ["key": .string($0.key), "value": .string($0.value), "effect": .string($0.effect)]
+                })
         }
         return node
     }
 
     /// The whole status; heartbeats say `now`, transitions keep their time while nothing changes.
-    package static func status(_ report: NodeReport, _ configuration: KubeletConfiguration, old: JSON, now: Nanoseconds) -> JSON {
+    package static func status(_ report: NodeReport, _ configuration: KubeletConfiguration, old: JSON, now: Nanoseconds)
+        -> JSON
+    {
         let foreign = (old["conditions"]?.elements ?? []).filter { !ownConditions.contains($0["type"]?.string ?? "") }
         var status: JSON = [
             "capacity": capacity(report.facts, configuration, reserved: false),
@@ -59,7 +64,9 @@ package enum NodeObject {
             "nodeInfo": info(report, configuration),
             "images": .array(images(report.images)),
         ]
-        status["runtimeHandlers"] = [["name": "", "features": ["recursiveReadOnlyMounts": false, "userNamespaces": false]]]
+        status["runtimeHandlers"] = [
+            ["name": "", "features": ["recursiveReadOnlyMounts": false, "userNamespaces": false]]
+        ]
         return status
     }
 
@@ -68,8 +75,10 @@ package enum NodeObject {
         let disk = reserved ? facts.diskBytes / 10 * 9 : facts.diskBytes
         let cpu = facts.milliCPU % 1000 == 0 ? String(facts.milliCPU / 1000) : "\(facts.milliCPU)m"
         return [
-            "cpu": .string(cpu), "ephemeral-storage": .string(reserved ? String(disk) : "\(disk / 1024)Ki"), "hugepages-1Gi": "0",
-            "hugepages-2Mi": "0", "memory": .string("\(memory / 1024)Ki"), "pods": .string(String(configuration.podsMax)),
+            "cpu": .string(cpu), "ephemeral-storage": .string(reserved ? String(disk) : "\(disk / 1024)Ki"),
+            "hugepages-1Gi": "0",
+            "hugepages-2Mi": "0", "memory": .string("\(memory / 1024)Ki"),
+            "pods": .string(String(configuration.podsMax)),
         ]
     }
 
@@ -86,7 +95,10 @@ package enum NodeObject {
 
     private static func images(_ images: [Image]) -> [JSON] {
         images.sorted { ($0.sizeBytes, $0.id) > ($1.sizeBytes, $1.id) }.prefix(imagesMax).map { image in
-            ["names": .array((image.digests + image.tags).prefix(5).map(JSON.string)), "sizeBytes": .int(Int64(clamping: image.sizeBytes))]
+            [
+                "names": .array((image.digests + image.tags).prefix(5).map(JSON.string)),
+                "sizeBytes": .int(Int64(clamping: image.sizeBytes)),
+            ]
         }
     }
 
@@ -96,7 +108,8 @@ package enum NodeObject {
         }
         return [
             pressure(
-                "MemoryPressure", report.hasMemoryPressure, ("KubeletHasInsufficientMemory", "KubeletHasSufficientMemory"),
+                "MemoryPressure", report.hasMemoryPressure,
+                ("KubeletHasInsufficientMemory", "KubeletHasSufficientMemory"),
                 ("kubelet has insufficient memory available", "kubelet has sufficient memory available")),
             pressure(
                 "DiskPressure", report.hasDiskPressure, ("KubeletHasDiskPressure", "KubeletHasNoDiskPressure"),
@@ -110,13 +123,16 @@ package enum NodeObject {
         ]
     }
 
-    private static func condition(_ type: String, _ isTrue: Bool, _ reason: String, _ message: String, _ old: JSON, _ now: Nanoseconds) -> JSON {
+    private static func condition(
+        _ type: String, _ isTrue: Bool, _ reason: String, _ message: String, _ old: JSON, _ now: Nanoseconds
+    ) -> JSON {
         let before = (old["conditions"]?.elements ?? []).first { $0["type"]?.string == type }
         let status = isTrue ? "True" : "False"
         let kept = before?["status"]?.string == status ? before?["lastTransitionTime"] : nil
         return [
             "type": .string(type), "status": .string(status), "lastHeartbeatTime": .string(TimeText.text(now)),
-            "lastTransitionTime": kept ?? .string(TimeText.text(now)), "reason": .string(reason), "message": .string(message),
+            "lastTransitionTime": kept ?? .string(TimeText.text(now)), "reason": .string(reason),
+            "message": .string(message),
         ]
     }
 

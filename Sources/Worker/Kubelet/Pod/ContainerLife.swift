@@ -26,6 +26,8 @@ package struct ContainerLife: Sendable {
     package var waiting: Waiting?
     package var restarts = BackOff()
     package var pulls = BackOff()
+    /// No other kill before this: the last one did not end the container.
+    package var killAgainAt: Nanoseconds = 0
     /// No new start before this.
     package var retryAt: Nanoseconds = 0
     /// A pull failed: from this moment on it reads `ImagePullBackOff`.
@@ -63,7 +65,9 @@ package struct ContainerLife: Sendable {
     /// Newer knowledge of this container's attempts, newest first. A change of attempt starts its probes anew.
     package mutating func see(_ seen: [SeenContainer]) {
         let newest = seen.first
-        if newest?.status.id != current?.status.id || newest?.status.startedAt != current?.status.startedAt { resetProbes(newest) }
+        if newest?.status.id != current?.status.id || newest?.status.startedAt != current?.status.startedAt {
+            resetProbes(newest)
+        }
         current = newest
         previous = seen.dropFirst().first
     }
@@ -102,7 +106,9 @@ package struct ContainerLife: Sendable {
         }
     }
 
-    private var configuredProbes: [(ProbeKind, ProbeSpec)] { ProbeKind.allCases.compactMap { kind in probe(kind).map { (kind, $0) } } }
+    private var configuredProbes: [(ProbeKind, ProbeSpec)] {
+        ProbeKind.allCases.compactMap { kind in probe(kind).map { (kind, $0) } }
+    }
 
     /// The probes that are due; they are marked as under way. While a pod ends only readiness is asked.
     package mutating func dueProbes(now: Nanoseconds, isEnding: Bool, _ decision: inout PodDecision) -> [ProbeKind] {

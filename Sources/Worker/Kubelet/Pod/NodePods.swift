@@ -120,7 +120,8 @@ package struct NodePods: Sendable {
     private static func orphan(_ uid: String, _ seen: PodSeen) -> JSON {
         let metadata = seen.sandboxes.first?.metadata
         let labels = seen.containers.first?.status.labels ?? [:]
-        let grace = seen.containers.compactMap { $0.status.annotations[PodLabels.podGrace].flatMap { Int64($0) } }.max() ?? 30
+        let grace =
+            seen.containers.compactMap { $0.status.annotations[PodLabels.podGrace].flatMap { Int64($0) } }.max() ?? 30
         let names = Set(seen.containers.map(\.status.name)).sorted()
         return [
             "apiVersion": "v1", "kind": "Pod",
@@ -128,7 +129,9 @@ package struct NodePods: Sendable {
                 "name": .string(metadata?.name ?? labels[PodLabels.podName] ?? ""),
                 "namespace": .string(metadata?.namespace ?? labels[PodLabels.podNamespace] ?? ""), "uid": .string(uid),
             ],
-            "spec": ["terminationGracePeriodSeconds": .int(grace), "containers": .array(names.map { ["name": .string($0)] })],
+            "spec": [
+                "terminationGracePeriodSeconds": .int(grace), "containers": .array(names.map { ["name": .string($0)] }),
+            ],
         ]
     }
 

@@ -21,7 +21,8 @@ extension PodLife {
         let before = old.first { $0["type"] == condition["type"] }
         result["lastProbeTime"] = .null
         let isSame = before?["status"] == condition["status"]
-        result["lastTransitionTime"] = isSame ? before?["lastTransitionTime"] ?? .string(TimeText.text(now)) : .string(TimeText.text(now))
+        result["lastTransitionTime"] =
+            isSame ? before?["lastTransitionTime"] ?? .string(TimeText.text(now)) : .string(TimeText.text(now))
         return result
     }
 
@@ -47,10 +48,13 @@ extension PodLife {
             ($0.spec.kind == .initial && $0.exitCode != 0) || ($0.spec.kind == .sidecar && !$0.isStarted)
         }
         if unfinished.isEmpty || appsBegan { return condition("Initialized", true) }
-        return condition("Initialized", false, "ContainersNotInitialized", "containers with incomplete status: \(names(unfinished))")
+        return condition(
+            "Initialized", false, "ContainersNotInitialized", "containers with incomplete status: \(names(unfinished))")
     }
 
-    private var unready: [ContainerLife] { containers.filter { ($0.spec.kind == .app || $0.spec.kind == .sidecar) && !$0.isReady } }
+    private var unready: [ContainerLife] {
+        containers.filter { ($0.spec.kind == .app || $0.spec.kind == .sidecar) && !$0.isReady }
+    }
 
     private func containersReady(_ phase: String) -> JSON { readiness("ContainersReady", phase) }
 
@@ -58,10 +62,13 @@ extension PodLife {
         let json = readiness("Ready", phase)
         guard json["status"]?.string == "True" else { return json }
         let missing = spec.readinessGates.filter { gate in
-            !(pod["status", "conditions"]?.elements ?? []).contains { $0["type"]?.string == gate && $0["status"]?.string == "True" }
+            !(pod["status", "conditions"]?.elements ?? []).contains {
+                $0["type"]?.string == gate && $0["status"]?.string == "True"
+            }
         }
         guard let first = missing.first else { return json }
-        let text = missing.map { "corresponding condition of pod readiness gate \"\($0)\" does not exist." }.joined(separator: ", ")
+        let text = missing.map { "corresponding condition of pod readiness gate \"\($0)\" does not exist." }.joined(
+            separator: ", ")
         let exists = (pod["status", "conditions"]?.elements ?? []).contains { $0["type"]?.string == first }
         let message = exists ? "the status of pod readiness gate \"\(first)\" is not \"True\", but False" : text
         return condition("Ready", false, "ReadinessGatesNotReady", message)

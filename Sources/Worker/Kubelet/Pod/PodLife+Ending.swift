@@ -1,4 +1,5 @@
-// The decision for a pod that is over: containers, sidecars last and in reverse, then the sandbox, then everything else.
+// The decision for a pod that is over: containers, sidecars last and in reverse, then the sandbox, then
+// everything else.
 import API
 
 extension PodLife {
@@ -9,7 +10,9 @@ extension PodLife {
             decision.actions.append(.cancelStart(name: containers[i].spec.name))
         }
         let grace = remainingGrace(since: since, now)
-        if killAll(graceSeconds: grace, reason: .podEnds, only: [.app, .initial, .ephemeral], now, &decision) { return }
+        if killAll(graceSeconds: grace, reason: .podEnds, only: [.app, .initial, .ephemeral], now, &decision) {
+            return
+        }
         if killSidecars(grace, now, &decision) { return }
         guard !isAnythingInFlight else { return }
         guard stopSandboxes(now, &decision), mustBeRemoved else { return }
@@ -18,7 +21,11 @@ extension PodLife {
 
     /// A pod whose containers are all done keeps them for their logs, and frees its address.
     mutating func decideFinished(_ now: Nanoseconds, _ decision: inout PodDecision) {
-        if killAll(graceSeconds: spec.graceSeconds, reason: .podEnds, only: [.app, .initial, .ephemeral], now, &decision) { return }
+        if killAll(
+            graceSeconds: spec.graceSeconds, reason: .podEnds, only: [.app, .initial, .ephemeral], now, &decision)
+        {
+            return
+        }
         if killSidecars(spec.graceSeconds, now, &decision) { return }
         guard !isAnythingInFlight else { return }
         _ = stopSandboxes(now, &decision)

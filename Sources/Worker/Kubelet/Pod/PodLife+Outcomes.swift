@@ -11,7 +11,8 @@ extension PodLife {
             return decision
         case .prepared: preparation = .done
         case .prepareFailed(let message):
-            preparation = .waiting(until: now &+ .seconds(2))
+            prepareFailures = min(prepareFailures + 1, 15)
+            preparation = .waiting(until: now &+ .seconds(prepareFailures * 2))
             decision.warn("FailedMount", message)
         case .refreshed: isRefreshing = false
         case .cleaned: cleaning = .done
@@ -68,6 +69,7 @@ extension PodLife {
             if containers[i].current?.status.id == id || seen != nil { containers[i].inFlight = .nothing }
             containers[i].failedProbe = nil
             if seen == nil { containers[i].forget(id: id) }
+            if containers[i].mayLive { containers[i].killAgainAt = now &+ .seconds(2) }
         case .containerRemoved(let name, let id):
             guard let i = index(name) else { return }
             containers[i].forget(id: id)
@@ -75,7 +77,9 @@ extension PodLife {
         }
     }
 
-    private mutating func startFailed(_ i: Int, _ reason: String, _ message: String, _ seen: SeenContainer?, _ now: Nanoseconds) {
+    private mutating func startFailed(
+        _ i: Int, _ reason: String, _ message: String, _ seen: SeenContainer?, _ now: Nanoseconds
+    ) {
         containers[i].inFlight = .nothing
         containers[i].waiting = Waiting(reason, message)
         if let seen { containers[i].see(seen) }

@@ -7,7 +7,9 @@ extension PodLife {
         decideRefresh(now, &decision)
         guard let sandbox = decideSandbox(now, &decision) else { return }
         guard decideInit(sandbox, now, &decision) else { return }
-        for i in containers.indices where containers[i].spec.kind == .app { decideContainer(i, sandbox, now, &decision) }
+        for i in containers.indices where containers[i].spec.kind == .app {
+            decideContainer(i, sandbox, now, &decision)
+        }
         for i in containers.indices where containers[i].spec.kind == .ephemeral && containers[i].current == nil {
             decideContainer(i, sandbox, now, &decision)
         }
@@ -64,7 +66,10 @@ extension PodLife {
                 decideContainer(i, sandbox, now, &decision)
                 if !containers[i].isStarted && !appsBegan { return false }
             case .initial:
-                if appsBegan || (containers[i].current?.sandboxID == sandbox.id && containers[i].exitCode == 0 && containers[i].inFlight == .nothing) {
+                if appsBegan
+                    || (containers[i].current?.sandboxID == sandbox.id && containers[i].exitCode == 0
+                        && containers[i].inFlight == .nothing)
+                {
                     continue
                 }
                 decideContainer(i, sandbox, now, &decision)
@@ -75,7 +80,9 @@ extension PodLife {
     }
 
     /// Starts, replaces or leaves alone one container.
-    private mutating func decideContainer(_ i: Int, _ sandbox: Sandbox, _ now: Nanoseconds, _ decision: inout PodDecision) {
+    private mutating func decideContainer(
+        _ i: Int, _ sandbox: Sandbox, _ now: Nanoseconds, _ decision: inout PodDecision
+    ) {
         guard containers[i].inFlight == .nothing else { return }
         guard let current = containers[i].current else { return start(i, attempt: 0, sandbox, now, &decision) }
         switch current.status.state {
@@ -98,7 +105,9 @@ extension PodLife {
         }
     }
 
-    private mutating func restart(_ i: Int, _ current: SeenContainer, _ sandbox: Sandbox, _ now: Nanoseconds, _ decision: inout PodDecision) {
+    private mutating func restart(
+        _ i: Int, _ current: SeenContainer, _ sandbox: Sandbox, _ now: Nanoseconds, _ decision: inout PodDecision
+    ) {
         let isOfOtherSandbox = current.sandboxID != sandbox.id
         let isRepeatedInit = isOfOtherSandbox && containers[i].spec.kind == .initial
         guard containers[i].shouldRestart(spec.restartPolicy) || isRepeatedInit else { return }
@@ -109,17 +118,23 @@ extension PodLife {
         start(i, attempt: current.status.attempt &+ 1, sandbox, now, &decision)
     }
 
-    private mutating func backOff(_ i: Int, _ current: SeenContainer, _ until: Nanoseconds, _ decision: inout PodDecision) {
+    private mutating func backOff(
+        _ i: Int, _ current: SeenContainer, _ until: Nanoseconds, _ decision: inout PodDecision
+    ) {
         let name = containers[i].spec.name
         decision.wake(at: until)
         containers[i].waiting = Waiting(
-            "CrashLoopBackOff", "back-off \(containers[i].restarts.text) restarting failed container=\(name) pod=\(spec.fullName)")
+            "CrashLoopBackOff",
+            "back-off \(containers[i].restarts.text) restarting failed container=\(name) pod=\(spec.fullName)")
         guard containers[i].toldBackOff != current.status.attempt else { return }
         containers[i].toldBackOff = current.status.attempt
-        decision.warn("BackOff", "Back-off restarting failed container \(name) in pod \(spec.fullName)", container: name)
+        decision.warn(
+            "BackOff", "Back-off restarting failed container \(name) in pod \(spec.fullName)", container: name)
     }
 
-    private mutating func start(_ i: Int, attempt: UInt32, _ sandbox: Sandbox, _ now: Nanoseconds, _ decision: inout PodDecision) {
+    private mutating func start(
+        _ i: Int, attempt: UInt32, _ sandbox: Sandbox, _ now: Nanoseconds, _ decision: inout PodDecision
+    ) {
         if let flip = containers[i].pullBackOffAt {
             if flip > now { return decision.wake(at: flip) }
             showPullBackOff(i, &decision)
@@ -142,8 +157,11 @@ extension PodLife {
     // MARK: killing
 
     /// Kills one container unless that is under way with as short a grace.
-    mutating func kill(_ i: Int, graceSeconds: Int64, reason: KillReason, _ now: Nanoseconds, _ decision: inout PodDecision) {
+    mutating func kill(
+        _ i: Int, graceSeconds: Int64, reason: KillReason, _ now: Nanoseconds, _ decision: inout PodDecision
+    ) {
         guard let id = containers[i].current?.status.id else { return }
+        if containers[i].killAgainAt > now { return decision.wake(at: containers[i].killAgainAt) }
         let until = now &+ .seconds(max(0, graceSeconds))
         switch containers[i].inFlight {
         case .starting: return
@@ -151,7 +169,8 @@ extension PodLife {
         case .killing, .nothing: break
         }
         containers[i].inFlight = .killing(until: until)
-        decision.actions.append(.killContainer(name: containers[i].spec.name, id: id, graceSeconds: max(0, graceSeconds), reason: reason))
+        decision.actions.append(
+            .killContainer(name: containers[i].spec.name, id: id, graceSeconds: max(0, graceSeconds), reason: reason))
     }
 
     /// Kills whatever may live; true while something does.

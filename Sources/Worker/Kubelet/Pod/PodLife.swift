@@ -37,6 +37,7 @@ package struct PodLife: Sendable {
     package let hostIPs: [String]
     /// Raised at each start and end of an effect: an observation begun under an older one is stale.
     package internal(set) var epoch: UInt64 = 0
+    var prepareFailures: Int64 = 0
     var sandboxFailures = BackOff()
     var sandboxRetryAt: Nanoseconds = 0
     var endingSince: Nanoseconds?
@@ -62,7 +63,9 @@ package struct PodLife: Sendable {
 
     /// A newer object from the API.
     package mutating func update(_ newer: JSON, now: Nanoseconds) {
-        let metadataChanged = newer["metadata", "labels"] != pod["metadata", "labels"] || newer["metadata", "annotations"] != pod["metadata", "annotations"]
+        let metadataChanged =
+            newer["metadata", "labels"] != pod["metadata", "labels"]
+            || newer["metadata", "annotations"] != pod["metadata", "annotations"]
         pod = newer
         spec = PodSpec(newer)
         if metadataChanged { refreshAt = min(refreshAt, now) }
@@ -89,9 +92,11 @@ package struct PodLife: Sendable {
             }
             containers[i].see(attempts)
         }
-        strangers = seen.containers.filter { container in !containers.contains { $0.spec.name == container.status.name } }
+        strangers = seen.containers.filter { container in !containers.contains { $0.spec.name == container.status.name }
+        }
         surplus = byName.values.flatMap { list in
-            list.sorted { ($0.status.attempt, $0.status.createdAt) > ($1.status.attempt, $1.status.createdAt) }.dropFirst(2)
+            list.sorted { ($0.status.attempt, $0.status.createdAt) > ($1.status.attempt, $1.status.createdAt) }
+                .dropFirst(2)
         }.filter { $0.status.state == .exited }
     }
 
@@ -120,13 +125,20 @@ package struct PodLife: Sendable {
     package var isFinished: Bool {
         if finishedPhase != nil { return true }
         guard spec.restartPolicy != .always else { return false }
-        if containers.contains(where: { $0.spec.kind == .initial && $0.isExited && $0.exitCode != 0 }) && spec.restartPolicy == .never { return true }
+        if containers.contains(where: { $0.spec.kind == .initial && $0.isExited && $0.exitCode != 0 })
+            && spec.restartPolicy == .never
+        {
+            return true
+        }
         let apps = containers.filter { $0.spec.kind == .app }
-        return !apps.isEmpty && apps.allSatisfy { $0.isExited && $0.inFlight == .nothing && !$0.shouldRestart(spec.restartPolicy) }
+        return !apps.isEmpty
+            && apps.allSatisfy { $0.isExited && $0.inFlight == .nothing && !$0.shouldRestart(spec.restartPolicy) }
     }
 
     /// The kubelet gives up on the pod (eviction).
-    package mutating func evict(reason: String, message: String) { if verdict == nil { verdict = Verdict(reason: reason, message: message) } }
+    package mutating func evict(reason: String, message: String) {
+        if verdict == nil { verdict = Verdict(reason: reason, message: message) }
+    }
 
     // MARK: decision
 
@@ -152,7 +164,8 @@ package struct PodLife: Sendable {
         guard let seconds = spec.activeDeadlineSeconds, !isEnding, !isFinished else { return }
         let end = acceptedAt &+ .seconds(seconds)
         guard end <= now else { return decision.wake(at: end) }
-        verdict = Verdict(reason: "DeadlineExceeded", message: "Pod was active on the node longer than the specified deadline")
+        verdict = Verdict(
+            reason: "DeadlineExceeded", message: "Pod was active on the node longer than the specified deadline")
         decision.tell("DeadlineExceeded", "Pod was active on the node longer than the specified deadline")
     }
 
@@ -161,13 +174,17 @@ package struct PodLife: Sendable {
         for i in containers.indices {
             let due = containers[i].dueProbes(now: now, isEnding: isEnding, &decision)
             guard let id = containers[i].current?.status.id else { continue }
-            for kind in due { decision.actions.append(.probe(name: containers[i].spec.name, id: id, kind: kind, ip: ip)) }
+            for kind in due {
+                decision.actions.append(.probe(name: containers[i].spec.name, id: id, kind: kind, ip: ip))
+            }
         }
     }
 
     private mutating func decideRemovals(_ decision: inout PodDecision) {
         for container in surplus {
-            guard let i = index(container.status.name), !containers[i].removing.contains(container.status.id) else { continue }
+            guard let i = index(container.status.name), !containers[i].removing.contains(container.status.id) else {
+                continue
+            }
             containers[i].removing.insert(container.status.id)
             decision.actions.append(.removeContainer(name: container.status.name, id: container.status.id))
         }

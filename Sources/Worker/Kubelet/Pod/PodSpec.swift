@@ -13,7 +13,11 @@ package enum ContainerKind: Sendable, Equatable {
     case ephemeral
 }
 
-package enum RestartPolicy: String, Sendable { case always = "Always", onFailure = "OnFailure", never = "Never" }
+package enum RestartPolicy: String, Sendable {
+    case always = "Always"
+    case onFailure = "OnFailure"
+    case never = "Never"
+}
 
 /// A container of the spec.
 package struct ContainerSpec: Sendable {
@@ -68,7 +72,8 @@ package struct PodSpec: Sendable {
         name = pod.name
         namespace = pod.namespace
         uid = pod.uid
-        containers = (spec["initContainers"]?.elements ?? []).map { ContainerSpec($0, kind: .initial) }
+        containers =
+            (spec["initContainers"]?.elements ?? []).map { ContainerSpec($0, kind: .initial) }
             + (spec["containers"]?.elements ?? []).map { ContainerSpec($0, kind: .app) }
             + (spec["ephemeralContainers"]?.elements ?? []).map { ContainerSpec($0, kind: .ephemeral) }
         restartPolicy = RestartPolicy(rawValue: spec["restartPolicy"]?.string ?? "Always") ?? .always

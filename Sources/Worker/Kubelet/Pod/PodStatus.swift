@@ -37,13 +37,15 @@ extension PodLife {
 
     private func addContainers(_ status: inout JSON, _ previous: JSON) {
         let groups: [(String, [ContainerKind])] = [
-            ("initContainerStatuses", [.initial, .sidecar]), ("containerStatuses", [.app]), ("ephemeralContainerStatuses", [.ephemeral]),
+            ("initContainerStatuses", [.initial, .sidecar]), ("containerStatuses", [.app]),
+            ("ephemeralContainerStatuses", [.ephemeral]),
         ]
         for (field, kinds) in groups {
             let list = containers.filter { kinds.contains($0.spec.kind) }
             guard !list.isEmpty else { continue }
             let known = previous[field]?.elements ?? []
-            status[field] = .array(list.map { life in containerStatus(life, known.first { $0["name"]?.string == life.spec.name }) })
+            status[field] = .array(
+                list.map { life in containerStatus(life, known.first { $0["name"]?.string == life.spec.name }) })
         }
     }
 
@@ -107,7 +109,9 @@ extension PodLife {
 
     private func states(of life: ContainerLife, _ known: JSON?) -> (state: JSON, last: JSON) {
         guard let current = life.current?.status else {
-            if let terminated = lostTermination(known) { return (["terminated": terminated], known?["lastState"] ?? [:]) }
+            if let terminated = lostTermination(known) {
+                return (["terminated": terminated], known?["lastState"] ?? [:])
+            }
             return (["waiting": waiting(life)], known?["lastState"] ?? [:])
         }
         let before = life.previous.map { Self.terminated($0.status) } ?? known?["lastState"] ?? [:]
@@ -115,7 +119,7 @@ extension PodLife {
         case .running: return (["running": ["startedAt": .string(TimeText.text(current.startedAt))]], before)
         case .created: return (["waiting": waiting(life)], before)
         case .unknown, .exited:
-            if life.waiting != nil && life.inFlight != .starting || life.inFlight == .starting && life.waiting != nil {
+            if life.waiting != nil && !isEnding && !isFinished {
                 return (["waiting": waiting(life)], Self.terminated(current))
             }
             return (Self.terminated(current), before)
@@ -124,18 +128,20 @@ extension PodLife {
 
     /// What the API knows of a container whose record is gone from the runtime, when the pod is over.
     private func lostTermination(_ known: JSON?) -> JSON? {
-        guard let known else { return isStopped ? nil : nil }
+        guard let known else { return nil }
         if let terminated = known["state"]?["terminated"], isFinished || isStopped { return terminated }
         guard isStopped, known["state"]?["running"] != nil else { return nil }
         return [
             "exitCode": 137, "reason": "ContainerStatusUnknown",
-            "message": "The container could not be located when the pod was terminated", "startedAt": .null, "finishedAt": .null,
+            "message": "The container could not be located when the pod was terminated", "startedAt": .null,
+            "finishedAt": .null,
         ]
     }
 
     private func waiting(_ life: ContainerLife) -> JSON {
         guard let waiting = life.waiting else {
-            let isBehindInit = life.spec.kind == .app && containers.contains { $0.spec.kind == .initial && $0.exitCode != 0 }
+            let isBehindInit =
+                life.spec.kind == .app && containers.contains { $0.spec.kind == .initial && $0.exitCode != 0 }
             return ["reason": isBehindInit ? "PodInitializing" : "ContainerCreating"]
         }
         var json: JSON = ["reason": .string(waiting.reason)]
@@ -148,7 +154,8 @@ extension PodLife {
         let reason = status.reason.nonEmpty ?? (status.exitCode == 0 ? "Completed" : "Error")
         json["reason"] = .string(reason)
         if !status.message.isEmpty { json["message"] = .string(status.message) }
-        json["startedAt"] = status.startedAt > 0 ? .string(TimeText.text(status.startedAt)) : .string("1970-01-01T00:00:00Z")
+        json["startedAt"] =
+            status.startedAt > 0 ? .string(TimeText.text(status.startedAt)) : .string("1970-01-01T00:00:00Z")
         json["finishedAt"] = .string(TimeText.text(status.finishedAt))
         json["containerID"] = .string("containerd://\(status.id)")
         return ["terminated": json]

@@ -2,7 +2,11 @@
 // The asking itself is an effect (Shell/ProbeExecutor.swift).
 import API
 
-package enum ProbeKind: String, Sendable, CaseIterable { case startup = "Startup", liveness = "Liveness", readiness = "Readiness" }
+package enum ProbeKind: String, Sendable, CaseIterable {
+    case startup = "Startup"
+    case liveness = "Liveness"
+    case readiness = "Readiness"
+}
 
 /// A port by number or by the name of a container port.
 package enum PortReference: Sendable, Equatable {
@@ -10,7 +14,11 @@ package enum PortReference: Sendable, Equatable {
     case name(String)
 
     init(_ json: JSON?) {
-        if let number = json?.int { self = .number(Int(truncatingIfNeeded: number)) } else { self = .name(json?.string ?? "") }
+        if let number = json?.int {
+            self = .number(Int(truncatingIfNeeded: number))
+        } else {
+            self = .name(json?.string ?? "")
+        }
     }
 
     /// The number, looked up among the container's ports; nil when there is no such port or it is out of range.
@@ -39,10 +47,13 @@ package enum ProbeAction: Sendable, Equatable {
         if let exec = json["exec"] {
             self = .exec(command: (exec["command"]?.elements ?? []).compactMap(\.string))
         } else if let get = json["httpGet"] {
-            let headers = (get["httpHeaders"]?.elements ?? []).map { EnvironmentVariable($0["name"]?.string ?? "", $0["value"]?.string ?? "") }
+            let headers = (get["httpHeaders"]?.elements ?? []).map {
+                EnvironmentVariable($0["name"]?.string ?? "", $0["value"]?.string ?? "")
+            }
             let path = get["path"]?.string ?? "/"
             self = .http(
-                host: get["host"]?.string, port: PortReference(get["port"]), path: path.hasPrefix("/") ? path : "/" + path,
+                host: get["host"]?.string, port: PortReference(get["port"]),
+                path: path.hasPrefix("/") ? path : "/" + path,
                 isTLS: get["scheme"]?.string == "HTTPS", headers: headers)
         } else if let socket = json["tcpSocket"] {
             self = .tcp(host: socket["host"]?.string, port: PortReference(socket["port"]))

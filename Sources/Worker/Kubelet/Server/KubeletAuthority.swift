@@ -36,7 +36,8 @@ package final class KubeletAuthority: Sendable {
     /// nil: nobody that is known.
     package func caller(_ request: HTTPRequest) async throws(StatusError) -> KubeletCaller? {
         if let certificate = request.clientCertificate {
-            return KubeletCaller(name: certificate.commonName, groups: certificate.organizations + ["system:authenticated"])
+            return KubeletCaller(
+                name: certificate.commonName, groups: certificate.organizations + ["system:authenticated"])
         }
         guard let header = request.header("authorization"), header.hasPrefix("Bearer ") else { return nil }
         return try await review(String(header.dropFirst("Bearer ".count)))
@@ -45,10 +46,16 @@ package final class KubeletAuthority: Sendable {
     private func review(_ token: String) async throws(StatusError) -> KubeletCaller? {
         let now = Clock.now()
         if let (caller, until) = kept.withLock({ $0.callers[token] }), until > now { return caller }
-        let body: JSON = ["apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview", "spec": ["token": .string(token)]]
-        let answer = try await client.create(GroupVersionResource("authentication.k8s.io", "v1", "tokenreviews"), namespace: nil, body)
-        guard answer["status", "authenticated"]?.bool == true, let name = answer["status", "user", "username"]?.string?.nonEmpty else { return nil }
-        let caller = KubeletCaller(name: name, groups: (answer["status", "user", "groups"]?.elements ?? []).compactMap(\.string))
+        let body: JSON = [
+            "apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview", "spec": ["token": .string(token)],
+        ]
+        let answer = try await client.create(
+            GroupVersionResource("authentication.k8s.io", "v1", "tokenreviews"), namespace: nil, body)
+        guard answer["status", "authenticated"]?.bool == true,
+            let name = answer["status", "user", "username"]?.string?.nonEmpty
+        else { return nil }
+        let caller = KubeletCaller(
+            name: name, groups: (answer["status", "user", "groups"]?.elements ?? []).compactMap(\.string))
         kept.withLock { kept in
             if kept.callers.count >= Self.entriesMax { kept.callers = kept.callers.filter { $0.value.1 > now } }
             if kept.callers.count < Self.entriesMax { kept.callers[token] = (caller, now &+ Self.keptFor) }
@@ -56,7 +63,8 @@ package final class KubeletAuthority: Sendable {
         return caller
     }
 
-    package func isAllowed(_ caller: KubeletCaller, verb: String, subresource: String) async throws(StatusError) -> Bool {
+    package func isAllowed(_ caller: KubeletCaller, verb: String, subresource: String) async throws(StatusError) -> Bool
+    {
         if caller.groups.contains("system:masters") { return true }
         let right = Right(caller: caller, verb: verb, subresource: subresource)
         let now = Clock.now()
@@ -66,11 +74,13 @@ package final class KubeletAuthority: Sendable {
             "spec": [
                 "user": .string(caller.name), "groups": .array(caller.groups.map(JSON.string)),
                 "resourceAttributes": [
-                    "verb": .string(verb), "version": "v1", "resource": "nodes", "subresource": .string(subresource), "name": .string(nodeName),
+                    "verb": .string(verb), "version": "v1", "resource": "nodes", "subresource": .string(subresource),
+                    "name": .string(nodeName),
                 ],
             ],
         ]
-        let answer = try await client.create(GroupVersionResource("authorization.k8s.io", "v1", "subjectaccessreviews"), namespace: nil, body)
+        let answer = try await client.create(
+            GroupVersionResource("authorization.k8s.io", "v1", "subjectaccessreviews"), namespace: nil, body)
         let isAllowed = answer["status", "allowed"]?.bool == true
         kept.withLock { kept in
             if kept.rights.count >= Self.entriesMax { kept.rights = kept.rights.filter { $0.value.1 > now } }

@@ -30,7 +30,9 @@ package enum KubeletRoute: Sendable, Equatable {
         case "pods" where parts.count == 1: self = .pods
         case "runningpods" where parts.count == 1: self = .runningPods
         case "configz": self = .configz
-        case "metrics": guard let route = Self.metrics(parts) else { return nil }; self = route
+        case "metrics":
+            guard let route = Self.metrics(parts) else { return nil }
+            self = route
         case "stats" where parts.count == 2 && parts[1] == "summary": self = .statsSummary
         default:
             guard let route = Self.container(parts) else { return nil }
@@ -45,7 +47,9 @@ package enum KubeletRoute: Sendable, Equatable {
 
     /// `/exec/{namespace}/{pod}/{container}`, where a uid may stand before the container.
     private static func container(_ parts: [String]) -> KubeletRoute? {
-        if parts.first == "portForward", parts.count == 3 || parts.count == 4 { return .portForward(namespace: parts[1], pod: parts[2]) }
+        if parts.first == "portForward", parts.count == 3 || parts.count == 4 {
+            return .portForward(namespace: parts[1], pod: parts[2])
+        }
         guard parts.count == 4 || parts.count == 5, let container = parts.last else { return nil }
         switch parts[0] {
         case "containerLogs": return .logs(namespace: parts[1], pod: parts[2], container: container)

@@ -14,7 +14,9 @@ package final class KubeletService: HTTPService {
     private let authority: KubeletAuthority
     private let streams: StreamingProxy
 
-    package init(executor: PodExecutor, loop: KubeletLoop, metrics: MetricsRegistry, group: any EventLoopGroup, logger: Logger) {
+    package init(
+        executor: PodExecutor, loop: KubeletLoop, metrics: MetricsRegistry, group: any EventLoopGroup, logger: Logger
+    ) {
         self.executor = executor
         self.loop = loop
         self.metrics = metrics
@@ -34,7 +36,10 @@ package final class KubeletService: HTTPService {
             let verb = KubeletRoute.verb(request.method)
             guard try await authority.isAllowed(caller, verb: verb, subresource: route.subresource) else {
                 return response.plain(
-                    403, "Forbidden (user=\(caller.name), verb=\(verb), resource=nodes, subresource(s)=[\(route.subresource)])")
+                    403,
+                    "Forbidden (user=\(caller.name), verb=\(verb), resource=nodes, "
+                        + "subresource(s)=[\(route.subresource)])"
+                )
             }
         } catch {
             return response.plain(500, "Internal Server Error: \(error.message)")
@@ -51,11 +56,13 @@ package final class KubeletService: HTTPService {
         case .probeMetrics, .cadvisorMetrics: response.text(200, "", contentType: MetricsRegistry.contentType)
         case .resourceMetrics: await serveResourceMetrics(response)
         case .statsSummary: await serveSummary(response)
-        case .configz: response.json(200, ["kubeletconfig": ["clusterDomain": .string(executor.configuration.clusterDomain)]])
+        case .configz:
+            response.json(200, ["kubeletconfig": ["clusterDomain": .string(executor.configuration.clusterDomain)]])
         case .logs(let namespace, let pod, let container): await serveLogs(request, response, namespace, pod, container)
         case .run(let namespace, let pod, let container): await serveRun(request, response, namespace, pod, container)
         case .exec(let namespace, let pod, let container): await serveExec(request, response, namespace, pod, container)
-        case .attach(let namespace, let pod, let container): await serveAttach(request, response, namespace, pod, container)
+        case .attach(let namespace, let pod, let container):
+            await serveAttach(request, response, namespace, pod, container)
         case .portForward(let namespace, let pod): await servePortForward(request, response, namespace, pod)
         case .connect(let target): await streams.connect(target, response)
         }
@@ -70,12 +77,16 @@ package final class KubeletService: HTTPService {
     }
 
     /// The newest running container of that name; answers with an error and returns nil when there is none.
-    func running(_ namespace: String, _ pod: String, _ container: String, _ response: HTTPResponseWriter) async -> String? {
+    func running(_ namespace: String, _ pod: String, _ container: String, _ response: HTTPResponseWriter) async
+        -> String?
+    {
         guard let life = await life(namespace, pod) else {
             response.plain(404, "pod does not exist")
             return nil
         }
-        guard let found = life.containers.first(where: { $0.spec.name == container }), found.isRunning, let id = found.current?.status.id else {
+        guard let found = life.containers.first(where: { $0.spec.name == container }), found.isRunning,
+            let id = found.current?.status.id
+        else {
             response.plain(404, "container not found (\"\(container)\")")
             return nil
         }
@@ -91,13 +102,17 @@ package final class KubeletService: HTTPService {
 
     // MARK: commands
 
-    private func serveRun(_ request: HTTPRequest, _ response: HTTPResponseWriter, _ namespace: String, _ pod: String, _ container: String) async {
+    private func serveRun(
+        _ request: HTTPRequest, _ response: HTTPResponseWriter, _ namespace: String, _ pod: String, _ container: String
+    ) async {
         guard let id = await running(namespace, pod, container, response) else { return }
         let command = (request.query("cmd") ?? "").split(separator: " ").map(String.init)
         do throws(RuntimeError) {
             let result = try await executor.runtime.execSync(id, command: command, timeoutSeconds: 60)
             let status = result.exitCode == 0 ? 200 : 500
-            response.text(status, String(decoding: result.stdout + result.stderr, as: UTF8.self), contentType: "text/plain; charset=utf-8")
+            response.text(
+                status, String(decoding: result.stdout + result.stderr, as: UTF8.self),
+                contentType: "text/plain; charset=utf-8")
         } catch {
             response.plain(500, error.message)
         }
@@ -109,10 +124,13 @@ package final class KubeletService: HTTPService {
         }
         let tty = flag("tty")
         return StreamOptions(
-            stdin: flag("input", "stdin"), stdout: flag("output", "stdout"), stderr: flag("error", "stderr") && !tty, tty: tty)
+            stdin: flag("input", "stdin"), stdout: flag("output", "stdout"), stderr: flag("error", "stderr") && !tty,
+            tty: tty)
     }
 
-    private func serveExec(_ request: HTTPRequest, _ response: HTTPResponseWriter, _ namespace: String, _ pod: String, _ container: String) async {
+    private func serveExec(
+        _ request: HTTPRequest, _ response: HTTPResponseWriter, _ namespace: String, _ pod: String, _ container: String
+    ) async {
         let options = options(request)
         let command = request.queryAll("command")
         guard !command.isEmpty else { return response.plain(400, "you must specify at least one command") }
@@ -128,9 +146,15 @@ package final class KubeletService: HTTPService {
         }
     }
 
-    private func serveAttach(_ request: HTTPRequest, _ response: HTTPResponseWriter, _ namespace: String, _ pod: String, _ container: String) async {
-        let options = options(request)
+    private func serveAttach(
+        _ request: HTTPRequest, _ response: HTTPResponseWriter, _ namespace: String, _ pod: String, _ container: String
+    ) async {
         guard let id = await running(namespace, pod, container, response) else { return }
+        // Whether a process has a terminal was decided when it started; a wrong claim never sees its end.
+        var options = options(request)
+        let found = await life(namespace, pod)?.containers.first { $0.spec.name == container }
+        options.tty = found?.spec.json["tty"]?.bool ?? false
+        options.stderr = options.stderr && !options.tty
         do throws(RuntimeError) {
             let url = try await executor.runtime.attach(id, options)
             await streams.remoteCommand(request, response, url: url, options)
@@ -139,9 +163,14 @@ package final class KubeletService: HTTPService {
         }
     }
 
-    private func servePortForward(_ request: HTTPRequest, _ response: HTTPResponseWriter, _ namespace: String, _ pod: String) async {
-        guard let sandbox = await life(namespace, pod)?.readySandbox else { return response.plain(404, "pod does not exist") }
-        let ports = (request.queryAll("port") + request.queryAll("ports")).flatMap { $0.split(separator: ",") }.compactMap { Int32($0) }
+    private func servePortForward(
+        _ request: HTTPRequest, _ response: HTTPResponseWriter, _ namespace: String, _ pod: String
+    ) async {
+        guard let sandbox = await life(namespace, pod)?.readySandbox else {
+            return response.plain(404, "pod does not exist")
+        }
+        let ports = (request.queryAll("port") + request.queryAll("ports")).flatMap { $0.split(separator: ",") }
+            .compactMap { Int32($0) }
         do throws(RuntimeError) {
             let url = try await executor.runtime.portForward(sandboxID: sandbox.id, ports: ports)
             await streams.portForward(request, response, url: url)
@@ -157,6 +186,8 @@ extension HTTPResponseWriter {
     }
     func plain(_ status: Int, _ message: String) { text(status, message, contentType: "text/plain; charset=utf-8") }
     func json(_ status: Int, _ object: JSON) {
-        send(status: status, headers: [("content-type", "application/json")], body: ByteBuffer(bytes: object.serialized()))
+        send(
+            status: status, headers: [("content-type", "application/json")],
+            body: ByteBuffer(bytes: object.serialized()))
     }
 }

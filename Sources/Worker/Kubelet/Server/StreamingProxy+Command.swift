@@ -1,6 +1,6 @@
 // WebSocket to SPDY for exec and attach. Clients speak channels in WebSocket messages (first byte: 0 stdin, 1 stdout,
-// 2 stderr, 3 error, 4 resize; v5 adds 255 = the channel named next is closed); containerd's streaming server speaks SPDY
-// streams, which alone can half-close stdin, so that `echo x | kubectl exec -i` ends.
+// 2 stderr, 3 error, 4 resize; v5 adds 255 = the channel named next is closed); containerd's streaming server
+// speaks SPDY streams, which alone can half-close stdin, so that `echo x | kubectl exec -i` ends.
 import API
 import NIOCore
 import NetHTTP
@@ -26,7 +26,10 @@ extension StreamingProxy {
 
 /// One remote command between a client's WebSocket and the runtime's SPDY session.
 final class RemoteCommandBridge: Sendable {
-    private enum Channel { static let stdin: UInt8 = 0, stdout: UInt8 = 1, stderr: UInt8 = 2, error: UInt8 = 3, resize: UInt8 = 4, close: UInt8 = 255 }
+    private enum Channel {
+        static let stdin: UInt8 = 0, stdout: UInt8 = 1, stderr: UInt8 = 2, error: UInt8 = 3, resize: UInt8 = 4,
+            close: UInt8 = 255
+    }
     /// A Status is small; more than this is cut.
     private static let statusBytesMax = 64 << 10
 
@@ -45,7 +48,9 @@ final class RemoteCommandBridge: Sendable {
 
     /// Opens the streams; nil when the session is closed already.
     init?(_ session: SPDYSession, _ options: StreamOptions, _ version: RemoteCommandProtocol) {
-        func open(_ type: String, _ isWanted: Bool) -> SPDYStream? { isWanted ? session.open([("streamtype", type)]) : nil }
+        func open(_ type: String, _ isWanted: Bool) -> SPDYStream? {
+            isWanted ? session.open([("streamtype", type)]) : nil
+        }
         guard let error = open("error", true) else { return nil }
         self.session = session
         self.version = version
@@ -127,7 +132,8 @@ final class RemoteCommandBridge: Sendable {
     private static func message(of status: ByteBuffer) -> ByteBuffer {
         do throws(JSONError) {
             let tree = try JSON.parse(Array(status.readableBytesView))
-            return tree["status"]?.string == "Success" ? ByteBuffer() : ByteBuffer(string: tree["message"]?.string ?? "")
+            return tree["status"]?.string == "Success"
+                ? ByteBuffer() : ByteBuffer(string: tree["message"]?.string ?? "")
         } catch {
             return status
         }

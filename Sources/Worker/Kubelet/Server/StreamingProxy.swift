@@ -20,7 +20,9 @@ package struct StreamingProxy: Sendable {
     // MARK: exec and attach
 
     /// The session at `url`, for a caller that speaks WebSocket (v4, v5) or SPDY.
-    package func remoteCommand(_ request: HTTPRequest, _ response: HTTPResponseWriter, url: String, _ options: StreamOptions) async {
+    package func remoteCommand(
+        _ request: HTTPRequest, _ response: HTTPResponseWriter, url: String, _ options: StreamOptions
+    ) async {
         switch request.isUpgrade {
         case "websocket":
             let offered = WebSocketHandshake.offered(request)
@@ -36,13 +38,21 @@ package struct StreamingProxy: Sendable {
     /// The caller speaks SPDY already: its connection is joined to the runtime's.
     private func passThrough(_ request: HTTPRequest, _ response: HTTPResponseWriter, url: String) async {
         let versions = request.headers["X-Stream-Protocol-Version"].map { ("X-Stream-Protocol-Version", $0) }
-        guard let answer = await upgraded(response, url: url, headers: versions), let runtime = answer.connection else { return }
-        let kept = answer.headers.filter { $0.name.lowercased() == "x-stream-protocol-version" }.map { ($0.name, $0.value) }
-        response.upgradeToRaw(status: 101, headers: [("Upgrade", "SPDY/3.1"), ("Connection", "Upgrade")] + kept) { $0.pipe(to: runtime) }
+        guard let answer = await upgraded(response, url: url, headers: versions), let runtime = answer.connection else {
+            return
+        }
+        let kept = answer.headers.filter { $0.name.lowercased() == "x-stream-protocol-version" }.map {
+            ($0.name, $0.value)
+        }
+        response.upgradeToRaw(status: 101, headers: [("Upgrade", "SPDY/3.1"), ("Connection", "Upgrade")] + kept) {
+            $0.pipe(to: runtime)
+        }
     }
 
     /// A SPDY connection to the runtime's streaming server; answers with the refusal and returns nil otherwise.
-    func upgraded(_ response: HTTPResponseWriter, url: String, headers: [(String, String)]) async -> HTTPUpgradeResponse? {
+    func upgraded(_ response: HTTPResponseWriter, url: String, headers: [(String, String)]) async
+        -> HTTPUpgradeResponse?
+    {
         do throws(HTTPClientError) {
             let request = try HTTPClientRequest(
                 method: "POST", url: url, headers: [("Upgrade", "SPDY/3.1"), ("Connection", "Upgrade")] + headers)
@@ -100,7 +110,9 @@ package struct StreamingProxy: Sendable {
 
     /// `CONNECT ip:port`: only addresses, and none of this machine's own loopback or link-local ones.
     package func connect(_ target: String, _ response: HTTPResponseWriter) async {
-        guard let (host, port) = splitAuthority(target), let port, let address = IPAddress(host), Self.isReachable(address) else {
+        guard let (host, port) = splitAuthority(target), let port, let address = IPAddress(host),
+            Self.isReachable(address)
+        else {
             return response.plain(400, "CONNECT wants the address and port of a pod")
         }
         do throws(HTTPClientError) {
@@ -115,7 +127,8 @@ package struct StreamingProxy: Sendable {
     static func isReachable(_ address: IPAddress) -> Bool {
         let bytes = address.bytes
         guard bytes.count == 4 else {
-            return bytes.count == 16 && !(bytes.dropLast().allSatisfy { $0 == 0 }) && !(bytes[0] == 0xfe && bytes[1] & 0xc0 == 0x80)
+            return bytes.count == 16 && !(bytes.dropLast().allSatisfy { $0 == 0 })
+                && !(bytes[0] == 0xfe && bytes[1] & 0xc0 == 0x80)
         }
         return bytes[0] != 127 && bytes[0] != 0 && bytes[0] < 224 && !(bytes[0] == 169 && bytes[1] == 254)
     }

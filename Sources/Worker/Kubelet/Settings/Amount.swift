@@ -3,8 +3,10 @@ import API
 
 package enum Amount {
     private static let suffixes: [(String, Double)] = [
-        ("Ki", 1024), ("Mi", 1_048_576), ("Gi", 1_073_741_824), ("Ti", 1_099_511_627_776), ("Pi", 1_125_899_906_842_624),
-        ("Ei", 1_152_921_504_606_846_976), ("n", 1e-9), ("u", 1e-6), ("m", 1e-3), ("k", 1e3), ("M", 1e6), ("G", 1e9), ("T", 1e12),
+        ("Ki", 1024), ("Mi", 1_048_576), ("Gi", 1_073_741_824), ("Ti", 1_099_511_627_776),
+        ("Pi", 1_125_899_906_842_624),
+        ("Ei", 1_152_921_504_606_846_976), ("n", 1e-9), ("u", 1e-6), ("m", 1e-3), ("k", 1e3), ("M", 1e6), ("G", 1e9),
+        ("T", 1e12),
         ("P", 1e15), ("E", 1e18),
     ]
 
@@ -24,11 +26,16 @@ package enum Amount {
             guard !digits.isEmpty else { return nil }
             if factor >= 1, let whole = Int64(digits) {
                 let scaled = whole.multipliedReportingOverflow(by: Int64(factor))
-                if !scaled.overflow { return saturated(Double(whole) * factor * 1000, exact: scaled.partialValue.multipliedReportingOverflow(by: 1000)) }
+                if !scaled.overflow {
+                    return saturated(
+                        Double(whole) * factor * 1000, exact: scaled.partialValue.multipliedReportingOverflow(by: 1000))
+                }
             }
             return Double(digits).map { saturated($0 * factor * 1000) }
         }
-        if let whole = Int64(text) { return saturated(Double(whole) * 1000, exact: whole.multipliedReportingOverflow(by: 1000)) }
+        if let whole = Int64(text) {
+            return saturated(Double(whole) * 1000, exact: whole.multipliedReportingOverflow(by: 1000))
+        }
         return Double(text).map { saturated($0 * 1000) }
     }
 

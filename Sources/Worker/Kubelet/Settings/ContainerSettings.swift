@@ -12,7 +12,8 @@ package enum ContainerSettings {
         /// Id of the container whose processes a debug container shall see.
         package var targetID: String?
         package init(
-            attempt: UInt32, image: Image, imageName: String, environment: [EnvironmentVariable], mounts: [ContainerMount], targetID: String? = nil
+            attempt: UInt32, image: Image, imageName: String, environment: [EnvironmentVariable],
+            mounts: [ContainerMount], targetID: String? = nil
         ) {
             self.attempt = attempt
             self.image = image
@@ -34,8 +35,12 @@ package enum ContainerSettings {
         config.attempt = inputs.attempt
         config.image = inputs.image.id.nonEmpty ?? inputs.imageName
         let known = Dictionary(inputs.environment.map { ($0.name, $0.value) }, uniquingKeysWith: { $1 })
-        config.command = (json["command"]?.elements ?? []).compactMap(\.string).map { Expansion.expand($0) { known[$0] } }
-        config.arguments = (json["args"]?.elements ?? []).compactMap(\.string).map { Expansion.expand($0) { known[$0] } }
+        config.command = (json["command"]?.elements ?? []).compactMap(\.string).map {
+            Expansion.expand($0) { known[$0] }
+        }
+        config.arguments = (json["args"]?.elements ?? []).compactMap(\.string).map {
+            Expansion.expand($0) { known[$0] }
+        }
         config.workingDirectory = json["workingDir"]?.string ?? ""
         config.environment = inputs.environment
         config.mounts = inputs.mounts
@@ -50,7 +55,9 @@ package enum ContainerSettings {
         return config
     }
 
-    private static func annotations(_ spec: ContainerSpec, _ pod: JSON, _ attempt: UInt32, _ node: NodeSettings) -> [String: String] {
+    private static func annotations(_ spec: ContainerSpec, _ pod: JSON, _ attempt: UInt32, _ node: NodeSettings)
+        -> [String: String]
+    {
         [
             PodLabels.hash: spec.hash, PodLabels.restartCount: String(attempt), PodLabels.node: node.nodeName,
             PodLabels.terminationPath: spec.json["terminationMessagePath"]?.string ?? terminationPathDefault,
@@ -60,12 +67,15 @@ package enum ContainerSettings {
     }
 
     private static let masked = [
-        "/proc/asound", "/proc/acpi", "/proc/kcore", "/proc/keys", "/proc/latency_stats", "/proc/timer_list", "/proc/timer_stats",
+        "/proc/asound", "/proc/acpi", "/proc/kcore", "/proc/keys", "/proc/latency_stats", "/proc/timer_list",
+        "/proc/timer_stats",
         "/proc/sched_debug", "/proc/scsi", "/sys/firmware", "/sys/devices/virtual/powercap",
     ]
     private static let readOnly = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"]
 
-    private static func security(_ spec: ContainerSpec, _ pod: JSON, _ inputs: Inputs) throws(ConfigurationError) -> ContainerSecurity {
+    private static func security(_ spec: ContainerSpec, _ pod: JSON, _ inputs: Inputs) throws(ConfigurationError)
+        -> ContainerSecurity
+    {
         let own = spec.json["securityContext"]
         let podSpec = pod["spec"] ?? .null
         let shared = podSpec["securityContext"]
@@ -87,7 +97,9 @@ package enum ContainerSettings {
             security.maskedPaths = masked
             security.readOnlyPaths = readOnly
         }
-        security.seccomp = security.isPrivileged ? SecurityProfile(.unconfined) : seccomp(own?["seccompProfile"] ?? shared?["seccompProfile"])
+        security.seccomp =
+            security.isPrivileged
+            ? SecurityProfile(.unconfined) : seccomp(own?["seccompProfile"] ?? shared?["seccompProfile"])
         try checkUser(spec, pod, own, shared, security, inputs.image)
         // The group cannot be set without the user: the runtime refuses it.
         if security.runAsGroup != nil && security.runAsUser == nil { security.runAsUser = inputs.image.runAsUser ?? 0 }
@@ -97,7 +109,9 @@ package enum ContainerSettings {
     private static func seccomp(_ profile: JSON?) -> SecurityProfile {
         switch profile?["type"]?.string {
         case "RuntimeDefault": SecurityProfile(.runtimeDefault)
-        case "Localhost": SecurityProfile(.localhost, localhost: "/var/lib/kubelet/seccomp/\(profile?["localhostProfile"]?.string ?? "")")
+        case "Localhost":
+            SecurityProfile(
+                .localhost, localhost: "/var/lib/kubelet/seccomp/\(profile?["localhostProfile"]?.string ?? "")")
         default: SecurityProfile(.unconfined)
         }
     }
@@ -111,7 +125,9 @@ package enum ContainerSettings {
             if user == 0 { throw ConfigurationError("container's runAsUser breaks non-root policy \(place)") }
         } else if !image.username.isEmpty {
             throw ConfigurationError(
-                "container has runAsNonRoot and image has non-numeric user (\(image.username)), cannot verify user is non-root \(place)")
+                "container has runAsNonRoot and image has non-numeric user (\(image.username)), "
+                    + "cannot verify user is non-root \(place)"
+            )
         } else if image.runAsUser ?? 0 == 0 {
             throw ConfigurationError("container has runAsNonRoot and image will run as root \(place)")
         }

@@ -38,7 +38,9 @@ package enum DownwardFields {
     }
 
     /// The value of a resourceFieldRef: a limit (the node's allocatable amount where there is none) or a request.
-    package static func resource(_ reference: JSON, _ pod: JSON, container own: JSON?, _ facts: PodFacts) throws(ConfigurationError) -> String {
+    package static func resource(_ reference: JSON, _ pod: JSON, container own: JSON?, _ facts: PodFacts)
+        throws(ConfigurationError) -> String
+    {
         let name = reference["containerName"]?.string.flatMap(\.nonEmpty)
         let all = (pod["spec", "containers"]?.elements ?? []) + (pod["spec", "initContainers"]?.elements ?? [])
         guard let container = name == nil ? own : all.first(where: { $0["name"]?.string == name }) else {
@@ -46,7 +48,9 @@ package enum DownwardFields {
         }
         let path = reference["resource"]?.string ?? ""
         let parts = path.split(separator: ".", maxSplits: 1).map(String.init)
-        guard parts.count == 2, parts[0] == "limits" || parts[0] == "requests" else { throw ConfigurationError("unsupported container resource : \(path)") }
+        guard parts.count == 2, parts[0] == "limits" || parts[0] == "requests" else {
+            throw ConfigurationError("unsupported container resource : \(path)")
+        }
         let resource = parts[1]
         let isMilli = resource == "cpu"
         let text = container["resources"]?[parts[0]]?[resource]

@@ -10,7 +10,10 @@ package struct ConfigurationError: Error, Sendable, Equatable {
 
 /// A ConfigMap or Secret that a pod names.
 package struct ObjectName: Hashable, Sendable {
-    package enum Kind: String, Sendable { case configMap = "configmap", secret = "secret" }
+    package enum Kind: String, Sendable {
+        case configMap = "configmap"
+        case secret = "secret"
+    }
     package var kind: Kind
     package var namespace: String
     package var name: String
@@ -40,7 +43,9 @@ package struct PodFacts: Sendable {
 
 package enum Environment {
     /// The variables in order; later ones override earlier ones of the same name.
-    package static func variables(_ container: JSON, _ pod: JSON, _ facts: PodFacts) throws(ConfigurationError) -> [EnvironmentVariable] {
+    package static func variables(_ container: JSON, _ pod: JSON, _ facts: PodFacts) throws(ConfigurationError)
+        -> [EnvironmentVariable]
+    {
         var list = OrderedEnvironment()
         for source in container["envFrom"]?.elements ?? [] { try addAll(of: source, pod, facts, &list) }
         let services = Dictionary(facts.services.map { ($0.name, $0.value) }, uniquingKeysWith: { $1 })
@@ -57,7 +62,9 @@ package enum Environment {
         return list.variables
     }
 
-    private static func addAll(of source: JSON, _ pod: JSON, _ facts: PodFacts, _ list: inout OrderedEnvironment) throws(ConfigurationError) {
+    private static func addAll(of source: JSON, _ pod: JSON, _ facts: PodFacts, _ list: inout OrderedEnvironment)
+        throws(ConfigurationError)
+    {
         let prefix = source["prefix"]?.string ?? ""
         for (field, kind) in [("configMapRef", ObjectName.Kind.configMap), ("secretRef", .secret)] {
             guard let reference = source[field] else { continue }
@@ -66,25 +73,35 @@ package enum Environment {
                 if reference["optional"]?.bool == true { continue }
                 throw ConfigurationError("\(kind.rawValue) \"\(name)\" not found")
             }
-            for (key, value) in bytes.sorted(by: { $0.key < $1.key }) { list.set(prefix + key, String(decoding: value, as: UTF8.self)) }
+            for (key, value) in bytes.sorted(by: { $0.key < $1.key }) {
+                list.set(prefix + key, String(decoding: value, as: UTF8.self))
+            }
         }
     }
 
     /// nil: an optional source that is not there.
-    private static func value(of source: JSON, _ container: JSON, _ pod: JSON, _ facts: PodFacts) throws(ConfigurationError) -> String? {
+    private static func value(of source: JSON, _ container: JSON, _ pod: JSON, _ facts: PodFacts)
+        throws(ConfigurationError) -> String?
+    {
         if let field = source["fieldRef"] {
             let path = field["fieldPath"]?.string ?? ""
-            guard let value = DownwardFields.value(path, pod, facts) else { throw ConfigurationError("unsupported fieldPath: \(path)") }
+            guard let value = DownwardFields.value(path, pod, facts) else {
+                throw ConfigurationError("unsupported fieldPath: \(path)")
+            }
             return value
         }
-        if let resource = source["resourceFieldRef"] { return try DownwardFields.resource(resource, pod, container: container, facts) }
+        if let resource = source["resourceFieldRef"] {
+            return try DownwardFields.resource(resource, pod, container: container, facts)
+        }
         for (field, kind) in [("configMapKeyRef", ObjectName.Kind.configMap), ("secretKeyRef", .secret)] {
             if let reference = source[field] { return try keyed(reference, kind, pod, facts) }
         }
         return nil
     }
 
-    private static func keyed(_ reference: JSON, _ kind: ObjectName.Kind, _ pod: JSON, _ facts: PodFacts) throws(ConfigurationError) -> String? {
+    private static func keyed(_ reference: JSON, _ kind: ObjectName.Kind, _ pod: JSON, _ facts: PodFacts)
+        throws(ConfigurationError) -> String?
+    {
         let (name, key) = (reference["name"]?.string ?? "", reference["key"]?.string ?? "")
         let isOptional = reference["optional"]?.bool == true
         guard let bytes = facts.objects[ObjectName(kind, pod.namespace, name)] ?? nil else {
@@ -103,12 +120,18 @@ package enum Environment {
     package static func references(_ container: JSON, namespace: String) -> [ObjectName] {
         var names: [ObjectName] = []
         for source in container["envFrom"]?.elements ?? [] {
-            if let name = source["configMapRef", "name"]?.string { names.append(ObjectName(.configMap, namespace, name)) }
+            if let name = source["configMapRef", "name"]?.string {
+                names.append(ObjectName(.configMap, namespace, name))
+            }
             if let name = source["secretRef", "name"]?.string { names.append(ObjectName(.secret, namespace, name)) }
         }
         for entry in container["env"]?.elements ?? [] {
-            if let name = entry.value(at: ["valueFrom", "configMapKeyRef", "name"])?.string { names.append(ObjectName(.configMap, namespace, name)) }
-            if let name = entry.value(at: ["valueFrom", "secretKeyRef", "name"])?.string { names.append(ObjectName(.secret, namespace, name)) }
+            if let name = entry.value(at: ["valueFrom", "configMapKeyRef", "name"])?.string {
+                names.append(ObjectName(.configMap, namespace, name))
+            }
+            if let name = entry.value(at: ["valueFrom", "secretKeyRef", "name"])?.string {
+                names.append(ObjectName(.secret, namespace, name))
+            }
         }
         return names
     }

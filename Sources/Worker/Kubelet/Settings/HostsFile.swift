@@ -21,7 +21,9 @@ package enum HostsFile {
                 """
             let short = SandboxSettings.shortHostname(pod)
             for ip in podIPs {
-                text += SandboxSettings.fullHostname(pod, domain: domain).map { "\(ip)\t\($0)\t\(short)\n" } ?? "\(ip)\t\(short)\n"
+                text +=
+                    SandboxSettings.fullHostname(pod, domain: domain).map { "\(ip)\t\($0)\t\(short)\n" }
+                    ?? "\(ip)\t\(short)\n"
             }
         }
         let aliases = pod["spec", "hostAliases"]?.elements ?? []

@@ -11,17 +11,24 @@ package enum ImageName {
         let parts = path.split(separator: "/", omittingEmptySubsequences: false)
         let hasHost = parts.count > 1 && isHost(parts[0])
         let repository = hasHost ? parts.dropFirst() : parts[...]
-        return !repository.isEmpty && repository.allSatisfy { part in
-            guard let first = part.utf8.first, let last = part.utf8.last, isAlphanumeric(first), isAlphanumeric(last) else { return false }
-            return part.utf8.allSatisfy { isAlphanumeric($0) || $0 == 46 || $0 == 95 || $0 == 45 }
-        }
+        return !repository.isEmpty
+            && repository.allSatisfy { part in
+                guard let first = part.utf8.first, let last = part.utf8.last, isAlphanumeric(first),
+                    isAlphanumeric(last)
+                else { return false }
+                return part.utf8.allSatisfy { isAlphanumeric($0) || $0 == 46 || $0 == 95 || $0 == 45 }
+            }
     }
 
-    private static func isAlphanumeric(_ byte: UInt8) -> Bool { (byte >= 97 && byte <= 122) || (byte >= 48 && byte <= 57) }
+    private static func isAlphanumeric(_ byte: UInt8) -> Bool {
+        (byte >= 97 && byte <= 122) || (byte >= 48 && byte <= 57)
+    }
     private static func isTagByte(_ byte: UInt8) -> Bool {
         isAlphanumeric(byte) || (byte >= 65 && byte <= 90) || byte == 46 || byte == 95 || byte == 45
     }
-    private static func isHost(_ part: Substring) -> Bool { part.contains(".") || part.contains(":") || part == "localhost" }
+    private static func isHost(_ part: Substring) -> Bool {
+        part.contains(".") || part.contains(":") || part == "localhost"
+    }
 
     private static func split(_ name: String) -> (path: String, tag: String?, digest: String?) {
         var rest = name

@@ -2,7 +2,11 @@
 // The constants are upstream's (cm/helpers_linux.go, qos/policy.go): facts that scheduling and users rely on.
 import API
 
-package enum QualityOfService: String, Sendable { case guaranteed = "Guaranteed", burstable = "Burstable", bestEffort = "BestEffort" }
+package enum QualityOfService: String, Sendable {
+    case guaranteed = "Guaranteed"
+    case burstable = "Burstable"
+    case bestEffort = "BestEffort"
+}
 
 package enum Resources {
     package static let cpuPeriodMicroseconds: Int64 = 100_000
@@ -34,7 +38,9 @@ package enum Resources {
         let containers = (pod["spec", "containers"]?.elements ?? []) + (pod["spec", "initContainers"]?.elements ?? [])
         for container in containers {
             for resource in ["cpu", "memory"] {
-                let (request, limit) = (amounts(container, "requests", resource), amounts(container, "limits", resource))
+                let (request, limit) = (
+                    amounts(container, "requests", resource), amounts(container, "limits", resource)
+                )
                 if (request ?? 0) > 0 || (limit ?? 0) > 0 { isAnything = true }
                 if limit == nil || (request ?? limit) != limit { isGuaranteed = false }
             }
@@ -79,7 +85,9 @@ package enum Resources {
             let cpuLimit = amounts(container, "limits", "cpu")
             shares &+= amounts(container, "requests", "cpu") ?? cpuLimit ?? 0
             quota = cpuLimit.flatMap { limit in quota.map { $0 &+ limit } }
-            memory = Amount.units(container["resources", "limits", "memory"]).flatMap { limit in memory.map { $0 &+ limit } }
+            memory = Amount.units(container["resources", "limits", "memory"]).flatMap { limit in
+                memory.map { $0 &+ limit }
+            }
         }
         resources.cpuShares = Self.shares(milliCPU: shares)
         if let quota, !containers.isEmpty { resources.cpuQuota = Self.quota(milliCPU: quota) }

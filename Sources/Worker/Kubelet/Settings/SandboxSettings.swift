@@ -46,7 +46,9 @@ package enum SandboxSettings {
     /// The name that `hostname` prints in the pod.
     package static func hostname(_ pod: JSON, domain: String) -> String {
         let short = shortHostname(pod)
-        guard pod["spec", "setHostnameAsFQDN"]?.bool == true, let full = fullHostname(pod, domain: domain), full.utf8.count <= 64 else { return short }
+        guard pod["spec", "setHostnameAsFQDN"]?.bool == true, let full = fullHostname(pod, domain: domain),
+            full.utf8.count <= 64
+        else { return short }
         return full
     }
 
@@ -69,10 +71,12 @@ package enum SandboxSettings {
         var dns: DNSSettings
         switch policy {
         case "None": dns = DNSSettings()
-        case "ClusterFirst" where !isHostNetwork && !node.clusterDNS.isEmpty, "ClusterFirstWithHostNet" where !node.clusterDNS.isEmpty:
+        case "ClusterFirst" where !isHostNetwork && !node.clusterDNS.isEmpty,
+            "ClusterFirstWithHostNet" where !node.clusterDNS.isEmpty:
             let domain = node.clusterDomain
             let searches = ["\(pod.namespace).svc.\(domain)", "svc.\(domain)", domain]
-            dns = DNSSettings(servers: node.clusterDNS, searches: searches + node.hostDNS.searches, options: ["ndots:5"])
+            dns = DNSSettings(
+                servers: node.clusterDNS, searches: searches + node.hostDNS.searches, options: ["ndots:5"])
         default: dns = node.hostDNS
         }
         if let own = spec["dnsConfig"] { merge(own, into: &dns) }
@@ -80,7 +84,9 @@ package enum SandboxSettings {
     }
 
     private static func merge(_ own: JSON, into dns: inout DNSSettings) {
-        func added(_ list: [String], _ more: [String]) -> [String] { more.reduce(into: list) { if !$0.contains($1) { $0.append($1) } } }
+        func added(_ list: [String], _ more: [String]) -> [String] {
+            more.reduce(into: list) { if !$0.contains($1) { $0.append($1) } }
+        }
         dns.servers = added(dns.servers, (own["nameservers"]?.elements ?? []).compactMap(\.string))
         dns.searches = added(dns.searches, (own["searches"]?.elements ?? []).compactMap(\.string))
         for option in own["options"]?.elements ?? [] {
@@ -124,7 +130,8 @@ package enum SandboxSettings {
         var options = NamespaceOptions()
         options.network = spec["hostNetwork"]?.bool == true ? .node : .pod
         options.ipc = spec["hostIPC"]?.bool == true ? .node : .pod
-        options.pid = spec["hostPID"]?.bool == true ? .node : (spec["shareProcessNamespace"]?.bool == true ? .pod : .container)
+        options.pid =
+            spec["hostPID"]?.bool == true ? .node : (spec["shareProcessNamespace"]?.bool == true ? .pod : .container)
         return options
     }
 

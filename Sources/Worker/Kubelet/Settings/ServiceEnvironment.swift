@@ -7,7 +7,9 @@ package enum ServiceEnvironment {
         var list: [EnvironmentVariable] = []
         if let kubernetes { list += variables(of: kubernetes) }
         guard isLinked else { return list }
-        for service in services where !(service.name == "kubernetes" && service.namespace == "default") { list += variables(of: service) }
+        for service in services where !(service.name == "kubernetes" && service.namespace == "default") {
+            list += variables(of: service)
+        }
         return list
     }
 
@@ -17,9 +19,13 @@ package enum ServiceEnvironment {
         guard !ip.isEmpty, ip != "None", let first = ports.first?["port"]?.int else { return [] }
         let name = variableName(service.name)
         let host = ip.contains(":") ? "[\(ip)]" : ip
-        var list = [EnvironmentVariable("\(name)_SERVICE_HOST", ip), EnvironmentVariable("\(name)_SERVICE_PORT", String(first))]
+        var list = [
+            EnvironmentVariable("\(name)_SERVICE_HOST", ip), EnvironmentVariable("\(name)_SERVICE_PORT", String(first)),
+        ]
         for port in ports {
-            guard let number = port["port"]?.int, let portName = port["name"]?.string, !portName.isEmpty else { continue }
+            guard let number = port["port"]?.int, let portName = port["name"]?.string, !portName.isEmpty else {
+                continue
+            }
             list.append(EnvironmentVariable("\(name)_SERVICE_PORT_\(variableName(portName))", String(number)))
         }
         for (i, port) in ports.enumerated() {
@@ -29,7 +35,8 @@ package enum ServiceEnvironment {
             let prefix = "\(name)_PORT_\(number)_\(transport)"
             if i == 0 { list.append(EnvironmentVariable("\(name)_PORT", "\(lower)://\(host):\(number)")) }
             list += [
-                EnvironmentVariable(prefix, "\(lower)://\(host):\(number)"), EnvironmentVariable("\(prefix)_PROTO", lower),
+                EnvironmentVariable(prefix, "\(lower)://\(host):\(number)"),
+                EnvironmentVariable("\(prefix)_PROTO", lower),
                 EnvironmentVariable("\(prefix)_PORT", String(number)), EnvironmentVariable("\(prefix)_ADDR", ip),
             ]
         }

@@ -1,4 +1,5 @@
-// What is done now and then: logs are rotated, images that this kubelet pulled and nobody uses make room, what pods left
+// What is done now and then: logs are rotated, images that this kubelet pulled and nobody uses make room, what
+// pods left
 // behind on disk goes. Images that others brought are never removed, nor the sandbox image, nor anything in use.
 import API
 import Logging
@@ -15,7 +16,8 @@ package final class Housekeeping: Sendable {
         self.logger = logger
         let configuration = executor.configuration
         rotation = LogRotation(
-            runtime: executor.runtime, bytesMax: configuration.containerLogBytesMax, filesMax: configuration.containerLogFilesMax, logger: logger)
+            runtime: executor.runtime, bytesMax: configuration.containerLogBytesMax,
+            filesMax: configuration.containerLogFilesMax, logger: logger)
     }
 
     /// Runs until the task is cancelled.
@@ -42,7 +44,8 @@ package final class Housekeeping: Sendable {
     private func collectImages() async {
         let configuration = executor.configuration
         do throws(RuntimeError) {
-            let mountpoint = try await executor.runtime.imageFilesystems().first?.mountpoint ?? configuration.rootDirectory
+            let mountpoint =
+                try await executor.runtime.imageFilesystems().first?.mountpoint ?? configuration.rootDirectory
             guard let disk = Disk.read(mountpoint), disk.usedPercent >= configuration.imageGCHighPercent else { return }
             let used = Set(try await executor.runtime.containers().map(\.imageReference))
             for image in try await executor.runtime.images() where isUnused(image, used) {
@@ -70,12 +73,16 @@ package final class Housekeeping: Sendable {
         let pods = executor.volumes.rootDirectory + "/pods"
         do {
             let living = Set(try await executor.runtime.sandboxes().map(\.metadata.uid))
-            for uid in Files.isDirectory(pods) ? try Files.list(pods) : [] where !known.contains(uid) && !living.contains(uid) {
+            for uid in Files.isDirectory(pods) ? try Files.list(pods) : []
+            where !known.contains(uid) && !living.contains(uid) {
                 try executor.volumes.tearDown(uid: uid)
             }
             guard executor.configuration.makesPodCgroups else { return }
-            for (uid, group) in executor.cgroups.pods(root: executor.configuration.cgroupRoot) where !known.contains(uid) && !living.contains(uid) {
-                for problem in executor.cgroups.remove(group) { logger.debug("a pod's group stays", metadata: ["error": "\(problem)"]) }
+            for (uid, group) in executor.cgroups.pods(root: executor.configuration.cgroupRoot)
+            where !known.contains(uid) && !living.contains(uid) {
+                for problem in executor.cgroups.remove(group) {
+                    logger.debug("a pod's group stays", metadata: ["error": "\(problem)"])
+                }
             }
         } catch {
             logger.warning("leftovers of pods stay", metadata: ["error": "\(error)"])

@@ -31,11 +31,15 @@ package final class ImageSource: Sendable {
     package func wasPulledHere(_ id: String) -> Bool { pulled.contains(id) }
 
     package func forget(_ id: String) {
-        do throws(FileError) { try pulled.remove(id) } catch { logger.debug("a mark stays", metadata: ["error": "\(error)"]) }
+        do throws(FileError) { try pulled.remove(id) } catch {
+            logger.debug("a mark stays", metadata: ["error": "\(error)"])
+        }
     }
 
     private func remember(_ id: String) {
-        do throws(FileError) { try pulled.add(id) } catch { logger.warning("a pulled image is not remembered", metadata: ["error": "\(error)"]) }
+        do throws(FileError) { try pulled.add(id) } catch {
+            logger.warning("a pulled image is not remembered", metadata: ["error": "\(error)"])
+        }
     }
 
     package func ensure(
@@ -43,7 +47,9 @@ package final class ImageSource: Sendable {
     ) async throws(ImageError) -> Image {
         let name = container["image"]?.string ?? ""
         guard ImageName.isValid(name) else {
-            let message = "Failed to apply default image tag \"\(name)\": couldn't parse image name \"\(name)\": invalid reference format"
+            let message =
+                "Failed to apply default image tag \"\(name)\": couldn't parse image name \"\(name)\": "
+                + "invalid reference format"
             tell(true, "InspectFailed", message)
             throw ImageError(reason: "InvalidImageName", message: message)
         }
@@ -70,7 +76,9 @@ package final class ImageSource: Sendable {
         }
     }
 
-    private func pull(_ name: String, _ pod: JSON, _ sandbox: SandboxConfig, _ tell: Tell) async throws(ImageError) -> Image {
+    private func pull(_ name: String, _ pod: JSON, _ sandbox: SandboxConfig, _ tell: Tell) async throws(ImageError)
+        -> Image
+    {
         tell(false, "Pulling", "Pulling image \"\(name)\"")
         let began = Clock.now()
         let wasThere = try await inspect(name, tell) != nil
@@ -101,7 +109,11 @@ package final class ImageSource: Sendable {
             }
             if !wasThere { remember(image.id) }
             let took = Self.duration(Clock.now() &- began)
-            tell(false, "Pulled", "Successfully pulled image \"\(name)\" in \(took) (\(took) including waiting). Image size: \(image.sizeBytes) bytes.")
+            tell(
+                false, "Pulled",
+                "Successfully pulled image \"\(name)\" in \(took) (\(took) including waiting). "
+                    + "Image size: \(image.sizeBytes) bytes."
+            )
             return image
         }
     }

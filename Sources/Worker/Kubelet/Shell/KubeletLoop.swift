@@ -25,6 +25,8 @@ package final class KubeletLoop: Sendable {
     private let relistEvery: Nanoseconds
     private let mailbox: AsyncStream<Message>
     private let post: AsyncStream<Message>.Continuation
+    /// Figures for the metrics, kept up to date by the loop.
+    private let figures = Mutex(KubeletFigures())
     /// Whether the runtime answered the last time.
     private let runtimeError = Mutex<String?>("container runtime status check may not have completed yet")
 
@@ -39,12 +41,15 @@ package final class KubeletLoop: Sendable {
     /// Why the runtime does not answer; nil while it does.
     package var runtimeProblem: String? { runtimeError.withLock { $0 } }
 
+    package var counts: KubeletFigures { figures.withLock { $0 } }
+
     package func tell(_ news: PodNews) { post.yield(.news(news)) }
     /// Looks at the runtime now instead of at the next second.
     package func look() { post.yield(.look) }
 
     /// Reads the state between two messages.
-    package func ask<Answer: Sendable>(_ question: @escaping @Sendable (borrowing NodePods) -> Answer) async -> Answer? {
+    package func ask<Answer: Sendable>(_ question: @escaping @Sendable (borrowing NodePods) -> Answer) async -> Answer?
+    {
         await withCheckedContinuation { continuation in
             let result = post.yield(.ask { continuation.resume(returning: question($0)) })
             if case .enqueued = result { return }
@@ -104,7 +109,9 @@ package final class KubeletLoop: Sendable {
         decide(now, &state)
     }
 
-    private func take(_ uid: String, _ action: PodAction, _ outcome: PodOutcome, _ now: Nanoseconds, _ state: inout State) {
+    private func take(
+        _ uid: String, _ action: PodAction, _ outcome: PodOutcome, _ now: Nanoseconds, _ state: inout State
+    ) {
         if case .startContainer(let name, _, _) = action { state.starts["\(uid)/\(name)"] = nil }
         let context = state.pods.context(uid, now: now)
         for event in state.pods.finished(uid, outcome, now: now) {
@@ -112,10 +119,13 @@ package final class KubeletLoop: Sendable {
         }
     }
 
-    private func observed(_ seen: [String: PodSeen], _ epochs: [String: UInt64], _ now: Nanoseconds, _ state: inout State) {
+    private func observed(
+        _ seen: [String: PodSeen], _ epochs: [String: UInt64], _ now: Nanoseconds, _ state: inout State
+    ) {
         state.isLooking = false
         runtimeError.withLock { $0 = nil }
         state.pods.observe(seen, epochs: epochs, now: now)
+        figures.withLock { $0.count(seen) }
         if state.lookAgain {
             state.lookAgain = false
             look(now, &state)
@@ -141,7 +151,10 @@ package final class KubeletLoop: Sendable {
 
     private func decide(_ now: Nanoseconds, _ state: inout State) {
         let decision = state.pods.decide(now: now)
-        for (context, action) in decision.actions { start(action, context, &state) }
+        for (context, action) in decision.actions {
+            if case .startContainer = action { figures.withLock { $0.startedContainers += 1 } }
+            start(action, context, &state)
+        }
         for (pod, known, status) in decision.statuses { write(pod, known, status) }
         if let wakeAt = decision.wakeAt, wakeAt < state.timerAt { setTimer(wakeAt, now, &state) }
     }
@@ -177,7 +190,9 @@ package final class KubeletLoop: Sendable {
             } catch {
                 // A pod that is gone has no status any more; the watch will say so.
                 if error.isNotFound { return post.yield(.statusWritten(uid: pod.uid, status)).ignored }
-                logger.debug("a pod's status is not written", metadata: ["pod": "\(pod.namespace)/\(pod.name)", "error": "\(error)"])
+                logger.debug(
+                    "a pod's status is not written",
+                    metadata: ["pod": "\(pod.namespace)/\(pod.name)", "error": "\(error)"])
                 post.yield(.statusWritten(uid: pod.uid, nil))
             }
         }

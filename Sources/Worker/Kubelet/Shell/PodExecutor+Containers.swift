@@ -6,11 +6,15 @@ extension PodExecutor {
     // MARK: start
 
     func start(_ name: String, _ attempt: UInt32, _ sandboxID: String, _ context: PodContext) async -> PodOutcome {
-        guard let spec = context.spec.containers.first(where: { $0.name == name }) else { return .startCancelled(name: name) }
+        guard let spec = context.spec.containers.first(where: { $0.name == name }) else {
+            return .startCancelled(name: name)
+        }
         let sandbox = SandboxSettings.sandbox(context.pod, attempt: context.sandbox?.metadata.attempt ?? 0, node)
         let image: Image
         do throws(ImageError) {
-            image = try await images.ensure(spec.json, context.pod, sandbox: sandbox) { self.tell(context, name, $0, $1, $2) }
+            image = try await images.ensure(spec.json, context.pod, sandbox: sandbox) {
+                self.tell(context, name, $0, $1, $2)
+            }
         } catch {
             if Task.isCancelled { return .startCancelled(name: name) }
             return .containerFailed(name: name, reason: error.reason, message: error.message, nil)
@@ -27,7 +31,9 @@ extension PodExecutor {
         return await create(spec, config, sandboxID, sandbox, context)
     }
 
-    private func configure(_ spec: ContainerSpec, _ attempt: UInt32, _ image: Image, _ context: PodContext) async throws -> ContainerConfig {
+    private func configure(_ spec: ContainerSpec, _ attempt: UInt32, _ image: Image, _ context: PodContext) async throws
+        -> ContainerConfig
+    {
         var facts = facts(context)
         for reference in Environment.references(spec.json, namespace: context.spec.namespace) {
             facts.objects[reference] = .some(try await objects.get(reference))
@@ -40,18 +46,23 @@ extension PodExecutor {
         let target = spec.json["targetContainerName"]?.string.flatMap { context.containerIDs[$0] }
         var config = try ContainerSettings.container(
             spec, context.pod,
-            .init(attempt: attempt, image: image, imageName: spec.image, environment: environment, mounts: mounts, targetID: target), node)
+            .init(
+                attempt: attempt, image: image, imageName: spec.image, environment: environment, mounts: mounts,
+                targetID: target), node)
         config.devices = []
         return config
     }
 
     /// /etc/hosts and the file for the termination message.
-    private func addOwnMounts(_ spec: ContainerSpec, _ attempt: UInt32, _ context: PodContext, _ mounts: inout [ContainerMount]) throws(FileError) {
+    private func addOwnMounts(
+        _ spec: ContainerSpec, _ attempt: UInt32, _ context: PodContext, _ mounts: inout [ContainerMount]
+    ) throws(FileError) {
         let directory = volumes.podDirectory(context.spec.uid)
         try Files.makeDirectory(directory)
         if !mounts.contains(where: { $0.containerPath == "/etc/hosts" }) {
             let host = context.spec.isHostNetwork ? try Files.text(configuration.hostsFile) : ""
-            let text = HostsFile.text(context.pod, podIPs: context.ips, hostFile: host, domain: configuration.clusterDomain)
+            let text = HostsFile.text(
+                context.pod, podIPs: context.ips, hostFile: host, domain: configuration.clusterDomain)
             try Files.write(text, to: directory + "/etc-hosts")
             mounts.append(ContainerMount(containerPath: "/etc/hosts", hostPath: directory + "/etc-hosts"))
         }
@@ -63,7 +74,8 @@ extension PodExecutor {
     }
 
     private func create(
-        _ spec: ContainerSpec, _ config: ContainerConfig, _ sandboxID: String, _ sandbox: SandboxConfig, _ context: PodContext
+        _ spec: ContainerSpec, _ config: ContainerConfig, _ sandboxID: String, _ sandbox: SandboxConfig,
+        _ context: PodContext
     ) async -> PodOutcome {
         let name = spec.name
         let id: String
@@ -80,15 +92,19 @@ extension PodExecutor {
             try await runtime.startContainer(id)
         } catch {
             tell(context, name, true, "Failed", "Error: \(error.message)")
-            return .containerFailed(name: name, reason: "RunContainerError", message: error.message, await seen(id, sandboxID))
+            return .containerFailed(
+                name: name, reason: "RunContainerError", message: error.message, await seen(id, sandboxID))
         }
         tell(context, name, false, "Started", "Started container \(name)")
         linkLog(id, config, sandbox, context)
-        if let hook = spec.json["lifecycle", "postStart"].flatMap(ProbeAction.init), let problem = await run(hook, spec, id, context) {
+        if let hook = spec.json["lifecycle", "postStart"].flatMap(ProbeAction.init),
+            let problem = await run(hook, spec, id, context)
+        {
             return await postStartFailed(problem, spec, id, sandboxID, context)
         }
         guard let seen = await seen(id, sandboxID) else {
-            return .containerFailed(name: name, reason: "RunContainerError", message: "the container is gone right after its start", nil)
+            return .containerFailed(
+                name: name, reason: "RunContainerError", message: "the container is gone right after its start", nil)
         }
         return .containerStarted(name: name, seen)
     }
@@ -99,7 +115,8 @@ extension PodExecutor {
         tell(context, spec.name, true, "FailedPostStartHook", "PostStartHook failed")
         tell(context, spec.name, false, "Killing", "FailedPostStartHook")
         await stop(id, graceSeconds: context.spec.graceSeconds)
-        return .containerFailed(name: spec.name, reason: "PostStartHookError", message: problem, await seen(id, sandboxID))
+        return .containerFailed(
+            name: spec.name, reason: "PostStartHookError", message: problem, await seen(id, sandboxID))
     }
 
     private func linkLog(_ id: String, _ config: ContainerConfig, _ sandbox: SandboxConfig, _ context: PodContext) {
@@ -123,7 +140,9 @@ extension PodExecutor {
 
     // MARK: stop
 
-    func kill(_ name: String, _ id: String, _ graceSeconds: Int64, _ reason: KillReason, _ context: PodContext) async -> PodOutcome {
+    func kill(_ name: String, _ id: String, _ graceSeconds: Int64, _ reason: KillReason, _ context: PodContext) async
+        -> PodOutcome
+    {
         tell(context, name, false, "Killing", Self.text(reason, name))
         let began = Clock.now()
         let spec = context.spec.containers.first { $0.name == name }
@@ -149,7 +168,7 @@ extension PodExecutor {
     private func stop(_ id: String, graceSeconds: Int64) async {
         do throws(RuntimeError) {
             try await runtime.stopContainer(id, timeoutSeconds: graceSeconds)
-        } catch where error.isNotFound {
+        } catch  where error.isNotFound {
             return
         } catch {
             logger.warning("a container does not stop", metadata: ["id": "\(id)", "error": "\(error)"])
@@ -179,11 +198,13 @@ extension PodExecutor {
         return result.isSuccess ? nil : result.message
     }
 
-    func probe(_ name: String, _ id: String, _ kind: ProbeKind, _ ip: String, _ context: PodContext) async -> PodOutcome {
+    func probe(_ name: String, _ id: String, _ kind: ProbeKind, _ ip: String, _ context: PodContext) async -> PodOutcome
+    {
         guard let spec = context.spec.containers.first(where: { $0.name == name }), let probe = spec.probe(kind) else {
             return .probed(name: name, id: id, kind: kind, isSuccess: true, message: "")
         }
-        let result = await prober.run(probe.action, container: spec.json, id: id, ip: ip, timeoutSeconds: probe.timeoutSeconds)
+        let result = await prober.run(
+            probe.action, container: spec.json, id: id, ip: ip, timeoutSeconds: probe.timeoutSeconds)
         return .probed(name: name, id: id, kind: kind, isSuccess: result.isSuccess, message: result.message)
     }
 }

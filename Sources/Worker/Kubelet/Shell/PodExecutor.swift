@@ -24,7 +24,8 @@ package final class PodExecutor: Sendable {
     private let volumePaths = Mutex<[String: [String: String]]>([:])
 
     package init(
-        configuration: KubeletConfiguration, machine: MachineFacts, runtime: any ContainerRuntime, client: any ObjectClient,
+        configuration: KubeletConfiguration, machine: MachineFacts, runtime: any ContainerRuntime,
+        client: any ObjectClient,
         prober: ProbeExecutor, logger: Logger
     ) {
         self.configuration = configuration
@@ -40,14 +41,18 @@ package final class PodExecutor: Sendable {
         tokens = TokenSource(client: client)
         services = ServiceSource(client: client)
         images = ImageSource(
-            runtime: runtime, objects: objects, pulled: PulledImages(rootDirectory: configuration.rootDirectory), logger: logger)
+            runtime: runtime, objects: objects, pulled: PulledImages(rootDirectory: configuration.rootDirectory),
+            logger: logger)
         volumes = PodVolumes(
-            rootDirectory: configuration.rootDirectory, client: client, files: VolumeFiles(objects: objects, tokens: tokens))
+            rootDirectory: configuration.rootDirectory, client: client,
+            files: VolumeFiles(objects: objects, tokens: tokens))
         cgroups = Cgroups(mount: configuration.cgroupMount)
         events = EventRecorder(component: "kubelet", host: configuration.nodeName) { Clock.now() / 1_000_000 }
     }
 
-    private static func settings(_ configuration: KubeletConfiguration, _ machine: MachineFacts, _ logger: Logger) -> NodeSettings {
+    private static func settings(_ configuration: KubeletConfiguration, _ machine: MachineFacts, _ logger: Logger)
+        -> NodeSettings
+    {
         var node = NodeSettings()
         node.nodeName = configuration.nodeName
         node.clusterDNS = configuration.clusterDNS
@@ -70,8 +75,10 @@ package final class PodExecutor: Sendable {
         case .refreshVolumes: return await refresh(context)
         case .runSandbox(let attempt): return await runSandbox(attempt, context)
         case .stopSandbox(let id): return await stopSandbox(id)
-        case .startContainer(let name, let attempt, let sandboxID): return await start(name, attempt, sandboxID, context)
-        case .killContainer(let name, let id, let grace, let reason): return await kill(name, id, grace, reason, context)
+        case .startContainer(let name, let attempt, let sandboxID):
+            return await start(name, attempt, sandboxID, context)
+        case .killContainer(let name, let id, let grace, let reason):
+            return await kill(name, id, grace, reason, context)
         case .removeContainer(let name, let id): return await removeContainer(name, id)
         case .probe(let name, let id, let kind, let ip): return await probe(name, id, kind, ip, context)
         case .cleanUp: return await cleanUp(context)
@@ -93,7 +100,8 @@ package final class PodExecutor: Sendable {
             path = "spec.\(field){\(container)}"
         }
         events.record(
-            ObjectReference(context.pod, fieldPath: path), warning: isWarning, reason: reason, message: message, through: client)
+            ObjectReference(context.pod, fieldPath: path), warning: isWarning, reason: reason, message: message,
+            through: client)
     }
 
     // MARK: preparation
@@ -129,7 +137,9 @@ package final class PodExecutor: Sendable {
 
     private func refresh(_ context: PodContext) async -> PodOutcome {
         for problem in await volumes.refresh(context.pod, facts(context)) {
-            logger.warning("a volume is not up to date", metadata: ["pod": "\(context.spec.fullName)", "error": "\(problem.message)"])
+            logger.warning(
+                "a volume is not up to date",
+                metadata: ["pod": "\(context.spec.fullName)", "error": "\(problem.message)"])
         }
         return .refreshed
     }
@@ -157,7 +167,9 @@ package final class PodExecutor: Sendable {
 
     private func handler(of pod: JSON) async throws(StatusError) -> String {
         guard let name = pod["spec", "runtimeClassName"]?.string?.nonEmpty else { return "" }
-        return try await client.get(GroupVersionResource("node.k8s.io", "v1", "runtimeclasses"), namespace: nil, name: name)["handler"]?.string ?? ""
+        return try await client.get(
+            GroupVersionResource("node.k8s.io", "v1", "runtimeclasses"), namespace: nil, name: name)["handler"]?.string
+            ?? ""
     }
 
     private func stopSandbox(_ id: String) async -> PodOutcome {
@@ -165,7 +177,8 @@ package final class PodExecutor: Sendable {
             try await runtime.stopSandbox(id)
             return .sandboxStopped(id: id)
         } catch {
-            return error.isNotFound ? .sandboxStopped(id: id) : .sandboxStopFailed(id: id, message: error.rpcDescription)
+            return error.isNotFound
+                ? .sandboxStopped(id: id) : .sandboxStopFailed(id: id, message: error.rpcDescription)
         }
     }
 
@@ -183,17 +196,21 @@ package final class PodExecutor: Sendable {
     private func cleanUp(_ context: PodContext) async -> PodOutcome {
         let uid = context.spec.uid
         do {
-            for sandbox in try await runtime.sandboxes() where sandbox.metadata.uid == uid && sandbox.annotations[PodLabels.node] == node.nodeName {
+            for sandbox in try await runtime.sandboxes()
+            where sandbox.metadata.uid == uid && sandbox.annotations[PodLabels.node] == node.nodeName {
                 try await runtime.stopSandbox(sandbox.id)
                 try await runtime.removeSandbox(sandbox.id)
             }
             try volumes.tearDown(uid: uid)
             try removeLogs(context)
         } catch {
-            logger.warning("a pod is not cleaned up yet", metadata: ["pod": "\(context.spec.fullName)", "error": "\(error)"])
+            logger.warning(
+                "a pod is not cleaned up yet", metadata: ["pod": "\(context.spec.fullName)", "error": "\(error)"])
             return .cleanFailed(message: "\(error)")
         }
-        for problem in configuration.makesPodCgroups ? cgroups.remove(Resources.cgroup(context.pod, root: configuration.cgroupRoot)) : [] {
+        for problem in configuration.makesPodCgroups
+            ? cgroups.remove(Resources.cgroup(context.pod, root: configuration.cgroupRoot)) : []
+        {
             logger.debug("pod cgroup stays", metadata: ["error": "\(problem)"])
         }
         volumePaths.withLock { $0[uid] = nil }

@@ -17,7 +17,9 @@ package struct PodSource: Sendable {
     private let logger: Logger
     private let report: @Sendable (PodNews) -> Void
 
-    package init(client: any ObjectClient, nodeName: String, logger: Logger, report: @escaping @Sendable (PodNews) -> Void) {
+    package init(
+        client: any ObjectClient, nodeName: String, logger: Logger, report: @escaping @Sendable (PodNews) -> Void
+    ) {
         self.client = client
         self.logger = logger
         self.report = report
@@ -52,7 +54,8 @@ package struct PodSource: Sendable {
     /// Follows until the stream ends; returns the version reached.
     private func watch(from version: String) async throws(StatusError) -> String {
         var reached = version
-        let stream = try await client.watch(.pods, namespace: nil, ListOptions(fieldSelector: selector, resourceVersion: version))
+        let stream = try await client.watch(
+            .pods, namespace: nil, ListOptions(fieldSelector: selector, resourceVersion: version))
         do {
             for try await event in stream {
                 switch event {

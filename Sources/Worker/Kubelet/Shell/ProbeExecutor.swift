@@ -34,12 +34,16 @@ package struct ProbeExecutor: Sendable {
 
     package func shutdown() async { await http.shutdown() }
 
-    package func run(_ action: ProbeAction, container: JSON, id: String, ip: String, timeoutSeconds: Int64) async -> ProbeResult {
+    package func run(_ action: ProbeAction, container: JSON, id: String, ip: String, timeoutSeconds: Int64) async
+        -> ProbeResult
+    {
         let seconds = timeoutSeconds > 0 ? timeoutSeconds : Self.hookSeconds
         switch action {
         case .exec(let command): return await exec(command, id, timeoutSeconds)
         case .sleep(let time):
-            do { try await Task.sleep(for: .seconds(max(0, time))) } catch { return ProbeResult(isSuccess: true, message: "") }
+            do { try await Task.sleep(for: .seconds(max(0, time))) } catch {
+                return ProbeResult(isSuccess: true, message: "")
+            }
             return ProbeResult(isSuccess: true, message: "")
         case .tcp(let host, let port):
             guard let number = port.resolve(in: container) else { return Self.badPort(port) }
@@ -64,7 +68,10 @@ package struct ProbeExecutor: Sendable {
             return ProbeResult(isSuccess: result.exitCode == 0, message: output)
         } catch {
             if error.code == 4 {
-                return ProbeResult(isSuccess: false, message: "command timed out: \"\(command.joined(separator: " "))\" timed out after \(timeoutSeconds)s")
+                return ProbeResult(
+                    isSuccess: false,
+                    message:
+                        "command timed out: \"\(command.joined(separator: " "))\" timed out after \(timeoutSeconds)s")
             }
             return ProbeResult(isSuccess: false, message: error.rpcDescription)
         }
@@ -80,12 +87,16 @@ package struct ProbeExecutor: Sendable {
         }
     }
 
-    private func get(_ endpoint: HTTPEndpoint, _ path: String, _ headers: [EnvironmentVariable], _ seconds: Int64) async -> ProbeResult {
+    private func get(_ endpoint: HTTPEndpoint, _ path: String, _ headers: [EnvironmentVariable], _ seconds: Int64) async
+        -> ProbeResult
+    {
         var list = headers.map { ($0.name, $0.value) }
-        for (name, value) in [("Accept", "*/*"), ("Connection", "close")] where !list.contains(where: { $0.0.lowercased() == name.lowercased() }) {
+        for (name, value) in [("Accept", "*/*"), ("Connection", "close")]
+        where !list.contains(where: { $0.0.lowercased() == name.lowercased() }) {
             list.append((name, value))
         }
-        var request = HTTPClientRequest(method: "GET", endpoint: endpoint, target: path, headers: list, timeout: .seconds(seconds))
+        var request = HTTPClientRequest(
+            method: "GET", endpoint: endpoint, target: path, headers: list, timeout: .seconds(seconds))
         request.http1Only = true
         do throws(HTTPClientError) {
             let answer = try await http.send(request)
@@ -96,7 +107,9 @@ package struct ProbeExecutor: Sendable {
         } catch {
             if case .tooLarge = error { return ProbeResult(isSuccess: true, message: "") }
             let url = "\(endpoint.isSecure ? "https" : "http")://\(endpoint.authority)\(path)"
-            let why = error.isTimeout ? "context deadline exceeded (Client.Timeout exceeded while awaiting headers)"
+            let why =
+                error.isTimeout
+                ? "context deadline exceeded (Client.Timeout exceeded while awaiting headers)"
                 : "dial tcp \(endpoint.host):\(endpoint.port): \(error.reason)"
             return ProbeResult(isSuccess: false, message: "Get \"\(url)\": \(why)")
         }
@@ -109,10 +122,14 @@ package struct ProbeExecutor: Sendable {
         request.string(1, service)
         var result: ProbeResult
         do {
-            let bytes = try await channel.unary("/grpc.health.v1.Health/Check", request.bytes, timeout: .seconds(seconds))
+            let bytes = try await channel.unary(
+                "/grpc.health.v1.Health/Check", request.bytes, timeout: .seconds(seconds))
             var reader = ProtoReader(bytes)
             let status = try reader.next().map { $0.number == 1 ? $0.int : 0 } ?? 0
-            result = ProbeResult(isSuccess: status == 1, message: status == 1 ? "" : "service unhealthy (responded with \"\(status == 2 ? "NOT_SERVING" : "UNKNOWN")\")")
+            result = ProbeResult(
+                isSuccess: status == 1,
+                message: status == 1
+                    ? "" : "service unhealthy (responded with \"\(status == 2 ? "NOT_SERVING" : "UNKNOWN")\")")
         } catch {
             result = ProbeResult(isSuccess: false, message: "error: rpc failed: \(error)")
         }

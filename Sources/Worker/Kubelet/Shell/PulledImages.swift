@@ -6,7 +6,9 @@ package struct PulledImages: Sendable {
 
     package init(rootDirectory: String) { directory = rootDirectory + "/pulled-images" }
 
-    private func path(_ id: String) -> String { directory + "/" + String(id.map { $0.isLetter || $0.isNumber ? $0 : "-" }) }
+    private func path(_ id: String) -> String {
+        directory + "/" + String(id.map { $0.isLetter || $0.isNumber ? $0 : "-" })
+    }
 
     package func add(_ id: String) throws(FileError) {
         try Files.makeDirectory(directory)

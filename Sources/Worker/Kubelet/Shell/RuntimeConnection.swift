@@ -3,8 +3,10 @@ import NIOCore
 import NetGRPC
 
 extension RuntimeClient {
-    /// Connects to `unix:///run/containerd/containerd.sock` (or a plain path); nothing is dialled before the first call.
-    package static func connect(endpoint: String, group: any EventLoopGroup) -> (client: RuntimeClient, channel: GRPCChannel) {
+    /// Connects to `unix:///run/containerd/containerd.sock` (or a plain path); the first call dials.
+    package static func connect(endpoint: String, group: any EventLoopGroup) -> (
+        client: RuntimeClient, channel: GRPCChannel
+    ) {
         var configuration = GRPCChannelConfiguration()
         configuration.messageBytesMax = 64 << 20
         let channel = GRPCChannel(target: .unix(path: socketPath(endpoint)), configuration: configuration, group: group)

@@ -1,4 +1,5 @@
-// containerd's own event stream: the end of a task is known at once instead of at the next look. Only a hint — what is
+// containerd's own event stream: the end of a task is known at once instead of at the next look. Only a hint —
+// what is
 // true is what the next look shows; another runtime without this service costs nothing but the second.
 import Logging
 import NetGRPC

@@ -27,7 +27,9 @@ package final class RuntimeObserver: Sendable {
         var pods: [String: PodSeen] = [:]
         for sandbox in sandboxes { pods[sandbox.metadata.uid, default: PodSeen()].sandboxes.append(sandbox) }
         for uid in pods.keys.sorted() {
-            let newest = pods[uid]?.sandboxes.max { ($0.metadata.attempt, $0.createdAt) < ($1.metadata.attempt, $1.createdAt) }
+            let newest = pods[uid]?.sandboxes.max {
+                ($0.metadata.attempt, $0.createdAt) < ($1.metadata.attempt, $1.createdAt)
+            }
             if let newest, newest.isReady { pods[uid]?.ips = try await addresses(of: newest.id) }
         }
         for entry in containers {
@@ -48,7 +50,7 @@ package final class RuntimeObserver: Sendable {
             let ips = try await runtime.sandboxStatus(id).ips
             if !ips.isEmpty { cache.withLock { $0.addresses[id] = ips } }
             return ips
-        } catch where error.isNotFound {
+        } catch  where error.isNotFound {
             return []
         }
     }
@@ -59,7 +61,7 @@ package final class RuntimeObserver: Sendable {
             let seen = try await status(entry.id, sandboxID: entry.sandboxID)
             cache.withLock { $0.containers[entry.id] = seen }
             return seen
-        } catch where error.isNotFound {
+        } catch  where error.isNotFound {
             return nil
         }
     }
@@ -91,7 +93,9 @@ package struct TerminationMessages: Sendable {
         guard let uid = status.labels[PodLabels.podUID] else { return own }
         let file = path(podUID: uid, container: status.name, attempt: status.attempt)
         var text = read(file, limit: Self.bytesMax)
-        if text.isEmpty && status.exitCode != 0 && status.annotations[PodLabels.terminationPolicy] == "FallbackToLogsOnError" {
+        if text.isEmpty && status.exitCode != 0
+            && status.annotations[PodLabels.terminationPolicy] == "FallbackToLogsOnError"
+        {
             text = tail(of: status.logPath)
         }
         if text.isEmpty { return own }
@@ -100,7 +104,9 @@ package struct TerminationMessages: Sendable {
 
     private func read(_ path: String, limit: Int) -> String {
         guard Files.exists(path) else { return "" }
-        do throws(FileError) { return try Files.text(path, limit: limit) } catch { return "Error reading termination message: \(error)" }
+        do throws(FileError) { return try Files.text(path, limit: limit) } catch {
+            return "Error reading termination message: \(error)"
+        }
     }
 
     private func tail(of log: String) -> String {

@@ -1,4 +1,5 @@
-// The pod's cgroup: made before its sandbox, with the pod's own limits, and removed after it. cgroupfs driver, v1 and v2.
+// The pod's cgroup: made before its sandbox, with the pod's own limits, and removed after it. cgroupfs driver,
+// v1 and v2.
 // Best effort where the kernel lacks a controller; it must never touch a group outside `<root>/kubepods`.
 import Glibc
 
@@ -11,7 +12,9 @@ package struct Cgroups: Sendable {
         isV2 = Files.exists(mount + "/cgroup.controllers")
     }
 
-    private static let v1Controllers = ["cpu", "cpuacct", "cpuset", "memory", "pids", "devices", "freezer", "blkio", "systemd", "hugetlb"]
+    private static let v1Controllers = [
+        "cpu", "cpuacct", "cpuset", "memory", "pids", "devices", "freezer", "blkio", "systemd", "hugetlb",
+    ]
     private static let v2Controllers = "+cpu +memory +pids +cpuset +io"
 
     private func hierarchies() -> [String] {
@@ -68,14 +71,18 @@ package struct Cgroups: Sendable {
             values.append(("cpu\(group)/cpu.cfs_period_us", String(resources.cpuPeriod)))
             values.append(("cpu\(group)/cpu.cfs_quota_us", String(resources.cpuQuota)))
         }
-        if resources.memoryLimitBytes > 0 { values.append(("memory\(group)/memory.limit_in_bytes", String(resources.memoryLimitBytes))) }
+        if resources.memoryLimitBytes > 0 {
+            values.append(("memory\(group)/memory.limit_in_bytes", String(resources.memoryLimitBytes)))
+        }
         return apply(values)
     }
 
     private func limitV2(_ group: String, _ resources: ContainerResources) -> [FileError] {
         var values: [(String, String)] = []
         let path = String(group.drop { $0 == "/" })
-        if resources.cpuShares > 0 { values.append(("\(path)/cpu.weight", String(Resources.weight(shares: resources.cpuShares)))) }
+        if resources.cpuShares > 0 {
+            values.append(("\(path)/cpu.weight", String(Resources.weight(shares: resources.cpuShares))))
+        }
         if resources.cpuQuota > 0 { values.append(("\(path)/cpu.max", "\(resources.cpuQuota) \(resources.cpuPeriod)")) }
         if resources.memoryLimitBytes > 0 { values.append(("\(path)/memory.max", String(resources.memoryLimitBytes))) }
         return apply(values)
@@ -100,7 +107,9 @@ package struct Cgroups: Sendable {
 
     private func removeTree(_ path: String) throws(FileError) {
         guard Files.isRealDirectory(path) else { return }
-        for name in try Files.list(path) where Files.isRealDirectory(path + "/" + name) { try removeTree(path + "/" + name) }
+        for name in try Files.list(path) where Files.isRealDirectory(path + "/" + name) {
+            try removeTree(path + "/" + name)
+        }
         guard rmdir(path) == 0 || errno == ENOENT else { throw FileError("rmdir", path) }
     }
 
@@ -111,7 +120,9 @@ package struct Cgroups: Sendable {
         var found: [(String, String)] = []
         for group in [base, base + "/burstable", base + "/besteffort"] where Files.isDirectory(hierarchy + group) {
             do throws(FileError) {
-                for name in try Files.list(hierarchy + group) where name.hasPrefix("pod") { found.append((String(name.dropFirst(3)), group + "/" + name)) }
+                for name in try Files.list(hierarchy + group) where name.hasPrefix("pod") {
+                    found.append((String(name.dropFirst(3)), group + "/" + name))
+                }
             } catch { continue }
         }
         return found

@@ -36,7 +36,9 @@ package enum Files {
         return slash == path.startIndex ? "/" : String(path[..<slash])
     }
 
-    package static func lastComponent(_ path: String) -> String { String(path[(path.lastIndex(of: "/").map { path.index(after: $0) } ?? path.startIndex)...]) }
+    package static func lastComponent(_ path: String) -> String {
+        String(path[(path.lastIndex(of: "/").map { path.index(after: $0) } ?? path.startIndex)...])
+    }
 
     package static func exists(_ path: String) -> Bool { access(path, F_OK) == 0 }
 
@@ -52,8 +54,12 @@ package enum Files {
         return lstat(path, &found) == 0 ? found : nil
     }
 
-    package static func isDirectory(_ path: String) -> Bool { status(path).map { $0.st_mode & S_IFMT == S_IFDIR } ?? false }
-    package static func isRealDirectory(_ path: String) -> Bool { linkStatus(path).map { $0.st_mode & S_IFMT == S_IFDIR } ?? false }
+    package static func isDirectory(_ path: String) -> Bool {
+        status(path).map { $0.st_mode & S_IFMT == S_IFDIR } ?? false
+    }
+    package static func isRealDirectory(_ path: String) -> Bool {
+        linkStatus(path).map { $0.st_mode & S_IFMT == S_IFDIR } ?? false
+    }
 
     /// Writes the whole file, made or replaced in place; `mode` is set whatever the umask.
     package static func write(_ bytes: [UInt8], to path: String, mode: mode_t = 0o644) throws(FileError) {
@@ -71,7 +77,9 @@ package enum Files {
     private static func writeAll(_ bytes: [UInt8], _ file: Int32, _ path: String) throws(FileError) {
         var offset = 0
         while offset < bytes.count {
-            let count = bytes.withUnsafeBytes { Glibc.write(file, $0.baseAddress.map { $0 + offset }, bytes.count - offset) }
+            let count = bytes.withUnsafeBytes {
+                Glibc.write(file, $0.baseAddress.map { $0 + offset }, bytes.count - offset)
+            }
             if count < 0 && errno == EINTR { continue }
             guard count > 0 else { throw FileError("write", path) }
             offset += count
@@ -105,7 +113,9 @@ package enum Files {
         defer { closedir(directory) }
         var names: [String] = []
         while let entry = readdir(directory) {
-            let name = withUnsafeBytes(of: &entry.pointee.d_name) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
+            let name = withUnsafeBytes(of: &entry.pointee.d_name) {
+                String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self)
+            }
             if name != "." && name != ".." { names.append(name) }
         }
         return names.sorted()
@@ -182,7 +192,9 @@ package enum Files {
 
     /// Unmounts what is mounted at a path; a path that is no mount is fine.
     package static func unmount(_ path: String) throws(FileError) {
-        guard umount2(path, Int32(MNT_DETACH)) == 0 || errno == EINVAL || errno == ENOENT else { throw FileError("umount", path) }
+        guard umount2(path, Int32(MNT_DETACH)) == 0 || errno == EINVAL || errno == ENOENT else {
+            throw FileError("umount", path)
+        }
     }
 
     package static func isMountPoint(_ path: String) -> Bool {

@@ -6,7 +6,9 @@ package typealias Nanoseconds = Int64
 
 extension Nanoseconds {
     package static let second: Nanoseconds = 1_000_000_000
-    package static func seconds(_ count: Int64) -> Nanoseconds { count.multipliedReportingOverflow(by: second).partialValue }
+    package static func seconds(_ count: Int64) -> Nanoseconds {
+        count.multipliedReportingOverflow(by: second).partialValue
+    }
 }
 
 package enum TimeText {

@@ -16,7 +16,9 @@ package struct ProjectedFile: Sendable, Equatable {
 package enum AtomicWriter {
     /// Brings `directory` to show exactly `files`; writes nothing when it does already. Returns whether it changed.
     @discardableResult
-    package static func write(_ files: [String: ProjectedFile], to directory: String, group: gid_t?, stamp: Nanoseconds) throws(FileError) -> Bool {
+    package static func write(_ files: [String: ProjectedFile], to directory: String, group: gid_t?, stamp: Nanoseconds)
+        throws(FileError) -> Bool
+    {
         for name in files.keys { guard isSafe(name) else { throw FileError("project", name, EINVAL) } }
         let old = Files.readLink(directory + "/..data")
         if let old, try isSame(files, directory + "/" + old) { return false }
@@ -26,16 +28,21 @@ package enum AtomicWriter {
         for (name, file) in files.sorted(by: { $0.key < $1.key }) { try writeOne(name, file, target, group) }
         try Files.link(version, at: directory + "/..data")
         try linkTops(files.keys, directory)
-        if let old, old.hasPrefix(".."), !old.contains("/"), old != version { try Files.removeTree(directory + "/" + old) }
+        if let old, old.hasPrefix(".."), !old.contains("/"), old != version {
+            try Files.removeTree(directory + "/" + old)
+        }
         return true
     }
 
     package static func isSafe(_ name: String) -> Bool {
         let parts = name.split(separator: "/", omittingEmptySubsequences: false)
-        return !name.isEmpty && !name.hasPrefix("..") && parts.allSatisfy { !$0.isEmpty && $0 != ".." && $0 != "." && !$0.utf8.contains(0) }
+        return !name.isEmpty && !name.hasPrefix("..")
+            && parts.allSatisfy { !$0.isEmpty && $0 != ".." && $0 != "." && !$0.utf8.contains(0) }
     }
 
-    private static func writeOne(_ name: String, _ file: ProjectedFile, _ target: String, _ group: gid_t?) throws(FileError) {
+    private static func writeOne(_ name: String, _ file: ProjectedFile, _ target: String, _ group: gid_t?)
+        throws(FileError)
+    {
         let path = target + "/" + name
         try Files.makeDirectory(Files.parent(of: path))
         try Files.write(file.bytes, to: path, mode: mode_t(file.mode))
@@ -56,7 +63,9 @@ package enum AtomicWriter {
     private static func isSame(_ files: [String: ProjectedFile], _ directory: String) throws(FileError) -> Bool {
         guard Files.isRealDirectory(directory), try paths(directory, "") == files.keys.sorted() else { return false }
         for (name, file) in files {
-            guard let status = Files.status(directory + "/" + name), status.st_mode & 0o7777 == file.mode else { return false }
+            guard let status = Files.status(directory + "/" + name), status.st_mode & 0o7777 == file.mode else {
+                return false
+            }
             guard try Files.read(directory + "/" + name) == file.bytes else { return false }
         }
         return true

@@ -23,7 +23,8 @@ package final class ObjectCache: Sendable {
         let known = entries.withLock { $0[name] }
         if let known, !mustBeFresh, now &- known.readAt < Self.freshFor, known.value != nil { return known.value }
         do throws(StatusError) {
-            let object = try await client.get(name.kind == .configMap ? .configMaps : .secrets, namespace: name.namespace, name: name.name)
+            let object = try await client.get(
+                name.kind == .configMap ? .configMaps : .secrets, namespace: name.namespace, name: name.name)
             remember(name, Self.bytes(of: object, name.kind), now)
             return Self.bytes(of: object, name.kind)
         } catch {
@@ -45,7 +46,9 @@ package final class ObjectCache: Sendable {
 
     private static func bytes(of object: JSON, _ kind: ObjectName.Kind) -> KeyedBytes {
         var bytes: KeyedBytes = [:]
-        for (key, value) in object["data"]?.stringMap ?? [:] { bytes[key] = kind == .secret ? Base64.decode(value) ?? [] : Array(value.utf8) }
+        for (key, value) in object["data"]?.stringMap ?? [:] {
+            bytes[key] = kind == .secret ? Base64.decode(value) ?? [] : Array(value.utf8)
+        }
         for (key, value) in object["binaryData"]?.stringMap ?? [:] { bytes[key] = Base64.decode(value) ?? [] }
         return bytes
     }

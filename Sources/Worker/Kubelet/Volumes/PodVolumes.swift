@@ -28,11 +28,15 @@ package struct PodVolumes: Sendable {
 
     /// Makes every volume ready. Returns the path on this machine by volume name.
     package func prepare(_ pod: JSON, _ facts: PodFacts) async throws(VolumeError) -> [String: String] {
-        guard AtomicWriter.isSafe(pod.uid), !pod.uid.contains("/") else { throw VolumeError("pod uid \(pod.uid) is no name") }
+        guard AtomicWriter.isSafe(pod.uid), !pod.uid.contains("/") else {
+            throw VolumeError("pod uid \(pod.uid) is no name")
+        }
         var paths: [String: String] = [:]
         for volume in pod["spec", "volumes"]?.elements ?? [] {
             let name = volume["name"]?.string ?? ""
-            guard AtomicWriter.isSafe(name), !name.contains("/") else { throw VolumeError("volume name \(name) is no name") }
+            guard AtomicWriter.isSafe(name), !name.contains("/") else {
+                throw VolumeError("volume name \(name) is no name")
+            }
             do {
                 paths[name] = try await prepare(volume, name, pod, facts)
             } catch let error as FileError {
@@ -51,23 +55,31 @@ package struct PodVolumes: Sendable {
         if let empty = volume["emptyDir"] { return try emptyDirectory(empty, name, pod, group) }
         if let host = volume["hostPath"] { return try Self.hostPath(host) }
         if let claim = volume["persistentVolumeClaim"] { return try await claimed(claim, pod) }
-        guard let kind = VolumeFiles.kind(of: volume) else { throw VolumeError("this kind of volume is not supported: \(Self.kinds(volume))") }
+        guard let kind = VolumeFiles.kind(of: volume) else {
+            throw VolumeError("this kind of volume is not supported: \(Self.kinds(volume))")
+        }
         let path = directory(pod.uid, kind, name)
         try Files.makeDirectory(path)
-        if (kind == "secret" || kind == "projected") && !Files.isMountPoint(path) { try Files.mountTmpfs(at: path, sizeBytes: nil) }
+        if (kind == "secret" || kind == "projected") && !Files.isMountPoint(path) {
+            try Files.mountTmpfs(at: path, sizeBytes: nil)
+        }
         try await project(volume, at: path, pod, facts, group)
         return path
     }
 
-    private func project(_ volume: JSON, at path: String, _ pod: JSON, _ facts: PodFacts, _ group: gid_t?) async throws {
+    private func project(_ volume: JSON, at path: String, _ pod: JSON, _ facts: PodFacts, _ group: gid_t?) async throws
+    {
         let content = try await files.content(of: volume, pod, facts)
-        let readable = group == nil ? content : content.mapValues { ProjectedFile(bytes: $0.bytes, mode: $0.mode | 0o440) }
+        let readable =
+            group == nil ? content : content.mapValues { ProjectedFile(bytes: $0.bytes, mode: $0.mode | 0o440) }
         try Files.changeMode(path, group == nil ? 0o755 : 0o2775)
         if let group { try Files.changeOwner(path, group: group) }
         try AtomicWriter.write(readable, to: path, group: group, stamp: Clock.now())
     }
 
-    private static func kinds(_ volume: JSON) -> String { (volume.object?.keys ?? []).filter { $0 != "name" }.joined(separator: ", ") }
+    private static func kinds(_ volume: JSON) -> String {
+        (volume.object?.keys ?? []).filter { $0 != "name" }.joined(separator: ", ")
+    }
 
     /// Brings projected volumes up to date; what cannot be read now stays as it is. Returns what failed.
     package func refresh(_ pod: JSON, _ facts: PodFacts) async -> [VolumeError] {
@@ -77,7 +89,9 @@ package struct PodVolumes: Sendable {
             guard let kind = VolumeFiles.kind(of: volume), let name = volume["name"]?.string else { continue }
             let path = directory(pod.uid, kind, name)
             guard Files.isDirectory(path) else { continue }
-            do { try await project(volume, at: path, pod, facts, group) } catch { problems.append(VolumeError("volume \"\(name)\": \(error)")) }
+            do { try await project(volume, at: path, pod, facts, group) } catch {
+                problems.append(VolumeError("volume \"\(name)\": \(error)"))
+            }
         }
         return problems
     }
@@ -95,7 +109,9 @@ package struct PodVolumes: Sendable {
 
     static func hostPath(_ host: JSON) throws(FileErrorOrVolumeError) -> String {
         let path = host["path"]?.string ?? ""
-        guard path.hasPrefix("/"), !path.split(separator: "/").contains("..") else { throw .volume(VolumeError("invalid host path \(path)")) }
+        guard path.hasPrefix("/"), !path.split(separator: "/").contains("..") else {
+            throw .volume(VolumeError("invalid host path \(path)"))
+        }
         let type = host["type"]?.string ?? ""
         do throws(FileError) {
             if type == "DirectoryOrCreate" { try Files.makeDirectory(path) }
@@ -104,7 +120,8 @@ package struct PodVolumes: Sendable {
             throw .file(error)
         }
         let wanted: [String: (mode_t, String)] = [
-            "DirectoryOrCreate": (S_IFDIR, "directory"), "Directory": (S_IFDIR, "directory"), "FileOrCreate": (S_IFREG, "file"),
+            "DirectoryOrCreate": (S_IFDIR, "directory"), "Directory": (S_IFDIR, "directory"),
+            "FileOrCreate": (S_IFREG, "file"),
             "File": (S_IFREG, "file"), "Socket": (S_IFSOCK, "socket file"), "CharDevice": (S_IFCHR, "character device"),
             "BlockDevice": (S_IFBLK, "block device"),
         ]
@@ -118,11 +135,17 @@ package struct PodVolumes: Sendable {
     /// A claim bound to a volume that is a directory of this machine.
     private func claimed(_ claim: JSON, _ pod: JSON) async throws -> String {
         let name = claim["claimName"]?.string ?? ""
-        let found = try await client.get(GroupVersionResource("", "v1", "persistentvolumeclaims"), namespace: pod.namespace, name: name)
-        guard let volume = found["spec", "volumeName"]?.string?.nonEmpty else { throw VolumeError("persistentvolumeclaim \"\(name)\" is not bound") }
-        let bound = try await client.get(GroupVersionResource("", "v1", "persistentvolumes"), namespace: nil, name: volume)
+        let found = try await client.get(
+            GroupVersionResource("", "v1", "persistentvolumeclaims"), namespace: pod.namespace, name: name)
+        guard let volume = found["spec", "volumeName"]?.string?.nonEmpty else {
+            throw VolumeError("persistentvolumeclaim \"\(name)\" is not bound")
+        }
+        let bound = try await client.get(
+            GroupVersionResource("", "v1", "persistentvolumes"), namespace: nil, name: volume)
         if let host = bound["spec", "hostPath"] { return try Self.hostPath(host) }
-        if let local = bound["spec", "local", "path"] { return try Self.hostPath(["path": local, "type": "Directory"]) }
+        if let local = bound["spec", "local", "path"] {
+            return try Self.hostPath(["path": local, "type": "Directory"])
+        }
         throw VolumeError("this kind of persistent volume is not supported: \(volume)")
     }
 

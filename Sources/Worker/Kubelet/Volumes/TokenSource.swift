@@ -1,4 +1,5 @@
-// Service account tokens of pods, asked for through TokenRequest, bound to the pod, renewed at four fifths of their life.
+// Service account tokens of pods, asked for through TokenRequest, bound to the pod, renewed at four fifths of
+// their life.
 import API
 import Synchronization
 
@@ -42,22 +43,32 @@ package final class TokenSource: Sendable {
         }
     }
 
-    package func forget(podUID: String) { tokens.withLock { tokens in tokens = tokens.filter { $0.key.podUID != podUID } } }
+    package func forget(podUID: String) {
+        tokens.withLock { tokens in tokens = tokens.filter { $0.key.podUID != podUID } }
+    }
 
-    private func request(_ pod: JSON, _ account: String, _ audience: String, _ seconds: Int64, _ now: Nanoseconds) async throws(StatusError) -> Token {
+    private func request(_ pod: JSON, _ account: String, _ audience: String, _ seconds: Int64, _ now: Nanoseconds)
+        async throws(StatusError) -> Token
+    {
         let body: JSON = [
             "apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest",
             "metadata": ["name": .string(account), "namespace": .string(pod.namespace)],
             "spec": [
                 "audiences": audience.isEmpty ? [] : [.string(audience)], "expirationSeconds": .int(seconds),
-                "boundObjectRef": ["apiVersion": "v1", "kind": "Pod", "name": .string(pod.name), "uid": .string(pod.uid)],
+                "boundObjectRef": [
+                    "apiVersion": "v1", "kind": "Pod", "name": .string(pod.name), "uid": .string(pod.uid),
+                ],
             ],
         ]
-        let answer = try await client.create(.serviceAccounts, namespace: pod.namespace, name: account, subresource: "token", body)
+        let answer = try await client.create(
+            .serviceAccounts, namespace: pod.namespace, name: account, subresource: "token", body)
         guard let token = answer["status", "token"]?.string else {
-            throw StatusError(status: ["code": 500, "reason": "InternalError", "message": "the token request was answered without a token"])
+            throw StatusError(status: [
+                "code": 500, "reason": "InternalError", "message": "the token request was answered without a token",
+            ])
         }
-        let expires = answer["status", "expirationTimestamp"]?.string.flatMap(TimeText.parse) ?? now &+ .seconds(seconds)
+        let expires =
+            answer["status", "expirationTimestamp"]?.string.flatMap(TimeText.parse) ?? now &+ .seconds(seconds)
         let life = max(.second, expires &- now)
         return Token(bytes: Array(token.utf8), renewAt: now &+ min(life / 5 * 4, .seconds(86400)), expiresAt: expires)
     }

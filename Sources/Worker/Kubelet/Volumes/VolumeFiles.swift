@@ -34,11 +34,19 @@ package struct VolumeFiles: Sendable {
         return files
     }
 
-    private static func mode(_ source: JSON) -> UInt32 { UInt32(truncatingIfNeeded: source["defaultMode"]?.int ?? 0o644) & 0o777 }
+    private static func mode(_ source: JSON) -> UInt32 {
+        UInt32(truncatingIfNeeded: source["defaultMode"]?.int ?? 0o644) & 0o777
+    }
 
-    private func projection(_ source: JSON, _ mode: UInt32, _ pod: JSON, _ facts: PodFacts) async throws -> [String: ProjectedFile] {
-        if let map = source["configMap"] { return try await keyed(.configMap, map["name"]?.string ?? "", map, mode, pod) }
-        if let secret = source["secret"] { return try await keyed(.secret, secret["name"]?.string ?? "", secret, mode, pod) }
+    private func projection(_ source: JSON, _ mode: UInt32, _ pod: JSON, _ facts: PodFacts) async throws -> [String:
+        ProjectedFile]
+    {
+        if let map = source["configMap"] {
+            return try await keyed(.configMap, map["name"]?.string ?? "", map, mode, pod)
+        }
+        if let secret = source["secret"] {
+            return try await keyed(.secret, secret["name"]?.string ?? "", secret, mode, pod)
+        }
         if let fields = source["downwardAPI"] { return try downward(fields, mode, pod, facts) }
         guard let token = source["serviceAccountToken"] else { throw VolumeError("this projection is not supported") }
         let bytes = try await tokens.token(
@@ -46,13 +54,17 @@ package struct VolumeFiles: Sendable {
         return [token["path"]?.string ?? "token": ProjectedFile(bytes: bytes, mode: mode)]
     }
 
-    private func keyed(_ kind: ObjectName.Kind, _ name: String, _ source: JSON, _ mode: UInt32, _ pod: JSON) async throws -> [String: ProjectedFile] {
+    private func keyed(_ kind: ObjectName.Kind, _ name: String, _ source: JSON, _ mode: UInt32, _ pod: JSON)
+        async throws -> [String: ProjectedFile]
+    {
         let isOptional = source["optional"]?.bool == true
         guard let bytes = try await objects.get(ObjectName(kind, pod.namespace, name)) else {
             if isOptional { return [:] }
             throw VolumeError("\(kind.rawValue) \"\(name)\" not found")
         }
-        guard let items = source["items"]?.array, !items.isEmpty else { return bytes.mapValues { ProjectedFile(bytes: $0, mode: mode) } }
+        guard let items = source["items"]?.array, !items.isEmpty else {
+            return bytes.mapValues { ProjectedFile(bytes: $0, mode: mode) }
+        }
         var files: [String: ProjectedFile] = [:]
         for item in items {
             let key = item["key"]?.string ?? ""
@@ -66,12 +78,16 @@ package struct VolumeFiles: Sendable {
         return files
     }
 
-    private func downward(_ source: JSON, _ mode: UInt32, _ pod: JSON, _ facts: PodFacts) throws -> [String: ProjectedFile] {
+    private func downward(_ source: JSON, _ mode: UInt32, _ pod: JSON, _ facts: PodFacts) throws -> [String:
+        ProjectedFile]
+    {
         var files: [String: ProjectedFile] = [:]
         for item in source["items"]?.elements ?? [] {
             let text: String
             if let path = item["fieldRef", "fieldPath"]?.string {
-                guard let value = DownwardFields.value(path, pod, facts) else { throw VolumeError("unsupported fieldPath: \(path)") }
+                guard let value = DownwardFields.value(path, pod, facts) else {
+                    throw VolumeError("unsupported fieldPath: \(path)")
+                }
                 text = value
             } else {
                 text = try DownwardFields.resource(item["resourceFieldRef"] ?? .null, pod, container: nil, facts)

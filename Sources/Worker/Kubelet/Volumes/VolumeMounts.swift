@@ -16,10 +16,15 @@ package struct VolumeMounts: Sendable {
         let known = Dictionary(environment.map { ($0.name, $0.value) }, uniquingKeysWith: { $1 })
         for (i, mount) in (container["volumeMounts"]?.elements ?? []).enumerated() {
             let name = mount["name"]?.string ?? ""
-            guard let volume = paths[name] else { throw ConfigurationError("cannot find volume \"\(name)\" to mount into container \"\(container["name"]?.string ?? "")\"") }
+            guard let volume = paths[name] else {
+                throw ConfigurationError(
+                    "cannot find volume \"\(name)\" to mount into container \"\(container["name"]?.string ?? "")\"")
+            }
             let expression = mount["subPathExpr"]?.string?.nonEmpty.map { Expansion.expand($0) { known[$0] } }
             let subPath = mount["subPath"]?.string?.nonEmpty ?? expression
-            var result = ContainerMount(containerPath: mount["mountPath"]?.string ?? "", hostPath: volume, isReadOnly: mount["readOnly"]?.bool ?? false)
+            var result = ContainerMount(
+                containerPath: mount["mountPath"]?.string ?? "", hostPath: volume,
+                isReadOnly: mount["readOnly"]?.bool ?? false)
             if let subPath { result.hostPath = try pinned(volume, subPath, name, container["name"]?.string ?? "", i) }
             switch mount["mountPropagation"]?.string {
             case "HostToContainer": result.propagation = .hostToContainer
@@ -31,16 +36,23 @@ package struct VolumeMounts: Sendable {
         return list
     }
 
-    private func pinned(_ volume: String, _ subPath: String, _ name: String, _ container: String, _ index: Int) throws(ConfigurationError) -> String {
+    private func pinned(_ volume: String, _ subPath: String, _ name: String, _ container: String, _ index: Int)
+        throws(ConfigurationError) -> String
+    {
         let parts = subPath.split(separator: "/").map(String.init)
-        guard !subPath.hasPrefix("/"), !parts.contains("..") else { throw ConfigurationError("subPath \"\(subPath)\" must be a relative path without '..'") }
-        guard let root = Files.realPath(volume) else { throw ConfigurationError("failed to prepare subPath for volumeMount \"\(name)\": no such volume") }
+        guard !subPath.hasPrefix("/"), !parts.contains("..") else {
+            throw ConfigurationError("subPath \"\(subPath)\" must be a relative path without '..'")
+        }
+        guard let root = Files.realPath(volume) else {
+            throw ConfigurationError("failed to prepare subPath for volumeMount \"\(name)\": no such volume")
+        }
         do throws(FileError) {
             let file = try open(root, parts)
             defer { close(file) }
             return try bind(file, "\(podDirectory)/volume-subpaths/\(name)/\(container)/\(index)")
         } catch {
-            throw ConfigurationError("failed to prepare subPath for volumeMount \"\(name)\" of container \"\(container)\": \(error)")
+            throw ConfigurationError(
+                "failed to prepare subPath for volumeMount \"\(name)\" of container \"\(container)\": \(error)")
         }
     }
 
@@ -53,13 +65,16 @@ package struct VolumeMounts: Sendable {
         for part in parts {
             let next = path + "/" + part
             if Files.linkStatus(next) == nil { try Files.makeDirectory(next, mode: 0o750) }
-            guard let real = Files.realPath(next), real == root || real.hasPrefix(root + "/") else { throw FileError("open", next, EXDEV) }
+            guard let real = Files.realPath(next), real == root || real.hasPrefix(root + "/") else {
+                throw FileError("open", next, EXDEV)
+            }
             path = real
         }
         let file = Glibc.open(path, Self.pathOnly | O_CLOEXEC | O_NOFOLLOW)
         guard file >= 0 else { throw FileError("open", path) }
         // What was opened decides, not what the name meant a moment ago.
-        guard let opened = Files.readLink("/proc/self/fd/\(file)"), opened == root || opened.hasPrefix(root + "/") else {
+        guard let opened = Files.readLink("/proc/self/fd/\(file)"), opened == root || opened.hasPrefix(root + "/")
+        else {
             close(file)
             throw FileError("open", path, EXDEV)
         }
