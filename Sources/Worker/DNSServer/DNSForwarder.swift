@@ -39,11 +39,13 @@ final class DNSForwarder: Sendable {
 
     func start() async throws {
         guard !servers.isEmpty else { return }
-        let bootstrap = DatagramBootstrap(group: loop)
-            .channelInitializer { [self] channel in
-                channel.eventLoop.makeCompletedFuture { try channel.pipeline.syncOperations.addHandler(UpstreamHandler(self)) }
-            }
-        let channel = try await loop.flatSubmit { bootstrap.bind(host: "0.0.0.0", port: 0) }.get()
+        let channel = try await loop.flatSubmit { [self] in
+            DatagramBootstrap(group: loop)
+                .channelInitializer { [self] channel in
+                    channel.eventLoop.makeCompletedFuture { try channel.pipeline.syncOperations.addHandler(UpstreamHandler(self)) }
+                }
+                .bind(host: "0.0.0.0", port: 0)
+        }.get()
         state.withLock { $0.channel = channel }
     }
 

@@ -79,15 +79,29 @@ package final class DNSService: Sendable {
         try await forwarder.start()
         let resolver = DNSResolver(zone: zone, forwarder: forwarder)
         let (host, port) = (configuration.host, configuration.port)
-        let datagrams = DatagramBootstrap(group: loop)
+        // On the loop's thread, since a socket belongs to the network namespace of the thread that makes it.
+        let udp = try await loop.flatSubmit { Self.bindDatagrams(loop, resolver, host, port) }.get()
+        channels.withLock { $0.append(udp) }
+        let bound = udp.localAddress?.port ?? port
+        let tcp = try await loop.flatSubmit { Self.bindStreams(loop, resolver, host, bound) }.get()
+        channels.withLock { $0 += [tcp] + forwarder.channels }
+    }
+
+    private static func bindDatagrams(
+        _ loop: any EventLoop, _ resolver: DNSResolver, _ host: String, _ port: Int
+    ) -> EventLoopFuture<any Channel> {
+        DatagramBootstrap(group: loop)
             .channelOption(.socketOption(.so_reuseaddr), value: 1)
             .channelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture { try channel.pipeline.syncOperations.addHandler(DNSDatagramHandler(resolver)) }
             }
-        // On the loop's thread, since a socket belongs to the network namespace of the thread that makes it.
-        let udp = try await loop.flatSubmit { datagrams.bind(host: host, port: port) }.get()
-        channels.withLock { $0.append(udp) }
-        let streams = ServerBootstrap(group: loop)
+            .bind(host: host, port: port)
+    }
+
+    private static func bindStreams(
+        _ loop: any EventLoop, _ resolver: DNSResolver, _ host: String, _ port: Int
+    ) -> EventLoopFuture<any Channel> {
+        ServerBootstrap(group: loop)
             .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
             .childChannelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
@@ -96,9 +110,7 @@ package final class DNSService: Sendable {
                     ])
                 }
             }
-        let bound = udp.localAddress?.port ?? port
-        let tcp = try await loop.flatSubmit { streams.bind(host: host, port: bound) }.get()
-        channels.withLock { $0 += [tcp] + forwarder.channels }
+            .bind(host: host, port: port)
     }
 
     /// The UDP port that is bound.

@@ -13,13 +13,16 @@ struct EgressProxy {
 
     func listen(host: String, port: Int) async throws {
         let connectGroup = connectGroup
-        let bootstrap = ServerBootstrap(group: listenGroup)
-            .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
-            .childChannelOption(.allowRemoteHalfClosure, value: true)
-            .childChannelInitializer { channel in
-                channel.eventLoop.makeCompletedFuture { try channel.pipeline.syncOperations.addHandler(ConnectHandler(connectGroup)) }
-            }
-        _ = try await listenGroup.next().flatSubmit { bootstrap.bind(host: host, port: port) }.get()
+        let listenGroup = listenGroup
+        _ = try await listenGroup.next().flatSubmit {
+            ServerBootstrap(group: listenGroup)
+                .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
+                .childChannelOption(.allowRemoteHalfClosure, value: true)
+                .childChannelInitializer { channel in
+                    channel.eventLoop.makeCompletedFuture { try channel.pipeline.syncOperations.addHandler(ConnectHandler(connectGroup)) }
+                }
+                .bind(host: host, port: port)
+        }.get()
     }
 }
 
