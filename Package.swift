@@ -109,7 +109,7 @@ let package = Package(
         tests("NetTests", ["NetHTTP", "NetGRPC", "NetDNS", "NetBalancer", "NetPKI", nio, posix, http1, ssl]),
         tests("APIServerTests", ["APIServer", "API", "APIClient", "KVReplica", "KVCore", "NetHTTP", "NetPKI", nio, posix]),
         tests("ControllersTests", ["Controllers", "Scheduler", "Cloud", "API", "APIServer", "KVReplica", "NetHTTP", "NetPKI", nio, posix, logging]),
-        tests("WorkerTests", ["Kubelet", "Proxy", "Network", "DNSServer", "Worker", "API", "NetDNS"]),
+        tests("WorkerTests", ["Kubelet", "Proxy", "Network", "DNSServer", "Worker", "API", "NetDNS", "NetHTTP", "NetPKI", nio, posix, logging]),
         tests("SimulationTests", ["Simulation", "KVCore", "Raft"]),
     ],
     swiftLanguageModes: [.v6]
