@@ -29,20 +29,25 @@ func removeTree(_ path: String) {
     rmdir(path)
 }
 
-/// A port that was free a moment ago.
+/// A port that was free a moment ago, below those that the system gives to outgoing connections.
 func freePort() -> Int {
+    while true {
+        let port = Int.random(in: 12_000..<32_000)
+        if isFree(port) { return port }
+    }
+}
+
+private func isFree(_ port: Int) -> Bool {
     let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
     defer { close(descriptor) }
     var address = sockaddr_in()
     address.sin_family = sa_family_t(AF_INET)
     address.sin_addr.s_addr = UInt32(0x7f00_0001).bigEndian
-    var length = socklen_t(MemoryLayout<sockaddr_in>.size)
-    return withUnsafeMutablePointer(to: &address) { pointer in
+    address.sin_port = UInt16(port).bigEndian
+    return withUnsafePointer(to: &address) { pointer in
         pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { raw in
-            bind(descriptor, raw, length)
-            getsockname(descriptor, raw, &length)
+            bind(descriptor, raw, socklen_t(MemoryLayout<sockaddr_in>.size)) == 0
         }
-        return Int(UInt16(bigEndian: pointer.pointee.sin_port))
     }
 }
 

@@ -13,6 +13,8 @@ import Raft
 /// Confined to the event loop; unchecked because NIO's closures are `Sendable`.
 final class PeerLink: @unchecked Sendable {
     static let backoffMillisecondsMax: Int64 = 500
+    /// A connection that ends sooner was not accepted by the other side.
+    static let shortLifeMilliseconds: Int64 = 100
     let member: Member
     private let configuration: ReplicaConfiguration
     private let eventLoop: any EventLoop
@@ -90,7 +92,7 @@ final class PeerLink: @unchecked Sendable {
         guard let old = channel, !old.isActive else { return }
         channel = nil
         events.dropped(member.id)
-        guard Clock.milliseconds() - connectedAt > Self.backoffMillisecondsMax else { return dialLater() }
+        guard Clock.milliseconds() - connectedAt > Self.shortLifeMilliseconds else { return dialLater() }
         backoffMilliseconds = 10
         dial()
     }

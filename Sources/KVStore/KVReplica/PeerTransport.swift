@@ -105,6 +105,8 @@ final class PeerTransport: @unchecked Sendable {
                         "peer \(hello.from) of cluster \(hello.cluster) looks for peer \(hello.to)")
                 }
                 sender = hello.from
+                // It lives: no need to wait with dialling it.
+                links[hello.from]?.dial()
             },
             onBatchEnd: events.batchEnded,
             onEnd: { [self] error in
