@@ -50,18 +50,20 @@ package final class Balancer: Sendable {
 
     /// Listens on one more address; returns the bound port.
     package func listen(host: String, port: Int) async throws -> Int {
-        let bootstrap = ServerBootstrap(group: listenGroup)
-            .serverChannelOption(.backlog, value: 1024)
-            .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
-            .childChannelOption(.autoRead, value: false)
-            .childChannelOption(.allowRemoteHalfClosure, value: true)
-            .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
-            .childChannelInitializer { [self] client in
-                accept(client)
-                return client.eventLoop.makeSucceededVoidFuture()
-            }
         // On the loop's thread, since a socket belongs to the network namespace of the thread that makes it.
-        let channel = try await listenGroup.next().flatSubmit { bootstrap.bind(host: host, port: port) }.get()
+        let channel = try await listenGroup.next().flatSubmit { [self] in
+            ServerBootstrap(group: listenGroup)
+                .serverChannelOption(.backlog, value: 1024)
+                .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
+                .childChannelOption(.autoRead, value: false)
+                .childChannelOption(.allowRemoteHalfClosure, value: true)
+                .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
+                .childChannelInitializer { [self] client in
+                    accept(client)
+                    return client.eventLoop.makeSucceededVoidFuture()
+                }
+                .bind(host: host, port: port)
+        }.get()
         state.withLock { $0.listeners.append(channel) }
         startProbing()
         return channel.localAddress?.port ?? port

@@ -5,6 +5,7 @@ import KVEtcd
 import KVReplica
 import Logging
 import Master
+import NIOCore
 import NIOPosix
 import NetGRPC
 import NetPKI
