@@ -29,23 +29,29 @@ package struct ViewReader: ObjectReader {
 
 /// Parsed trees by key and revision.
 package final class TreeCache: Sendable {
-    static let treesMax = 2048
+    /// Of the stored bytes whose trees are kept; a tree takes several times as much.
+    static let storedBytesMax = 1 << 20
 
     private struct Entry {
         var revision: Revision
         var apiVersion: String
         var tree: JSON
     }
-    private let entries = Mutex<[Key: Entry]>([:])
+    private struct Kept {
+        var entries: [Key: Entry] = [:]
+        var storedBytes = 0
+    }
+    private let kept = Mutex(Kept())
 
     func tree(_ kv: KeyValue, _ kind: GroupVersionKind) -> JSON? {
         let apiVersion = kind.apiVersion
-        let found = entries.withLock { $0[kv.key] }
+        let found = kept.withLock { $0.entries[kv.key] }
         if let found, found.revision == kv.modRevision, found.apiVersion == apiVersion { return found.tree }
         guard let tree = StoredObject(kv.value, revision: kv.modRevision)?.tree(kind) else { return nil }
-        entries.withLock { entries in
-            if entries.count >= Self.treesMax { entries.removeAll(keepingCapacity: true) }
-            entries[kv.key] = Entry(revision: kv.modRevision, apiVersion: apiVersion, tree: tree)
+        kept.withLock { kept in
+            if kept.storedBytes + kv.value.count > Self.storedBytesMax { kept = Kept() }
+            kept.storedBytes += kv.value.count
+            kept.entries[kv.key] = Entry(revision: kv.modRevision, apiVersion: apiVersion, tree: tree)
         }
         return tree
     }

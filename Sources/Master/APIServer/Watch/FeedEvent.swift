@@ -32,6 +32,12 @@ final class FeedObject {
         return labels
     }
 
+    /// Forgets what was read out of the bytes.
+    func settle() {
+        cachedLabels = nil
+        cachedTree = nil
+    }
+
     func tree(_ kind: GroupVersionKind) -> JSON {
         if let cachedTree, cachedTree.apiVersion == kind.apiVersion { return cachedTree }
         let tree = stored.tree(kind) ?? .null
@@ -67,6 +73,13 @@ final class FeedEvent {
         let made = make()
         encoded[key] = made
         return made
+    }
+
+    /// All watchers have it: only the stored bytes are kept, for those who come later.
+    func settle() {
+        encoded = [:]
+        current?.settle()
+        previous?.settle()
     }
 
     /// What a watcher with a filter sees: an object that enters the selection is added, one that leaves it is deleted.

@@ -44,7 +44,7 @@ final class Watcher {
 
 /// The watchers and recent events of one resource.
 final class ResourceHub {
-    static let eventsMax = 1024
+    static let eventsMax = 128
     let resource: GroupVersionResource
     let prefix: String
     let isNamespaced: Bool

@@ -114,6 +114,7 @@ package final class WatchFeed: Sendable {
         var gone: [WatcherID] = []
         for (id, watcher) in hub.watchers where !watcher.take(change) { gone.append(id) }
         for id in gone { remove(id, from: hub) }
+        change.settle()
     }
 
     private func remove(_ id: WatcherID, from hub: ResourceHub) {
