@@ -1,5 +1,6 @@
-// One call as its caller sees it: messages out, messages in, one status at the end. Safe from any thread; one reader. Reading from the
-// connection stops while received messages wait above the limit. It must never deliver a message after the end.
+// One call as its caller sees it: messages out, messages in, one status at the end. Safe from any thread; one reader.
+// Reading from the connection stops while received messages wait above the limit. It must never deliver a message
+// after the end.
 import NIOCore
 import Synchronization
 

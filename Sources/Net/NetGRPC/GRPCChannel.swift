@@ -1,5 +1,5 @@
-// A client channel to one server: dials when a call needs it, dials again when the connection was lost. It must never repeat a call that the
-// server may have seen; a call that certainly did not reach it is tried once more.
+// A client channel to one server: dials when a call needs it, dials again when the connection was lost. It must never
+// repeat a call that the server may have seen; a call that certainly did not reach it is tried once more.
 import NIOCore
 import NIOHPACK
 import NetPKI
@@ -31,7 +31,7 @@ package final class GRPCChannel: Sendable {
     ) async throws(GRPCStatus) -> [UInt8] {
         do {
             return try await once(path, message, metadata, timeout)
-        } catch where !error.mayHaveRun && error.code == .unavailable {
+        } catch  where !error.mayHaveRun && error.code == .unavailable {
             return try await once(path, message, metadata, timeout)
         }
     }
@@ -63,9 +63,12 @@ package final class GRPCChannel: Sendable {
         _ path: String, metadata: GRPCMetadata = [], timeout: TimeAmount? = nil
     ) async throws(GRPCStatus) -> GRPCCall {
         let connection = try await ready()
-        let call = GRPCCall(path: path, metadata: metadata, timeout: timeout, bytesMax: configuration.receiveBufferBytesMax)
+        let call = GRPCCall(
+            path: path, metadata: metadata, timeout: timeout, bytesMax: configuration.receiveBufferBytesMax)
         if let timeout {
-            call.setDeadline(loop.scheduleTask(in: timeout) { call.fail(GRPCStatus(.deadlineExceeded, "context deadline exceeded")) })
+            call.setDeadline(
+                loop.scheduleTask(in: timeout) { call.fail(GRPCStatus(.deadlineExceeded, "context deadline exceeded")) }
+            )
         }
         let (headers, limit) = (requestHeaders(call), configuration.messageBytesMax)
         connection.open(call) { GRPCClientStreamHandler(call: call, headers: headers, messageBytesMax: limit) }
@@ -75,7 +78,9 @@ package final class GRPCChannel: Sendable {
     private func requestHeaders(_ call: GRPCCall) -> HPACKHeaders {
         var fields = HPACKHeaders()
         var (scheme, authority) = ("http", "localhost")
-        if case .tcp(let host, let port, let tls) = target { (scheme, authority) = (tls == nil ? "http" : "https", "\(host):\(port)") }
+        if case .tcp(let host, let port, let tls) = target {
+            (scheme, authority) = (tls == nil ? "http" : "https", "\(host):\(port)")
+        }
         fields.add(name: ":method", value: "POST")
         fields.add(name: ":scheme", value: scheme)
         fields.add(name: ":path", value: call.path)
@@ -108,7 +113,8 @@ package final class GRPCChannel: Sendable {
     }
 
     private func state() throws(GRPCStatus) -> (GRPCClientConnection?, EventLoopFuture<GRPCClientConnection>?) {
-        let (usable, pending, isClosed) = connection.withLock { connection -> (GRPCClientConnection?, EventLoopFuture<GRPCClientConnection>?, Bool) in
+        let (usable, pending, isClosed) = connection.withLock {
+            connection -> (GRPCClientConnection?, EventLoopFuture<GRPCClientConnection>?, Bool) in
             switch connection {
             case .closed: return (nil, nil, true)
             case .ready(let live) where live.isUsable: return (live, nil, false)

@@ -1,5 +1,5 @@
-// One HTTP/2 connection of a gRPC channel: dialled, pinged while calls are open, retired at GOAWAY. Confined to its event loop behind a
-// handle. It must never be closed by a server's many pings: the control frame limit is raised.
+// One HTTP/2 connection of a gRPC channel: dialled, pinged while calls are open, retired at GOAWAY. Confined to its
+// event loop behind a handle. It must never be closed by a server's many pings: the control frame limit is raised.
 import NIOCore
 import NIOHTTP2
 import NIOPosix
@@ -44,7 +44,9 @@ final class GRPCClientConnection: Sendable {
             switch result {
             case .failure(let error): ready.fail(error)
             case .success(let channel):
-                let late = loop.scheduleTask(in: configuration.connectTimeout) { ready.fail(GRPCStatus(.unavailable, "TLS handshake timed out")) }
+                let late = loop.scheduleTask(in: configuration.connectTimeout) {
+                    ready.fail(GRPCStatus(.unavailable, "TLS handshake timed out"))
+                }
                 ready.futureResult.whenComplete { result in
                     late.cancel()
                     if case .failure = result { channel.close(promise: nil) }
@@ -61,9 +63,12 @@ final class GRPCClientConnection: Sendable {
         }
     }
 
-    fileprivate static func install(on channel: any Channel, _ configuration: GRPCChannelConfiguration) throws -> GRPCClientConnection {
+    fileprivate static func install(
+        on channel: any Channel, _ configuration: GRPCChannelConfiguration
+    ) throws -> GRPCClientConnection {
         let pipeline = channel.pipeline.syncOperations
-        let (http2, stream) = grpcHTTP2Settings(windowBytes: configuration.windowBytes, controlFramesMax: configuration.controlFramesMax)
+        let (http2, stream) = grpcHTTP2Settings(
+            windowBytes: configuration.windowBytes, controlFramesMax: configuration.controlFramesMax)
         let multiplexer = try pipeline.configureHTTP2Pipeline(
             mode: .client, connectionConfiguration: http2, streamConfiguration: stream
         ) { $0.close() }
@@ -83,7 +88,9 @@ final class GRPCClientConnection: Sendable {
         }
         opened.futureResult.whenSuccess { stream in
             self.channel.pipeline.fireUserInboundEventTriggered(GRPCPinger.Opened())
-            stream.closeFuture.whenComplete { _ in self.channel.pipeline.fireUserInboundEventTriggered(GRPCPinger.Closed()) }
+            stream.closeFuture.whenComplete { _ in
+                self.channel.pipeline.fireUserInboundEventTriggered(GRPCPinger.Closed())
+            }
         }
     }
 
@@ -101,7 +108,9 @@ final class GRPCClientConnection: Sendable {
             guard case .some(.handshakeCompleted(let negotiated)) = event as? TLSUserEvent else {
                 return context.fireUserInboundEventTriggered(event)
             }
-            guard negotiated == "h2" else { return ready.fail(GRPCStatus(.unavailable, "the server does not speak HTTP/2", mayHaveRun: false)) }
+            guard negotiated == "h2" else {
+                return ready.fail(GRPCStatus(.unavailable, "the server does not speak HTTP/2", mayHaveRun: false))
+            }
             do {
                 ready.succeed(try GRPCClientConnection.install(on: context.channel, configuration))
                 context.pipeline.syncOperations.removeHandler(self, promise: nil)

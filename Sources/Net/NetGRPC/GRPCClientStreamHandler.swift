@@ -48,7 +48,8 @@ final class GRPCClientStreamHandler: ChannelDuplexHandler {
             context.writeAndFlush(wrapOutboundOut(.data(.init(data: .byteBuffer(grpcFrame(message))))), promise: nil)
         case .end:
             hasSentEnd = true
-            context.writeAndFlush(wrapOutboundOut(.data(.init(data: .byteBuffer(ByteBuffer()), endStream: true))), promise: nil)
+            context.writeAndFlush(
+                wrapOutboundOut(.data(.init(data: .byteBuffer(ByteBuffer()), endStream: true))), promise: nil)
         }
     }
 

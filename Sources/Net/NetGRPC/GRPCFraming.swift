@@ -11,7 +11,9 @@ struct GRPCMessageDecoder {
     init(messageBytesMax: Int) { self.messageBytesMax = messageBytesMax }
 
     mutating func feed(_ bytes: ByteBuffer) {
-        if input.readableBytes == 0 { input = bytes } else {
+        if input.readableBytes == 0 {
+            input = bytes
+        } else {
             input.discardReadBytes()
             input.writeImmutableBuffer(bytes)
         }
@@ -57,7 +59,9 @@ func decodeMessage(_ text: String) -> String {
     var decoded: [UInt8] = []
     var at = 0
     while at < bytes.count {
-        if bytes[at] == UInt8(ascii: "%"), at + 2 < bytes.count, let high = hexDigit(bytes[at + 1]), let low = hexDigit(bytes[at + 2]) {
+        if bytes[at] == UInt8(ascii: "%"), at + 2 < bytes.count, let high = hexDigit(bytes[at + 1]),
+            let low = hexDigit(bytes[at + 2])
+        {
             decoded.append(high << 4 | low)
             at += 3
         } else {
@@ -72,7 +76,9 @@ func encodeMessage(_ text: String) -> String {
     let digits = Array("0123456789ABCDEF".utf8)
     var encoded: [UInt8] = []
     for byte in text.utf8 {
-        if byte >= 0x20 && byte <= 0x7E && byte != UInt8(ascii: "%") { encoded.append(byte) } else {
+        if byte >= 0x20 && byte <= 0x7E && byte != UInt8(ascii: "%") {
+            encoded.append(byte)
+        } else {
             encoded += [UInt8(ascii: "%"), digits[Int(byte >> 4)], digits[Int(byte & 15)]]
         }
     }
@@ -91,8 +97,12 @@ private func hexDigit(_ byte: UInt8) -> UInt8? {
 /// `grpc-timeout`: at most eight digits and a unit.
 func encodeTimeout(_ time: TimeAmount) -> String {
     let nanoseconds = max(time.nanoseconds, 1)
-    let units: [(Int64, String)] = [(1, "n"), (1_000, "u"), (1_000_000, "m"), (1_000_000_000, "S"), (60_000_000_000, "M")]
-    for (size, unit) in units where (nanoseconds + size - 1) / size <= 99_999_999 { return "\((nanoseconds + size - 1) / size)\(unit)" }
+    let units: [(Int64, String)] = [
+        (1, "n"), (1_000, "u"), (1_000_000, "m"), (1_000_000_000, "S"), (60_000_000_000, "M"),
+    ]
+    for (size, unit) in units where (nanoseconds + size - 1) / size <= 99_999_999 {
+        return "\((nanoseconds + size - 1) / size)\(unit)"
+    }
     return "99999999H"
 }
 
@@ -100,7 +110,9 @@ func decodeTimeout(_ text: String) -> TimeAmount? {
     let sizes: [Character: Int64] = [
         "n": 1, "u": 1_000, "m": 1_000_000, "S": 1_000_000_000, "M": 60_000_000_000, "H": 3_600_000_000_000,
     ]
-    guard let unit = text.last, let size = sizes[unit], text.count <= 9, let number = Int64(text.dropLast()), number >= 0 else { return nil }
+    guard let unit = text.last, let size = sizes[unit], text.count <= 9, let number = Int64(text.dropLast()),
+        number >= 0
+    else { return nil }
     let (product, overflow) = number.multipliedReportingOverflow(by: size)
     return .nanoseconds(overflow ? .max / 4 : product)
 }

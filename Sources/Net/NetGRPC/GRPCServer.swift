@@ -60,8 +60,11 @@ package final class GRPCServer: Sendable {
         let listener: any Channel
         switch configuration.address {
         case .tcp(let host, let port):
-            listener = try await bootstrap.childChannelOption(.tcpOption(.tcp_nodelay), value: 1).bind(host: host, port: port).get()
-        case .unix(let path): listener = try await bootstrap.bind(unixDomainSocketPath: path, cleanupExistingSocketFile: true).get()
+            listener = try await bootstrap.childChannelOption(.tcpOption(.tcp_nodelay), value: 1).bind(
+                host: host, port: port
+            ).get()
+        case .unix(let path):
+            listener = try await bootstrap.bind(unixDomainSocketPath: path, cleanupExistingSocketFile: true).get()
         }
         state.withLock { $0.listener = listener }
         return listener.localAddress?.port ?? 0
@@ -74,7 +77,9 @@ package final class GRPCServer: Sendable {
             state.connections[id] = channel
             return true
         }
-        if isAdmitted { channel.closeFuture.whenComplete { _ in self.state.withLock { _ = $0.connections.removeValue(forKey: id) } } }
+        if isAdmitted {
+            channel.closeFuture.whenComplete { _ in self.state.withLock { _ = $0.connections.removeValue(forKey: id) } }
+        }
         return isAdmitted
     }
 
@@ -92,7 +97,8 @@ package final class GRPCServer: Sendable {
 
     private func install(on channel: any Channel, certificate: ClientCertificate?) throws {
         let (http2, stream) = grpcHTTP2Settings(
-            windowBytes: configuration.windowBytes, controlFramesMax: configuration.controlFramesMax, streamsMax: configuration.streamsMax)
+            windowBytes: configuration.windowBytes, controlFramesMax: configuration.controlFramesMax,
+            streamsMax: configuration.streamsMax)
         let (service, limit) = (service, configuration.messageBytesMax)
         _ = try channel.pipeline.syncOperations.configureHTTP2Pipeline(
             mode: .server, connectionConfiguration: http2, streamConfiguration: stream
@@ -120,7 +126,8 @@ package final class GRPCServer: Sendable {
 
     private func closeQuietly(_ channel: any Channel) async {
         channel.close(promise: nil)
-        await withCheckedContinuation { continuation in channel.closeFuture.whenComplete { _ in continuation.resume() } }
+        await withCheckedContinuation { continuation in channel.closeFuture.whenComplete { _ in continuation.resume() }
+        }
     }
 }
 
@@ -134,7 +141,8 @@ private final class GRPCServerRootHandler: ChannelInboundHandler {
 
     func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
         guard event is Stopping else { return context.fireUserInboundEventTriggered(event) }
-        let frame = HTTP2Frame(streamID: .rootStream, payload: .goAway(lastStreamID: .maxID, errorCode: .noError, opaqueData: nil))
+        let frame = HTTP2Frame(
+            streamID: .rootStream, payload: .goAway(lastStreamID: .maxID, errorCode: .noError, opaqueData: nil))
         context.writeAndFlush(wrapOutboundOut(frame), promise: nil)
     }
 

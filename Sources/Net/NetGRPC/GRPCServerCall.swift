@@ -1,12 +1,13 @@
-// One call as a server's handler sees it. Safe from any thread; callbacks run on the stream's event loop. Reading begins with `onMessage`. It
-// must never send after the status.
+// One call as a server's handler sees it. Safe from any thread; callbacks run on the stream's event loop. Reading
+// begins with `onMessage`. It must never send after the status.
 import NIOCore
 import NetPKI
 import Synchronization
 
 /// Answers calls. One object serves all connections of a server.
 package protocol GRPCService: Sendable {
-    /// Called on the event loop at the call's head. It must not block. Unknown paths: `call.finish(GRPCStatus(.unimplemented))`.
+    /// Called on the event loop at the call's head. It must not block. Unknown paths:
+    /// `call.finish(GRPCStatus(.unimplemented))`.
     func handle(_ call: GRPCServerCall)
 }
 
@@ -64,7 +65,9 @@ package final class GRPCServerCall: Sendable {
     package func send(_ message: [UInt8]) { enqueue(.message(message), bytes: message.count) }
 
     /// Ends the call with this status (OK by default). Only the first counts.
-    package func finish(_ status: GRPCStatus = GRPCStatus(.ok), trailers: GRPCMetadata = []) { enqueue(.finish(status, trailers), bytes: 0) }
+    package func finish(_ status: GRPCStatus = GRPCStatus(.ok), trailers: GRPCMetadata = []) {
+        enqueue(.finish(status, trailers), bytes: 0)
+    }
 
     /// One message and OK.
     package func reply(_ message: [UInt8]) {
@@ -94,7 +97,9 @@ package final class GRPCServerCall: Sendable {
         onMessage { message in
             if !box.fill(message) { self.finish(GRPCStatus(.internal, "more than one request message")) }
         }
-        onEnd { if let message = box.take() { f(message) } else { self.finish(GRPCStatus(.internal, "no request message")) } }
+        onEnd {
+            if let message = box.take() { f(message) } else { self.finish(GRPCStatus(.internal, "no request message")) }
+        }
     }
 
     /// Calls `f` exactly once: when the status was sent or the client went away.

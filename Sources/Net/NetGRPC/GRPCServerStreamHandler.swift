@@ -1,5 +1,5 @@
-// One call on its HTTP/2 stream of a server: checks the head, takes messages out, writes messages and the trailers. Confined to its event loop. It must
-// never write after the trailers.
+// One call on its HTTP/2 stream of a server: checks the head, takes messages out, writes messages and the trailers.
+// Confined to its event loop. It must never write after the trailers.
 import NIOCore
 import NIOHPACK
 import NIOHTTP2
@@ -60,11 +60,14 @@ final class GRPCServerStreamHandler: ChannelDuplexHandler {
         var metadata: GRPCMetadata = []
         for (name, value, _) in fields where !name.hasPrefix(":") { metadata.append((name, value)) }
         let made = GRPCServerCall(
-            path: path, metadata: metadata, deadline: timeout.map { NIODeadline.now() + $0 }, clientCertificate: clientCertificate,
+            path: path, metadata: metadata, deadline: timeout.map { NIODeadline.now() + $0 },
+            clientCertificate: clientCertificate,
             eventLoop: context.eventLoop, handler: self)
         call = made
         if let timeout {
-            deadline = context.eventLoop.scheduleTask(in: timeout) { made.finish(GRPCStatus(.deadlineExceeded, "context deadline exceeded")) }
+            deadline = context.eventLoop.scheduleTask(in: timeout) {
+                made.finish(GRPCStatus(.deadlineExceeded, "context deadline exceeded"))
+            }
         }
         service.handle(made)
     }
@@ -85,7 +88,11 @@ final class GRPCServerStreamHandler: ChannelDuplexHandler {
 
     private func ended() {
         guard !isFinished else { return }
-        if decoder.isMidMessage { call?.finish(GRPCStatus(.internal, "the request ended within a message")) } else { call?.inputEnded() }
+        if decoder.isMidMessage {
+            call?.finish(GRPCStatus(.internal, "the request ended within a message"))
+        } else {
+            call?.inputEnded()
+        }
     }
 
     func perform(_ operations: [GRPCServerOutgoing]) {

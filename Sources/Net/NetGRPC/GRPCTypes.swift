@@ -6,7 +6,8 @@ import NetPKI
 /// Status codes of gRPC (names are the protocol's).
 package enum GRPCCode: Int, Sendable {
     case ok = 0, cancelled, unknown, invalidArgument, deadlineExceeded, notFound, alreadyExists, permissionDenied
-    case resourceExhausted, failedPrecondition, aborted, outOfRange, unimplemented, `internal`, unavailable, dataLoss, unauthenticated
+    case resourceExhausted, failedPrecondition, aborted, outOfRange, unimplemented, `internal`, unavailable, dataLoss,
+        unauthenticated
 }
 
 /// How a call ended when it did not end with OK.

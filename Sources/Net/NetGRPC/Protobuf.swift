@@ -1,5 +1,5 @@
-// A small protobuf wire reader and writer, for messages that callers encode by hand. Pure; unknown fields are skipped. It must
-// never trap on hostile bytes: every length and tag is checked.
+// A small protobuf wire reader and writer, for messages that callers encode by hand. Pure; unknown fields are
+// skipped. It must never trap on hostile bytes: every length and tag is checked.
 
 /// Why bytes are not a protobuf message.
 package enum ProtobufError: Error, Equatable { case truncated, malformed, wrongType }
@@ -27,7 +27,9 @@ package struct ProtobufReader {
         if isUnread { try skip() }
         guard at < bytes.endIndex else { return false }
         let tag = try rawVarint()
-        guard let type = WireType(rawValue: UInt8(tag & 7)), tag >> 3 > 0, tag >> 3 <= 0x1FFF_FFFF else { throw .malformed }
+        guard let type = WireType(rawValue: UInt8(tag & 7)), tag >> 3 > 0, tag >> 3 <= 0x1FFF_FFFF else {
+            throw .malformed
+        }
         field = Int(tag >> 3)
         wireType = type
         isUnread = true
@@ -77,7 +79,11 @@ package struct ProtobufReader {
         var entry = try message()
         var pair = (key: "", value: "")
         while try entry.next() {
-            if entry.field == 1 { pair.key = try entry.string() } else if entry.field == 2 { pair.value = try entry.string() }
+            if entry.field == 1 {
+                pair.key = try entry.string()
+            } else if entry.field == 2 {
+                pair.value = try entry.string()
+            }
         }
         return pair
     }
@@ -152,7 +158,9 @@ package struct ProtobufWriter {
         payload(field, value)
     }
 
-    package mutating func strings(_ field: Int, _ values: [String]) { for value in values { payload(field, value.utf8) } }
+    package mutating func strings(_ field: Int, _ values: [String]) {
+        for value in values { payload(field, value.utf8) }
+    }
 
     /// A nested message; written even when empty (a set but empty submessage).
     package mutating func message(_ field: Int, _ build: (inout ProtobufWriter) -> Void) {

@@ -16,7 +16,8 @@ package struct IssuedCertificate: Sendable {
     }
 }
 
-/// What a certificate shall say. `validitySeconds` counts from `now`; a small allowance for skewed clocks is made before it.
+/// What a certificate shall say. `validitySeconds` counts from `now`; a small allowance for skewed clocks is made
+/// before it.
 package struct CertificateSpec: Sendable {
     package var commonName: String
     package var organizations: [String]
@@ -65,10 +66,14 @@ package struct CertificateAuthority: Sendable {
 
     /// Reads an authority from its two PEM texts and checks that they belong together.
     package init(certificatePEM: String, keyPEM: String) throws(PKIError) {
-        guard let der = try pemCertificates(certificatePEM).first else { throw .malformed("no certificate in the PEM text") }
+        guard let der = try pemCertificates(certificatePEM).first else {
+            throw .malformed("no certificate in the PEM text")
+        }
         certificate = try readCertificate(der: der)
         do { key = try Certificate.PrivateKey(pemEncoded: keyPEM) } catch { throw .malformed("key: \(error)") }
-        guard key.publicKey == certificate.publicKey else { throw .malformed("the key does not belong to the certificate") }
+        guard key.publicKey == certificate.publicKey else {
+            throw .malformed("the key does not belong to the certificate")
+        }
         guard isCertificateAuthority(certificate) else { throw .untrusted("the certificate is not an authority's") }
         self.certificatePEM = certificatePEM
         self.keyPEM = keyPEM
@@ -82,15 +87,21 @@ package struct CertificateAuthority: Sendable {
     }
 
     /// A leaf certificate for the public key of another certificate or request (PEM, SubjectPublicKeyInfo).
-    package func issue(_ spec: CertificateSpec, publicKeyPEM: String, now: Int64 = wallClockSeconds()) throws(PKIError) -> String {
+    package func issue(
+        _ spec: CertificateSpec, publicKeyPEM: String, now: Int64 = wallClockSeconds()
+    ) throws(PKIError) -> String {
         let publicKey: Certificate.PublicKey
-        do { publicKey = try Certificate.PublicKey(pemEncoded: publicKeyPEM) } catch { throw .malformed("public key: \(error)") }
+        do { publicKey = try Certificate.PublicKey(pemEncoded: publicKeyPEM) } catch {
+            throw .malformed("public key: \(error)")
+        }
         return try issue(spec, publicKey: publicKey, now: now)
     }
 
-    /// Signs a request as it stands: its subject, alternative names and key; the usages and the validity are the signer's.
+    /// Signs a request as it stands: its subject, alternative names and key; the usages and the validity are the
+    /// signer's.
     package func sign(
-        _ request: CertificateRequest, usages: [CertificateUsage], validitySeconds: Int64, now: Int64 = wallClockSeconds()
+        _ request: CertificateRequest, usages: [CertificateUsage], validitySeconds: Int64,
+        now: Int64 = wallClockSeconds()
     ) throws(PKIError) -> String {
         let spec = CertificateSpec(
             commonName: request.commonName, organizations: request.organizations, dnsNames: request.dnsNames,
@@ -98,21 +109,25 @@ package struct CertificateAuthority: Sendable {
         return try issue(spec, publicKey: request.publicKey, now: now)
     }
 
-    private func issue(_ spec: CertificateSpec, publicKey: Certificate.PublicKey, now: Int64) throws(PKIError) -> String {
+    private func issue(_ spec: CertificateSpec, publicKey: Certificate.PublicKey, now: Int64) throws(PKIError) -> String
+    {
         let names = try AlternativeNames(dnsNames: spec.dnsNames, ipAddresses: spec.ipAddresses).general()
         let subject = SubjectNames(commonName: spec.commonName, organizations: spec.organizations).distinguishedName
         let left = Int64(certificate.notValidAfter.timeIntervalSince1970) &- now
         let made = try makeCertificate(
             subject: subject, issuer: certificate.subject, publicKey: publicKey, signer: key,
             authorityKey: readExtension { try certificate.extensions.subjectKeyIdentifier },
-            extensions: { try leafExtensions(spec.usages, names) }, validity: (now, min(spec.validitySeconds, max(left, 1))))
+            extensions: { try leafExtensions(spec.usages, names) },
+            validity: (now, min(spec.validitySeconds, max(left, 1))))
         return pemText(made)
     }
 }
 
 private func makeCertificate(
-    subject: DistinguishedName, issuer: DistinguishedName, publicKey: Certificate.PublicKey, signer: Certificate.PrivateKey,
-    authorityKey: SubjectKeyIdentifier?, extensions: () throws -> Certificate.Extensions, validity: (now: Int64, seconds: Int64)
+    subject: DistinguishedName, issuer: DistinguishedName, publicKey: Certificate.PublicKey,
+    signer: Certificate.PrivateKey,
+    authorityKey: SubjectKeyIdentifier?, extensions: () throws -> Certificate.Extensions,
+    validity: (now: Int64, seconds: Int64)
 ) throws(PKIError) -> Certificate {
     do {
         var all = try extensions()
@@ -137,13 +152,16 @@ private func authorityExtensions(_ key: P256.Signing.PublicKey) throws -> Certif
     }
 }
 
-private func leafExtensions(_ usages: [CertificateUsage], _ names: SubjectAlternativeNames?) throws -> Certificate.Extensions {
+private func leafExtensions(
+    _ usages: [CertificateUsage], _ names: SubjectAlternativeNames?
+) throws -> Certificate.Extensions {
     var all = try Certificate.Extensions {
         Critical(BasicConstraints.notCertificateAuthority)
         Critical(KeyUsage(digitalSignature: true, keyEncipherment: true))
     }
     if !usages.isEmpty {
-        try all.append(ExtendedKeyUsage(usages.map { $0 == .server ? .serverAuth : .clientAuth }).makeCertificateExtension())
+        try all.append(
+            ExtendedKeyUsage(usages.map { $0 == .server ? .serverAuth : .clientAuth }).makeCertificateExtension())
     }
     if let names { try all.append(names.makeCertificateExtension()) }
     return all

@@ -28,7 +28,8 @@ struct SubjectNames {
         var parts = organizations.map {
             RelativeDistinguishedName(.init(type: .RDNAttributeType.organizationName, value: .init(utf8String: $0)))
         }
-        parts.append(RelativeDistinguishedName(.init(type: .RDNAttributeType.commonName, value: .init(utf8String: commonName))))
+        parts.append(
+            RelativeDistinguishedName(.init(type: .RDNAttributeType.commonName, value: .init(utf8String: commonName))))
         return DistinguishedName(parts)
     }
 }

@@ -19,7 +19,9 @@ package struct CertificateRequest: Sendable {
         let document: PEMDocument
         do { document = try PEMDocument(pemString: pem) } catch { throw .malformed("PEM text: \(error)") }
         let wanted = ["CERTIFICATE REQUEST", "NEW CERTIFICATE REQUEST"]
-        guard wanted.contains(document.discriminator) else { throw .malformed("PEM block type must be CERTIFICATE REQUEST") }
+        guard wanted.contains(document.discriminator) else {
+            throw .malformed("PEM block type must be CERTIFICATE REQUEST")
+        }
         try self.init(der: document.derBytes)
     }
 
@@ -49,7 +51,8 @@ package struct CertificateRequest: Sendable {
             if let names { try extensions.append(names.makeCertificateExtension()) }
             let attributes = try CertificateSigningRequest.Attributes([.init(ExtensionRequest(extensions: extensions))])
             let request = try CertificateSigningRequest(
-                version: .v1, subject: SubjectNames(commonName: spec.commonName, organizations: spec.organizations).distinguishedName,
+                version: .v1,
+                subject: SubjectNames(commonName: spec.commonName, organizations: spec.organizations).distinguishedName,
                 privateKey: .init(key), attributes: attributes, signatureAlgorithm: .ecdsaWithSHA256)
             return (try request.serializeAsPEM().pemString + "\n", key.pemRepresentation)
         } catch {

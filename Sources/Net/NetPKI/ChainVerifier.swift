@@ -18,7 +18,8 @@ package struct TrustBundle: Sendable {
     }
 
     /// Verifies `chain` (leaf first, DER) for TLS client use. Throws what is wrong with it.
-    package func verifyClient(_ chain: [[UInt8]], now: Int64 = wallClockSeconds()) throws(PKIError) -> ClientCertificate {
+    package func verifyClient(_ chain: [[UInt8]], now: Int64 = wallClockSeconds()) throws(PKIError) -> ClientCertificate
+    {
         guard let first = chain.first else { throw .malformed("no certificate") }
         let leaf = try readCertificate(der: first)
         let shown = ClientCertificate(certificate: leaf, der: first)
@@ -32,7 +33,9 @@ package struct TrustBundle: Sendable {
         return shown
     }
 
-    private func climb(from child: Certificate, _ intermediates: [Certificate], _ now: Int64, depth: Int) throws(PKIError) {
+    private func climb(
+        from child: Certificate, _ intermediates: [Certificate], _ now: Int64, depth: Int
+    ) throws(PKIError) {
         for root in roots where signs(root, child) {
             try checkTime(root, now)
             return

@@ -86,7 +86,8 @@ func readCertificate(der: [UInt8]) throws(PKIError) -> Certificate {
 /// The DER bytes of every CERTIFICATE block of a PEM text, in order.
 package func pemCertificates(_ pem: String) throws(PKIError) -> [[UInt8]] {
     do {
-        return try PEMDocument.parseMultiple(pemString: pem).filter { $0.discriminator == "CERTIFICATE" }.map(\.derBytes)
+        return try PEMDocument.parseMultiple(pemString: pem).filter { $0.discriminator == "CERTIFICATE" }.map(
+            \.derBytes)
     } catch {
         throw .malformed("PEM text: \(error)")
     }

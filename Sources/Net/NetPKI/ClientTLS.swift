@@ -20,7 +20,8 @@ package final class ClientTLS: Sendable {
     /// The name to verify instead of the host that is dialled.
     package let serverName: String?
 
-    /// `trustRootsPEM` nil trusts the machine's authorities. `skipsVerification` is for probes only (upstream's do not verify).
+    /// `trustRootsPEM` nil trusts the machine's authorities. `skipsVerification` is for probes only (upstream's do
+    /// not verify).
     package init(
         trustRootsPEM: String?, identity: TLSIdentity? = nil, serverName: String? = nil,
         alpn: [String] = ["h2", "http/1.1"], skipsVerification: Bool = false
@@ -69,6 +70,8 @@ package final class ClientTLS: Sendable {
             configuration.certificateChain = identity.chain
             configuration.privateKey = identity.key
         }
-        do { return try NIOSSLContext(configuration: configuration) } catch { throw .malformed("TLS configuration: \(error)") }
+        do { return try NIOSSLContext(configuration: configuration) } catch {
+            throw .malformed("TLS configuration: \(error)")
+        }
     }
 }

@@ -12,7 +12,8 @@ package enum PKIError: Error, Equatable, CustomStringConvertible {
 
     package var description: String {
         switch self {
-        case .malformed(let what), .badSignature(let what), .expired(let what), .untrusted(let what), .unsupported(let what):
+        case .malformed(let what), .badSignature(let what), .expired(let what), .untrusted(let what),
+            .unsupported(let what):
             return what
         case .file(let path, let errno):
             return "\(path): errno \(errno)"

@@ -90,16 +90,20 @@ package final class ServerTLS: Sendable {
         let verdict = PeerVerdict()
         guard policy != .none else { return (NIOSSLServerHandler(context: context), verdict) }
         let mustBeGood = policy == .required
-        let handler = NIOSSLServerHandler(context: context, customVerificationCallback: { chain, promise in
-            let good = verdict.judge(chain.compactMap { derBytes($0) }, by: trust)
-            promise.succeed(good || !mustBeGood ? .certificateVerified : .failed)
-        })
+        let handler = NIOSSLServerHandler(
+            context: context,
+            customVerificationCallback: { chain, promise in
+                let good = verdict.judge(chain.compactMap { derBytes($0) }, by: trust)
+                promise.succeed(good || !mustBeGood ? .certificateVerified : .failed)
+            })
         return (handler, verdict)
     }
 
     /// Judges the certificate of a resumed session, once the handshake is complete.
     package func completeVerdict(_ verdict: PeerVerdict, _ handler: NIOSSLServerHandler) {
-        guard policy != .none, !verdict.isJudged, let leaf = handler.peerCertificate, let der = derBytes(leaf) else { return }
+        guard policy != .none, !verdict.isJudged, let leaf = handler.peerCertificate, let der = derBytes(leaf) else {
+            return
+        }
         verdict.judge([der], by: current.withLock { $0.trust })
     }
 
@@ -116,11 +120,13 @@ package final class ServerTLS: Sendable {
             guard let clientCAPEM else { throw .malformed("client certificates are asked for without a CA bundle") }
             trust = try TrustBundle(pem: clientCAPEM)
             configuration.trustRoots = .certificates(try readTrustRoots(clientCAPEM))
-            configuration.certificateVerification = policy == .required ? .noHostnameVerification : .optionalVerification
+            configuration.certificateVerification =
+                policy == .required ? .noHostnameVerification : .optionalVerification
         }
         do {
             return Current(
-                identity: identity, clientCAPEM: clientCAPEM, context: try NIOSSLContext(configuration: configuration), trust: trust)
+                identity: identity, clientCAPEM: clientCAPEM, context: try NIOSSLContext(configuration: configuration),
+                trust: trust)
         } catch {
             throw .malformed("TLS configuration: \(error)")
         }

@@ -97,7 +97,9 @@ package struct ServiceAccountKey: Sendable {
         guard parts.count == 3, let header = Base64URL.decode(parts[0]), let claims = Base64URL.decode(parts[1]),
             let signature = Base64URL.decode(parts[2])
         else { throw .malformed("the token is not a compact JWS") }
-        guard headerNames(algorithm, in: header) else { throw .unsupported("the token's algorithm is not \(algorithm.rawValue)") }
+        guard headerNames(algorithm, in: header) else {
+            throw .unsupported("the token's algorithm is not \(algorithm.rawValue)")
+        }
         guard isValid(signature, for: Array((parts[0] + "." + parts[1]).utf8)) else {
             throw .badSignature("the token's signature is not this key's")
         }
@@ -110,7 +112,9 @@ package struct ServiceAccountKey: Sendable {
             let made = _RSA.Signing.RSASignature(rawRepresentation: signature)
             return key.publicKey.isValidSignature(made, for: SHA256.hash(data: signed), padding: .insecurePKCS1v1_5)
         case .p256(let key):
-            guard let made = readExtension({ try P256.Signing.ECDSASignature(rawRepresentation: signature) }) else { return false }
+            guard let made = readExtension({ try P256.Signing.ECDSASignature(rawRepresentation: signature) }) else {
+                return false
+            }
             return key.publicKey.isValidSignature(made, for: signed)
         }
     }

@@ -2,21 +2,36 @@
 // own library uses).
 import Foundation
 import NIOCore
+import NetGRPC
 import NetHTTP
 import NetPKI
 import Synchronization
 import Testing
 
 struct SPDYTests {
-    @Test(.enabled(if: ProcessInfo.processInfo.environment["NETTESTS_EXEC_URL"] != nil))
+    @Test(.enabled(if: ProcessInfo.processInfo.environment["NETTESTS_CRI"] != nil))
     func `containerd's streaming server runs a command over SPDY and sees the end of its input`() async throws {
-        let url = ProcessInfo.processInfo.environment["NETTESTS_EXEC_URL"] ?? ""
+        let channel = GRPCChannel(target: .unix(path: ProcessInfo.processInfo.environment["NETTESTS_CRI"] ?? ""), group: testGroup)
+        let probe = CRIProbe(channel: channel)
+        let (sandbox, container) = try await probe.run(image: "registry.local/bb:1")
+        do {
+            try await catOverSPDY(try await probe.execURL(container: container, command: ["cat"]))
+        } catch {
+            try await probe.remove(sandbox: sandbox)
+            throw error
+        }
+        try await probe.remove(sandbox: sandbox)
+        await channel.close()
+    }
+
+    private func catOverSPDY(_ url: String) async throws {
         let client = HTTPClient(configuration: HTTPClientConfiguration(), group: testGroup)
         var request = try HTTPClientRequest(method: "POST", url: url)
         request.headers = [("connection", "Upgrade"), ("upgrade", "SPDY/3.1"), ("x-stream-protocol-version", "v4.channel.k8s.io")]
         let answer = try await client.upgrade(request)
         #expect(answer.status == 101, "\(answer.status) \(String(buffer: answer.body))")
-        let session = try #require(await SPDYSession.start(on: try #require(answer.connection)))
+        let raw = try #require(answer.connection)
+        let session = try #require(await SPDYSession.start(on: raw))
         let error = try #require(session.open([("streamtype", "error")]))
         let stdin = try #require(session.open([("streamtype", "stdin")]))
         let stdout = try #require(session.open([("streamtype", "stdout")]))

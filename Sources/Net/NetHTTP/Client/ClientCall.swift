@@ -1,5 +1,5 @@
-// One request on its way: its deadline, its single outcome, whether it may be tried again. Shared by the caller's task, the pool
-// and the connection's event loop. It must never resume its caller twice.
+// One request on its way: its deadline, its single outcome, whether it may be tried again. Shared by the caller's
+// task, the pool and the connection's event loop. It must never resume its caller twice.
 import NIOCore
 import NIOHTTP1
 import Synchronization

@@ -1,5 +1,5 @@
-// The border between the pool and a connection of either version. A connection lives on its event loop; the pool only keeps
-// handles. It must never be given a call after it said that it takes no more.
+// The border between the pool and a connection of either version. A connection lives on its event loop; the pool only
+// keeps handles. It must never be given a call after it said that it takes no more.
 import NIOCore
 
 /// A pooled connection as the pool sees it.

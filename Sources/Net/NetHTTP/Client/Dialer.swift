@@ -28,8 +28,8 @@ struct Dialer: Sendable {
     let group: any EventLoopGroup
     let timeout: TimeAmount
 
-    /// Completes on the channel's event loop with the channel and the agreed protocol ("h2", "http/1.1" or nil). `configure` runs on
-    /// the loop before any byte of the peer is delivered.
+    /// Completes on the channel's event loop with the channel and the agreed protocol ("h2", "http/1.1" or nil).
+    /// `configure` runs on the loop before any byte of the peer is delivered.
     func dial(
         _ key: DialKey, configure: @escaping @Sendable (any Channel, String?) throws -> Void,
         completion: @escaping @Sendable (Result<any Channel, HTTPClientError>) -> Void
@@ -44,7 +44,8 @@ struct Dialer: Sendable {
                     try prepare(channel, key, handshake, configure)
                 }
             }
-        let connecting = connect(key.endpoint.unixPath == nil ? bootstrap : unixBootstrap(loop, key, handshake, configure), key.endpoint)
+        let connecting = connect(
+            key.endpoint.unixPath == nil ? bootstrap : unixBootstrap(loop, key, handshake, configure), key.endpoint)
         connecting.whenComplete { result in
             switch result {
             case .failure(let error):
@@ -89,7 +90,9 @@ struct Dialer: Sendable {
         _ channel: any Channel, _ handshake: EventLoopPromise<Void>, _ key: DialKey,
         _ completion: @escaping @Sendable (Result<any Channel, HTTPClientError>) -> Void
     ) {
-        let late = channel.eventLoop.scheduleTask(in: timeout) { handshake.fail(HTTPClientError.timeout("TLS handshake")) }
+        let late = channel.eventLoop.scheduleTask(in: timeout) {
+            handshake.fail(HTTPClientError.timeout("TLS handshake"))
+        }
         handshake.futureResult.whenComplete { result in
             late.cancel()
             switch result {

@@ -1,5 +1,6 @@
-// One HTTP/1.1 connection of a client: one call at a time. Reads on while the caller takes the body, and while idle, to notice the
-// server's close. Confined to its event loop behind a handle. It must never be reused when the framing is in doubt.
+// One HTTP/1.1 connection of a client: one call at a time. Reads on while the caller takes the body, and while idle,
+// to notice the server's close. Confined to its event loop behind a handle. It must never be reused when the framing
+// is in doubt.
 import NIOCore
 import NIOHTTP1
 
@@ -13,7 +14,8 @@ final class HTTP1ClientConnection: ClientConnection {
         self.channel = channel
         let made = HTTP1ClientHandler(owner: owner, idleTimeout: configuration.idleTimeout)
         handler = NIOLoopBound(made, eventLoop: channel.eventLoop)
-        try HTTP1ClientHandler.addCodec(to: channel.pipeline.syncOperations, headerBytesMax: configuration.headerBytesMax)
+        try HTTP1ClientHandler.addCodec(
+            to: channel.pipeline.syncOperations, headerBytesMax: configuration.headerBytesMax)
         try channel.pipeline.syncOperations.addHandler(made)
         made.connection = self
     }
@@ -88,7 +90,9 @@ final class HTTP1ClientHandler: ChannelDuplexHandler {
         var head = HTTPRequestHead(version: .http1_1, method: .init(rawValue: request.method), uri: request.target)
         head.headers = HTTPHeaders(call.headers)
         context.write(wrapOutboundOut(.head(head)), promise: nil)
-        if request.body.readableBytes > 0 { context.write(wrapOutboundOut(.body(.byteBuffer(request.body))), promise: nil) }
+        if request.body.readableBytes > 0 {
+            context.write(wrapOutboundOut(.body(.byteBuffer(request.body))), promise: nil)
+        }
         context.writeAndFlush(wrapOutboundOut(.end(nil)), promise: nil)
     }
 

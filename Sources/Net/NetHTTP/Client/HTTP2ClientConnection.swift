@@ -1,5 +1,5 @@
-// One HTTP/2 connection of a client: many calls at once, a PING while calls are open so that a dead peer is found in seconds, GOAWAY
-// obeyed. The stream handlers move one call each. It must never open a stream after GOAWAY.
+// One HTTP/2 connection of a client: many calls at once, a PING while calls are open so that a dead peer is found in
+// seconds, GOAWAY obeyed. The stream handlers move one call each. It must never open a stream after GOAWAY.
 import NIOCore
 import NIOHPACK
 import NIOHTTP1

@@ -1,5 +1,5 @@
-// One call on its HTTP/2 stream. Reading follows the caller: when the body buffer is full, no window updates are sent. Confined to the
-// event loop. It must never report a call twice.
+// One call on its HTTP/2 stream. Reading follows the caller: when the body buffer is full, no window updates are
+// sent. Confined to the event loop. It must never report a call twice.
 import NIOCore
 import NIOHPACK
 import NIOHTTP1
@@ -50,7 +50,8 @@ final class HTTP2ClientStreamHandler: ChannelDuplexHandler {
             fields.add(name: lower == "host" ? ":authority" : lower, value: singleLine(value))
         }
         let hasBody = request.body.readableBytes > 0
-        context.write(wrapOutboundOut(.headers(.init(headers: sortedPseudoFirst(fields), endStream: !hasBody))), promise: nil)
+        context.write(
+            wrapOutboundOut(.headers(.init(headers: sortedPseudoFirst(fields), endStream: !hasBody))), promise: nil)
         if hasBody {
             context.write(wrapOutboundOut(.data(.init(data: .byteBuffer(request.body), endStream: true))), promise: nil)
         }
@@ -90,7 +91,9 @@ final class HTTP2ClientStreamHandler: ChannelDuplexHandler {
     }
 
     private func head(_ fields: HPACKHeaders, _ context: ChannelHandlerContext) {
-        guard let status = fields.first(name: ":status").flatMap({ Int($0) }) else { return context.close(promise: nil) }
+        guard let status = fields.first(name: ":status").flatMap({ Int($0) }) else {
+            return context.close(promise: nil)
+        }
         if status < 200 { return }
         hasHead = true
         var headers = HTTPHeaders()
@@ -120,6 +123,10 @@ final class HTTP2ClientStreamHandler: ChannelDuplexHandler {
     private func broken(_ why: String) {
         guard let call else { return }
         self.call = nil
-        if hasHead { call.ended(.failure(.closed(why))) } else { connection.failed(call, .closed(why), wasSent: !isRefused) }
+        if hasHead {
+            call.ended(.failure(.closed(why)))
+        } else {
+            connection.failed(call, .closed(why), wasSent: !isRefused)
+        }
     }
 }

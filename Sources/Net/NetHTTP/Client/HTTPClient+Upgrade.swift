@@ -14,20 +14,24 @@ extension HTTPClient {
         var asking = request
         asking.method = "GET"
         asking.headers += [
-            ("connection", "Upgrade"), ("upgrade", "websocket"), ("sec-websocket-version", "13"), ("sec-websocket-key", key),
+            ("connection", "Upgrade"), ("upgrade", "websocket"), ("sec-websocket-version", "13"),
+            ("sec-websocket-key", key),
         ]
         if !protocols.isEmpty { asking.headers.append(("sec-websocket-protocol", protocols.joined(separator: ", "))) }
         let answer = try await upgrade(asking)
-        guard let raw = answer.connection else { throw .refused(status: answer.status, body: String(buffer: answer.body)) }
+        guard let raw = answer.connection else {
+            throw .refused(status: answer.status, body: String(buffer: answer.body))
+        }
         guard answer.headers.first(name: "sec-websocket-accept") == WebSocketHandshake.accept(key) else {
             raw.abort()
             throw .malformed("wrong Sec-WebSocket-Accept")
         }
-        return WebSocketConnection(raw, role: .client, selectedProtocol: answer.headers.first(name: "sec-websocket-protocol"))
+        return WebSocketConnection(
+            raw, role: .client, selectedProtocol: answer.headers.first(name: "sec-websocket-protocol"))
     }
 
-    /// Sends a request that asks for an upgrade (the caller sets `Upgrade` and `Connection`), or a CONNECT (whose target is
-    /// `host:port`). When it is not granted, status, headers and body are returned for relaying.
+    /// Sends a request that asks for an upgrade (the caller sets `Upgrade` and `Connection`), or a CONNECT (whose
+    /// target is `host:port`). When it is not granted, status, headers and body are returned for relaying.
     package func upgrade(_ request: HTTPClientRequest) async throws(HTTPClientError) -> HTTPUpgradeResponse {
         let headers = try finalHeaders(request)
         let bytesMax = request.responseBytesMax ?? 1 << 20
@@ -58,7 +62,9 @@ extension HTTPClient {
     ) async throws(HTTPClientError) -> T {
         let settings = endpoint.isSecure ? tls ?? configuration.tls : nil
         if endpoint.isSecure && settings == nil { throw .invalidRequest("no TLS settings for https") }
-        let late = group.next().scheduleTask(in: timeout ?? configuration.responseTimeout) { answer.give(.failure(.timeout("no answer in time"))) }
+        let late = group.next().scheduleTask(in: timeout ?? configuration.responseTimeout) {
+            answer.give(.failure(.timeout("no answer in time")))
+        }
         dialer.dial(DialKey(endpoint: endpoint, tls: settings, http1Only: true)) { channel, _ in
             try configure(channel)
         } completion: { result in
@@ -112,7 +118,8 @@ final class OneAnswer<T: Sendable>: Sendable {
     }
 
     func give(_ outcome: Outcome) {
-        let (continuation, channel) = state.withLock { state -> (CheckedContinuation<Outcome, Never>?, (any Channel)?) in
+        let (continuation, channel) = state.withLock {
+            state -> (CheckedContinuation<Outcome, Never>?, (any Channel)?) in
             guard state.outcome == nil else { return (nil, nil) }
             state.outcome = outcome
             defer { state.continuation = nil }
@@ -138,7 +145,9 @@ final class UpgradeHandler: ChannelInboundHandler, RemovableChannelHandler {
     private var isUpgraded = false
     private var isSent = false
 
-    init(_ request: HTTPClientRequest, headers: [(String, String)], bytesMax: Int, answer: OneAnswer<HTTPUpgradeResponse>) {
+    init(
+        _ request: HTTPClientRequest, headers: [(String, String)], bytesMax: Int, answer: OneAnswer<HTTPUpgradeResponse>
+    ) {
         self.request = request
         self.headers = headers
         self.bytesMax = bytesMax
@@ -158,7 +167,9 @@ final class UpgradeHandler: ChannelInboundHandler, RemovableChannelHandler {
         var head = HTTPRequestHead(version: .http1_1, method: .init(rawValue: request.method), uri: request.target)
         head.headers = HTTPHeaders(headers)
         context.write(wrapOutboundOut(.head(head)), promise: nil)
-        if request.body.readableBytes > 0 { context.write(wrapOutboundOut(.body(.byteBuffer(request.body))), promise: nil) }
+        if request.body.readableBytes > 0 {
+            context.write(wrapOutboundOut(.body(.byteBuffer(request.body))), promise: nil)
+        }
         context.writeAndFlush(wrapOutboundOut(.end(nil)), promise: nil)
     }
 
@@ -171,7 +182,10 @@ final class UpgradeHandler: ChannelInboundHandler, RemovableChannelHandler {
         case .end:
             guard let head else { return }
             if isGranted(Int(head.status.code)) { return takeOver(context, head) }
-            answer.give(.success(HTTPUpgradeResponse(status: Int(head.status.code), headers: head.headers, connection: nil, body: body)))
+            answer.give(
+                .success(
+                    HTTPUpgradeResponse(
+                        status: Int(head.status.code), headers: head.headers, connection: nil, body: body)))
             context.close(promise: nil)
         }
     }
@@ -186,10 +200,14 @@ final class UpgradeHandler: ChannelInboundHandler, RemovableChannelHandler {
         do {
             let pipeline = context.pipeline.syncOperations
             let raw = try RawHandler.install(on: context.channel)
-            pipeline.removeHandler(try pipeline.handler(type: ByteToMessageHandler<HTTPResponseDecoder>.self), promise: nil)
+            pipeline.removeHandler(
+                try pipeline.handler(type: ByteToMessageHandler<HTTPResponseDecoder>.self), promise: nil)
             pipeline.removeHandler(try pipeline.handler(type: HTTPRequestEncoder.self), promise: nil)
             context.eventLoop.assumeIsolated().execute { pipeline.removeHandler(self, promise: nil) }
-            answer.give(.success(HTTPUpgradeResponse(status: Int(head.status.code), headers: head.headers, connection: raw, body: ByteBuffer())))
+            answer.give(
+                .success(
+                    HTTPUpgradeResponse(
+                        status: Int(head.status.code), headers: head.headers, connection: raw, body: ByteBuffer())))
         } catch {
             answer.give(.failure(.malformed("\(error)")))
         }

@@ -1,5 +1,5 @@
-// The client: pools by destination, one call's life from `send` or `stream` to its outcome. The event loops are the caller's. It must
-// never repeat a request that the server may have acted on, except GET and HEAD.
+// The client: pools by destination, one call's life from `send` or `stream` to its outcome. The event loops are the
+// caller's. It must never repeat a request that the server may have acted on, except GET and HEAD.
 import Logging
 import NIOCore
 import NIOHTTP1
@@ -43,12 +43,16 @@ package final class HTTPClient: Sendable {
 
     private func begin(_ request: HTTPClientRequest, isWhole: Bool) async throws(HTTPClientError) -> HTTPClientStream {
         let call = ClientCall(
-            request, headers: try finalHeaders(request), bufferBytesMax: configuration.bodyBufferBytesMax, isWhole: isWhole)
+            request, headers: try finalHeaders(request), bufferBytesMax: configuration.bodyBufferBytesMax,
+            isWhole: isWhole)
         let time = request.timeout ?? configuration.responseTimeout
         let outcome = await withTaskCancellationHandler {
             await withCheckedContinuation { continuation in
                 call.wait(continuation)
-                call.setDeadline(group.next().scheduleTask(in: time) { call.fail(.timeout("no answer in \(time.nanoseconds / 1_000_000) ms")) })
+                call.setDeadline(
+                    group.next().scheduleTask(in: time) {
+                        call.fail(.timeout("no answer in \(time.nanoseconds / 1_000_000) ms"))
+                    })
                 attempt(call)
             }
         } onCancel: {
@@ -92,9 +96,13 @@ package final class HTTPClient: Sendable {
         let slot = ConnectionSlot()
         dialer.dial(key) { [configuration] channel, negotiated in
             if negotiated == "h2" {
-                slot.fill(try HTTP2ClientConnection(channel: channel, owner: owner, configuration: configuration), isHTTP2: true)
+                slot.fill(
+                    try HTTP2ClientConnection(channel: channel, owner: owner, configuration: configuration),
+                    isHTTP2: true)
             } else {
-                slot.fill(try HTTP1ClientConnection(channel: channel, owner: owner, configuration: configuration), isHTTP2: false)
+                slot.fill(
+                    try HTTP1ClientConnection(channel: channel, owner: owner, configuration: configuration),
+                    isHTTP2: false)
             }
             channel.closeFuture.whenComplete { _ in _ = owner }
         } completion: { [weak self] result in
@@ -121,14 +129,20 @@ package final class HTTPClient: Sendable {
         guard request.target.utf8.first == UInt8(ascii: "/") || request.method == "CONNECT" || request.target == "*",
             !request.target.utf8.contains(where: { $0 <= 0x20 || $0 == 0x7F })
         else { throw .invalidRequest("target \(request.target)") }
-        if request.endpoint.isSecure && request.tls == nil && configuration.tls == nil { throw .invalidRequest("no TLS settings for https") }
+        if request.endpoint.isSecure && request.tls == nil && configuration.tls == nil {
+            throw .invalidRequest("no TLS settings for https")
+        }
         var headers = request.headers
         let names = Set(headers.map { $0.0.lowercased() })
         if !names.contains("host") { headers.insert(("host", request.endpoint.authority), at: 0) }
         if !names.contains("user-agent") { headers.append(("user-agent", configuration.userAgent)) }
-        if !names.contains("authorization"), let token = configuration.bearerToken?() { headers.append(("authorization", "Bearer \(token)")) }
+        if !names.contains("authorization"), let token = configuration.bearerToken?() {
+            headers.append(("authorization", "Bearer \(token)"))
+        }
         let needsLength = request.body.readableBytes > 0 || ["POST", "PUT", "PATCH"].contains(request.method)
-        if needsLength && !names.contains("content-length") { headers.append(("content-length", String(request.body.readableBytes))) }
+        if needsLength && !names.contains("content-length") {
+            headers.append(("content-length", String(request.body.readableBytes)))
+        }
         return headers.map { ($0.0, singleLine($0.1)) }
     }
 

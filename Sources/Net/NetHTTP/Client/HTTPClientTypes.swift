@@ -57,7 +57,8 @@ package struct HTTPClientConfiguration: Sendable {
     package var connectTimeout: TimeAmount = .seconds(5)
     /// Time until the response head when the request names none.
     package var responseTimeout: TimeAmount = .seconds(60)
-    /// HTTP/2 PING interval while streams are open, and how long the answer may take: a dead peer is detected in their sum.
+    /// HTTP/2 PING interval while streams are open, and how long the answer may take: a dead peer is detected in
+    /// their sum.
     package var pingInterval: TimeAmount = .seconds(5)
     package var pingTimeout: TimeAmount = .seconds(5)
     /// An unused connection is closed after this.
@@ -139,7 +140,8 @@ package struct HTTPClientRequest: Sendable {
     package var body: ByteBuffer
     /// Overrides the client's TLS.
     package var tls: ClientTLS?
-    /// Time for the whole call (`send`) or until the response head (`stream`); nil takes the client's `responseTimeout`.
+    /// Time for the whole call (`send`) or until the response head (`stream`); nil takes the client's
+    /// `responseTimeout`.
     package var timeout: TimeAmount?
     /// Overrides the client's `responseBytesMax`.
     package var responseBytesMax: Int?
@@ -147,7 +149,8 @@ package struct HTTPClientRequest: Sendable {
     package var http1Only = false
 
     package init(
-        method: String, endpoint: HTTPEndpoint, target: String, headers: [(String, String)] = [], body: ByteBuffer = ByteBuffer(),
+        method: String, endpoint: HTTPEndpoint, target: String, headers: [(String, String)] = [],
+        body: ByteBuffer = ByteBuffer(),
         tls: ClientTLS? = nil, timeout: TimeAmount? = nil
     ) {
         self.method = method
@@ -161,7 +164,8 @@ package struct HTTPClientRequest: Sendable {
 
     /// From an absolute URL; throws when it is none.
     package init(
-        method: String = "GET", url: String, headers: [(String, String)] = [], body: ByteBuffer = ByteBuffer(), timeout: TimeAmount? = nil
+        method: String = "GET", url: String, headers: [(String, String)] = [], body: ByteBuffer = ByteBuffer(),
+        timeout: TimeAmount? = nil
     ) throws(HTTPClientError) {
         guard let (endpoint, target) = HTTPEndpoint.parse(url: url) else { throw .invalidRequest("not a URL: \(url)") }
         self.init(method: method, endpoint: endpoint, target: target, headers: headers, body: body, timeout: timeout)
@@ -185,7 +189,8 @@ package struct HTTPClientStream: Sendable {
     package var headers: HTTPHeaders
     /// 1 or 2.
     package var version: Int
-    /// Chunks as they arrive; reading stops at the server while nobody takes them. Dropping or cancelling it ends the request.
+    /// Chunks as they arrive; reading stops at the server while nobody takes them. Dropping or cancelling it ends the
+    /// request.
     package var body: HTTPBodyStream
 
     package func header(_ name: String) -> String? { headers.first(name: name) }

@@ -1,5 +1,6 @@
-// The connections of one destination as a value: which is idle, which can take one more stream, who waits, when to dial. Pure; the
-// client carries out the steps that it returns. It must never dial above its limit or keep a waiter that nothing will wake.
+// The connections of one destination as a value: which is idle, which can take one more stream, who waits, when to
+// dial. Pure; the client carries out the steps that it returns. It must never dial above its limit or keep a waiter
+// that nothing will wake.
 
 struct HostPool {
     struct HTTP2Entry {
@@ -55,7 +56,7 @@ struct HostPool {
     /// A failed dial fails everybody who waits, unless another connection can still serve them.
     mutating func dialFailed(_ error: HTTPClientError) -> [Step] {
         dialing -= 1
-        guard busy.isEmpty, idle.isEmpty, http2.isEmpty, dialing == 0 else { return serve() }
+        guard busy.isEmpty, idle.isEmpty, http2.isEmpty, dialing == 0 else { return serve(mayDial: false) }
         defer { waiting = [] }
         return waiting.map { .fail($0, error) }
     }
@@ -88,7 +89,8 @@ struct HostPool {
         return waiting.map { .fail($0, .shutdown) }
     }
 
-    private mutating func serve() -> [Step] {
+    /// After a failed dial no other is tried at once: a connection that works serves those who wait.
+    private mutating func serve(mayDial: Bool = true) -> [Step] {
         var steps: [Step] = []
         waiting.removeAll { $0.isOver }
         var served = 0
@@ -97,6 +99,7 @@ struct HostPool {
             served += 1
         }
         waiting.removeFirst(served)
+        guard mayDial else { return steps }
         let most = isHTTP1 ? waiting.count : min(1, waiting.count)
         while dialing < most, idle.count + busy.count + http2.count + dialing < connectionsMax {
             dialing += 1

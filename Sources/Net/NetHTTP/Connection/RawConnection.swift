@@ -1,6 +1,6 @@
-// A byte stream that was taken over from HTTP (CONNECT, Upgrade) or dialled: send, receive, half-close, pause. Safe from any
-// thread; callbacks run on the connection's event loop. Reading begins when `onReceive` is set. It must never grow
-// without its owner seeing it: `pendingBytes` counts what the socket has not taken.
+// A byte stream that was taken over from HTTP (CONNECT, Upgrade) or dialled: send, receive, half-close, pause. Safe
+// from any thread; callbacks run on the connection's event loop. Reading begins when `onReceive` is set. It must
+// never grow without its owner seeing it: `pendingBytes` counts what the socket has not taken.
 import NIOCore
 import Synchronization
 
@@ -138,7 +138,9 @@ extension RawConnection {
     func deliver() {
         while true {
             let next = state.withLock { state -> (@Sendable (ByteBuffer) -> Void, ByteBuffer)? in
-                guard let receive = state.receive, !state.isPaused || state.isClosed, !state.waiting.isEmpty else { return nil }
+                guard let receive = state.receive, !state.isPaused || state.isClosed, !state.waiting.isEmpty else {
+                    return nil
+                }
                 return (receive, state.waiting.removeFirst())
             }
             guard let (receive, bytes) = next else { break }

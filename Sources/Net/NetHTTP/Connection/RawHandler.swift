@@ -110,7 +110,9 @@ func closeAtOnce(_ context: ChannelHandlerContext) {
     do {
         try pipeline.context(handlerType: NIOSSLClientHandler.self).close(promise: nil)
     } catch {
-        do { try pipeline.context(handlerType: NIOSSLServerHandler.self).close(promise: nil) } catch { context.close(promise: nil) }
+        do { try pipeline.context(handlerType: NIOSSLServerHandler.self).close(promise: nil) } catch {
+            context.close(promise: nil)
+        }
     }
 }
 

@@ -1,5 +1,5 @@
-// WebSocket frames (RFC 6455 §5) as a value: bytes in, events out, and frames to bytes. Reassembles fragments. It must never hold
-// more than `messageBytesMax` and never trap: every length comes from the peer.
+// WebSocket frames (RFC 6455 §5) as a value: bytes in, events out, and frames to bytes. Reassembles fragments. It
+// must never hold more than `messageBytesMax` and never trap: every length comes from the peer.
 import NIOCore
 
 /// Why a WebSocket was ended by us; the raw value is the close code.
@@ -45,7 +45,9 @@ struct WebSocketDecoder {
 
     private func readHeader() throws(WebSocketFault) -> (Header, size: Int)? {
         let at = input.readerIndex
-        guard let first: UInt8 = input.getInteger(at: at), let second: UInt8 = input.getInteger(at: at + 1) else { return nil }
+        guard let first: UInt8 = input.getInteger(at: at), let second: UInt8 = input.getInteger(at: at + 1) else {
+            return nil
+        }
         guard first & 0x70 == 0, let opcode = WebSocketOpcode(rawValue: first & 15) else { throw .protocolError }
         let isMasked = second & 0x80 != 0
         guard isMasked == (role == .server) else { throw .protocolError }

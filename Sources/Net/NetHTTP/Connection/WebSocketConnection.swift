@@ -1,5 +1,5 @@
-// A WebSocket over a taken-over connection, either role. Safe from any thread; callbacks run on its event loop. Pings are
-// answered here. Incoming messages wait until `onMessage` is set. It must never call `onClose` twice.
+// A WebSocket over a taken-over connection, either role. Safe from any thread; callbacks run on its event loop. Pings
+// are answered here. Incoming messages wait until `onMessage` is set. It must never call `onClose` twice.
 import NIOCore
 import NIOHTTP1
 import NetPKI

@@ -31,7 +31,8 @@ package struct HTTPRequest: Sendable {
 
     package init(
         method: String, target: String, path: String, query: [(name: String, value: String)] = [],
-        headers: HTTPHeaders = HTTPHeaders(), body: ByteBuffer = ByteBuffer(), version: Int = 1, remoteAddress: String = "",
+        headers: HTTPHeaders = HTTPHeaders(), body: ByteBuffer = ByteBuffer(), version: Int = 1,
+        remoteAddress: String = "",
         clientCertificate: ClientCertificate? = nil, clientCertificateFailure: String? = nil, isSecure: Bool = false,
         isUpgrade: String? = nil
     ) {

@@ -27,7 +27,9 @@ package struct RequestTarget: Sendable {
 
     /// The absolute form (`http://host/path`) loses scheme and authority.
     private static func withoutAuthority(_ target: String) -> Substring {
-        guard !target.utf8.starts(with: "/".utf8), let colon = target.utf8.firstIndex(of: UInt8(ascii: ":")) else { return target[...] }
+        guard !target.utf8.starts(with: "/".utf8), let colon = target.utf8.firstIndex(of: UInt8(ascii: ":")) else {
+            return target[...]
+        }
         let rest = target[target.utf8.index(after: colon)...]
         guard rest.utf8.starts(with: "//".utf8) else { return target[...] }
         let authority = rest.dropFirst(2)

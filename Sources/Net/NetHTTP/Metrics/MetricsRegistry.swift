@@ -119,7 +119,9 @@ package final class MetricFamily: Sendable {
         text += "# HELP \(name) \(escaped(help, quotes: false))\n# TYPE \(name) \(typeName)\n"
         let sorted = all.sorted { $0.key.lexicographicallyPrecedes($1.key) }
         for (values, one) in sorted {
-            if case .histogram(let bounds) = kind { renderHistogram(bounds, values, one, into: &text) } else {
+            if case .histogram(let bounds) = kind {
+                renderHistogram(bounds, values, one, into: &text)
+            } else {
                 text += "\(name)\(labelText(values)) \(number(one.value))\n"
             }
         }

@@ -1,5 +1,5 @@
-// SPDY/3.1 frames (draft 3.1 §2) as values: bytes in, frames out, frames to bytes. Header blocks stay compressed here. It must never
-// trap on what the peer sends.
+// SPDY/3.1 frames (draft 3.1 §2) as values: bytes in, frames out, frames to bytes. Header blocks stay compressed
+// here. It must never trap on what the peer sends.
 import NIOCore
 
 /// One frame. Kinds that nobody needs are `.other`.
@@ -26,7 +26,9 @@ struct SPDYDecoder {
     private var input = ByteBuffer()
 
     mutating func feed(_ bytes: ByteBuffer) {
-        if input.readableBytes == 0 { input = bytes } else {
+        if input.readableBytes == 0 {
+            input = bytes
+        } else {
             input.discardReadBytes()
             input.writeImmutableBuffer(bytes)
         }
@@ -50,7 +52,9 @@ struct SPDYDecoder {
 
     private static func control(_ kind: UInt16, _ isLast: Bool, _ payload: inout ByteBuffer) -> SPDYFrame? {
         if kind == 4 { return settings(&payload) }
-        guard kind < 10, let id: UInt32 = payload.readInteger() else { return kind < 10 && kind != 5 ? nil : .other(kind: kind) }
+        guard kind < 10, let id: UInt32 = payload.readInteger() else {
+            return kind < 10 && kind != 5 ? nil : .other(kind: kind)
+        }
         let stream = id & 0x7FFF_FFFF
         switch kind {
         case 1:
@@ -69,7 +73,9 @@ struct SPDYDecoder {
     private static func settings(_ payload: inout ByteBuffer) -> SPDYFrame? {
         guard let count: UInt32 = payload.readInteger(), Int(count) * 8 == payload.readableBytes else { return nil }
         var all: [(id: UInt32, value: UInt32)] = []
-        while let id: UInt32 = payload.readInteger(), let value: UInt32 = payload.readInteger() { all.append((id & 0x00FF_FFFF, value)) }
+        while let id: UInt32 = payload.readInteger(), let value: UInt32 = payload.readInteger() {
+            all.append((id & 0x00FF_FFFF, value))
+        }
         return .settings(all)
     }
 }

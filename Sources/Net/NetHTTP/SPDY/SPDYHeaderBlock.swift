@@ -1,25 +1,34 @@
-// SPDY/3 header blocks: name-value pairs, compressed by zlib with the protocol's dictionary (SPDY/3 §2.6.10). One coder per
-// connection, since the compression state runs through all blocks. It must never inflate above its limit.
+// SPDY/3 header blocks: name-value pairs, compressed by zlib with the protocol's dictionary (SPDY/3 §2.6.10). One
+// coder per connection, since the compression state runs through all blocks. It must never inflate above its limit.
 import CDeflate
 import NIOCore
 
 /// The dictionary that both ends prime zlib with: length-prefixed words, then a tail of plain text.
 private let spdyDictionary: [UInt8] = {
     let words = [
-        "options", "head", "post", "put", "delete", "trace", "accept", "accept-charset", "accept-encoding", "accept-language",
-        "accept-ranges", "age", "allow", "authorization", "cache-control", "connection", "content-base", "content-encoding",
-        "content-language", "content-length", "content-location", "content-md5", "content-range", "content-type", "date", "etag",
-        "expect", "expires", "from", "host", "if-match", "if-modified-since", "if-none-match", "if-range", "if-unmodified-since",
-        "last-modified", "location", "max-forwards", "pragma", "proxy-authenticate", "proxy-authorization", "range", "referer",
-        "retry-after", "server", "te", "trailer", "transfer-encoding", "upgrade", "user-agent", "vary", "via", "warning",
-        "www-authenticate", "method", "get", "status", "200 OK", "version", "HTTP/1.1", "url", "public", "set-cookie", "keep-alive",
+        "options", "head", "post", "put", "delete", "trace", "accept", "accept-charset", "accept-encoding",
+        "accept-language",
+        "accept-ranges", "age", "allow", "authorization", "cache-control", "connection", "content-base",
+        "content-encoding",
+        "content-language", "content-length", "content-location", "content-md5", "content-range", "content-type",
+        "date", "etag",
+        "expect", "expires", "from", "host", "if-match", "if-modified-since", "if-none-match", "if-range",
+        "if-unmodified-since",
+        "last-modified", "location", "max-forwards", "pragma", "proxy-authenticate", "proxy-authorization", "range",
+        "referer",
+        "retry-after", "server", "te", "trailer", "transfer-encoding", "upgrade", "user-agent", "vary", "via",
+        "warning",
+        "www-authenticate", "method", "get", "status", "200 OK", "version", "HTTP/1.1", "url", "public", "set-cookie",
+        "keep-alive",
         "origin",
     ]
-    let tail = "100101201202205206300302303304305306307402405406407408409410411412413414415416417502504505203 Non-Authoritative "
-        + "Information204 No Content301 Moved Permanently400 Bad Request401 Unauthorized403 Forbidden404 Not Found500 Internal Server "
-        + "Error501 Not Implemented503 Service UnavailableJan Feb Mar Apr May Jun Jul Aug Sept Oct Nov Dec 00:00:00 Mon, Tue, Wed, "
-        + "Thu, Fri, Sat, Sun, GMTchunked,text/html,image/png,image/jpg,image/gif,application/xml,application/xhtml+xml,text/plain,"
-        + "text/javascript,publicprivatemax-age=gzip,deflate,sdchcharset=utf-8charset=iso-8859-1,utf-,*,enq=0."
+    let tail =
+        "100101201202205206300302303304305306307402405406407408409410411412413414415416417502504505203 Non-Au"
+        + "thoritative Information204 No Content301 Moved Permanently400 Bad Request401 Unauthorized403 Forbidd"
+        + "en404 Not Found500 Internal Server Error501 Not Implemented503 Service UnavailableJan Feb Mar Apr Ma"
+        + "y Jun Jul Aug Sept Oct Nov Dec 00:00:00 Mon, Tue, Wed, Thu, Fri, Sat, Sun, GMTchunked,text/html,imag"
+        + "e/png,image/jpg,image/gif,application/xml,application/xhtml+xml,text/plain,text/javascript,publicpri"
+        + "vatemax-age=gzip,deflate,sdchcharset=utf-8charset=iso-8859-1,utf-,*,enq=0."
     var bytes: [UInt8] = []
     for word in words { bytes += [0, 0, 0, UInt8(word.utf8.count)] + Array(word.utf8) }
     return bytes + Array(tail.utf8)
@@ -40,7 +49,9 @@ final class SPDYHeaderCoder {
         let kept = UnsafeMutablePointer<UInt8>.allocate(capacity: spdyDictionary.count)
         kept.initialize(from: spdyDictionary, count: spdyDictionary.count)
         dictionary = kept
-        guard let deflater = tern_deflate_new(kept, spdyDictionary.count), let inflater = tern_inflate_new(kept, spdyDictionary.count) else {
+        guard let deflater = tern_deflate_new(kept, spdyDictionary.count),
+            let inflater = tern_inflate_new(kept, spdyDictionary.count)
+        else {
             return nil
         }
         self.deflater = deflater
@@ -84,12 +95,14 @@ final class SPDYHeaderCoder {
     }
 
     private func run(
-        _ input: ByteBuffer, sizeMax: Int, _ coder: (UnsafePointer<UInt8>?, Int, UnsafeMutablePointer<UInt8>?, Int) -> Int
+        _ input: ByteBuffer, sizeMax: Int,
+        _ coder: (UnsafePointer<UInt8>?, Int, UnsafeMutablePointer<UInt8>?, Int) -> Int
     ) throws(SPDYHeaderError) -> ByteBuffer {
         var output = [UInt8](repeating: 0, count: sizeMax)
         let bytes = Array(input.readableBytesView)
         let size = bytes.withUnsafeBufferPointer { from in
-            output.withUnsafeMutableBufferPointer { to in coder(from.baseAddress, from.count, to.baseAddress, to.count) }
+            output.withUnsafeMutableBufferPointer { to in coder(from.baseAddress, from.count, to.baseAddress, to.count)
+            }
         }
         guard size >= 0 else { throw .compression }
         return ByteBuffer(bytes: output.prefix(size))

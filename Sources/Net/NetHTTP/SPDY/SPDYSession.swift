@@ -1,7 +1,7 @@
-// A SPDY/3.1 client session over a taken-over connection: streams with headers, data, half-close and reset, as containerd's and
-// the kubelet's streaming servers speak it. Flow control is not part of that dialect (spdystream neither sends
-// nor obeys window updates), so back-pressure is the connection's own: pausing one stream pauses all. Safe from
-// any thread; callbacks run on the connection's event loop.
+// A SPDY/3.1 client session over a taken-over connection: streams with headers, data, half-close and reset, as
+// containerd's and the kubelet's streaming servers speak it. Flow control is not part of that dialect (spdystream
+// neither sends nor obeys window updates), so back-pressure is the connection's own: pausing one stream pauses all.
+// Safe from any thread; callbacks run on the connection's event loop.
 import NIOCore
 import Synchronization
 
@@ -36,7 +36,8 @@ package final class SPDYStream: Sendable {
         }
         guard isOpen else { return }
         var rest = bytes
-        while rest.readableBytes > SPDYSession.dataBytesMax, let part = rest.readSlice(length: SPDYSession.dataBytesMax) {
+        while rest.readableBytes > SPDYSession.dataBytesMax, let part = rest.readSlice(length: SPDYSession.dataBytesMax)
+        {
             session.write(.data(stream: id, isLast: false, part))
         }
         session.write(.data(stream: id, isLast: isLast, rest))
@@ -162,15 +163,19 @@ package final class SPDYSession: Sendable {
             return stream
         }
         guard let stream else { return nil }
-        // On the loop, so that blocks are compressed in the order in which they go out.
-        raw.eventLoop.execute {
-            do throws(SPDYHeaderError) {
-                self.write(.synStream(stream: stream.id, isLast: false, block: try self.coder.value.compress(headers)))
-            } catch {
-                self.raw.abort()
-            }
+        if raw.eventLoop.inEventLoop { announce(stream, headers) } else {
+            raw.eventLoop.execute { self.announce(stream, headers) }
         }
         return stream
+    }
+
+    /// On the loop, so that blocks are compressed in the order in which they go out.
+    private func announce(_ stream: SPDYStream, _ headers: [(String, String)]) {
+        do throws(SPDYHeaderError) {
+            write(.synStream(stream: stream.id, isLast: false, block: try coder.value.compress(headers)))
+        } catch {
+            raw.abort()
+        }
     }
 
     /// Says GOAWAY and closes once what was sent is out.
@@ -226,7 +231,8 @@ package final class SPDYSession: Sendable {
     private func handle(_ frame: SPDYFrame) {
         switch frame {
         case .data(let id, let isLast, let bytes): stream(id)?.received(bytes, isLast: isLast)
-        case .synReply(let id, let isLast, let block), .headers(let id, let isLast, let block): replied(id, isLast, block)
+        case .synReply(let id, let isLast, let block), .headers(let id, let isLast, let block):
+            replied(id, isLast, block)
         case .synStream(let id, _, let block):
             // The peer may not open streams; its block still has to pass the inflater.
             replied(id, false, block)

@@ -7,7 +7,9 @@ extension HTTP1ServerHandler: ResponseSink {
     private static let copyBytesMax = 16 << 10
 
     func perform(_ operation: ResponseOperation, of writer: HTTPResponseWriter) {
-        guard let active, active.writer === writer, phase == .serving || phase == .body || phase == .head else { return }
+        guard let active, active.writer === writer, phase == .serving || phase == .body || phase == .head else {
+            return
+        }
         switch operation {
         case .whole(let answer): whole(answer, active)
         case .head(let status, let headers): head(status, headers, active)
@@ -51,7 +53,9 @@ extension HTTP1ServerHandler: ResponseSink {
     }
 
     private func finishHead(_ bytes: inout ByteBuffer, _ headers: [(String, String)], _ active: Active) {
-        if !headers.contains(where: { $0.0.lowercased() == "date" }) { bytes.writeHeader("date", connection.shared.date.now()) }
+        if !headers.contains(where: { $0.0.lowercased() == "date" }) {
+            bytes.writeHeader("date", connection.shared.date.now())
+        }
         if !active.keepAlive || self.active?.framing == .untilClose {
             bytes.writeStaticString("connection: close\r\n")
         } else if active.http10 {
@@ -78,7 +82,9 @@ extension HTTP1ServerHandler: ResponseSink {
     }
 
     private func end(_ active: Active) {
-        guard let framing = active.framing else { return whole(HTTPAnswer(status: 200, headers: [], body: ByteBuffer()), active) }
+        guard let framing = active.framing else {
+            return whole(HTTPAnswer(status: 200, headers: [], body: ByteBuffer()), active)
+        }
         if framing == .chunked && !active.isHead {
             context?.write(wrapOutboundOut(ByteBuffer(staticString: "0\r\n\r\n")), promise: nil)
         }

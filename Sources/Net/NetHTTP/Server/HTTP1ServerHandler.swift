@@ -1,6 +1,6 @@
-// One HTTP/1.1 connection of a server: takes the decoder's parts, serves one request at a time in order, writes the answer's bytes.
-// Everything is confined to the event loop. It must never read on while a pipelined request waits, never answer
-// out of order, and never keep a connection whose framing is in doubt.
+// One HTTP/1.1 connection of a server: takes the decoder's parts, serves one request at a time in order, writes the
+// answer's bytes. Everything is confined to the event loop. It must never read on while a pipelined request waits,
+// never answer out of order, and never keep a connection whose framing is in doubt.
 import NIOCore
 import NIOHTTP1
 
@@ -14,7 +14,6 @@ final class HTTP1ServerHandler: ChannelDuplexHandler, RemovableChannelHandler {
     struct Incoming {
         var head: HTTPRequestHead
         var body = ByteBuffer()
-        var discardedBytes = 0
         var isRefused = false
     }
 
@@ -180,20 +179,21 @@ extension HTTP1ServerHandler {
             incoming?.isRefused = true
             refuseInTurn(413, tooLarge)
         } else if active == nil, ready.isEmpty, head.headers.first(name: "expect")?.lowercased() == "100-continue" {
-            context?.writeAndFlush(wrapOutboundOut(ByteBuffer(staticString: "HTTP/1.1 100 Continue\r\n\r\n")), promise: nil)
+            context?.writeAndFlush(
+                wrapOutboundOut(ByteBuffer(staticString: "HTTP/1.1 100 Continue\r\n\r\n")), promise: nil)
         }
     }
 
     private var tooLarge: String { "the request body is larger than \(configuration.requestBytesMax) bytes" }
 
     private func append(_ bytes: ByteBuffer) {
-        guard incoming?.isRefused == false else { return }
-        if incoming!.body.readableBytes == 0 { incoming!.body = bytes } else { incoming!.body.writeImmutableBuffer(bytes) }
-        if incoming!.body.readableBytes > configuration.requestBytesMax {
+        guard let size = incoming?.body.readableBytes, incoming?.isRefused == false else { return }
+        guard size + bytes.readableBytes <= configuration.requestBytesMax else {
             incoming?.isRefused = true
             incoming?.body = ByteBuffer()
-            refuseInTurn(413, tooLarge)
+            return refuseInTurn(413, tooLarge)
         }
+        if size == 0 { incoming?.body = bytes } else { incoming?.body.writeImmutableBuffer(bytes) }
     }
 
     private func complete() {
@@ -201,7 +201,9 @@ extension HTTP1ServerHandler {
         guard let incoming, !incoming.isRefused else { return }
         self.incoming = nil
         let head = incoming.head
-        guard let request = makeRequest(head, incoming.body) else { return refuseInTurn(400, "malformed request target or headers") }
+        guard let request = makeRequest(head, incoming.body) else {
+            return refuseInTurn(400, "malformed request target or headers")
+        }
         let stopsDecoder = request.isUpgrade != nil || head.method == .CONNECT
         let http10 = head.version.minor == 0
         ready.append(.request(request, keepAlive: head.isKeepAlive && !stopsDecoder, http10: http10))
@@ -211,10 +213,12 @@ extension HTTP1ServerHandler {
     private func makeRequest(_ head: HTTPRequestHead, _ body: ByteBuffer) -> HTTPRequest? {
         let hosts = head.headers["host"]
         guard hosts.count == 1 || (head.version.minor == 0 && hosts.isEmpty) else { return nil }
-        var request = connection.makeRequest(method: head.method.rawValue, target: head.uri, headers: head.headers, version: 1)
+        var request = connection.makeRequest(
+            method: head.method.rawValue, target: head.uri, headers: head.headers, version: 1)
         request?.body = body
         if let upgrade = head.headers.first(name: "upgrade"),
-            head.headers[canonicalForm: "connection"].contains(where: { $0.lowercased() == "upgrade" }) {
+            head.headers[canonicalForm: "connection"].contains(where: { $0.lowercased() == "upgrade" })
+        {
             request?.isUpgrade = upgrade.lowercased()
         }
         return request
@@ -241,7 +245,8 @@ extension HTTP1ServerHandler {
     }
 
     private func webSocketKey(_ request: HTTPRequest) -> String? {
-        guard request.isUpgrade == "websocket", request.method == "GET", request.header("sec-websocket-version") == "13" else { return nil }
+        guard request.isUpgrade == "websocket", request.method == "GET", request.header("sec-websocket-version") == "13"
+        else { return nil }
         return request.header("sec-websocket-key")
     }
 

@@ -60,12 +60,14 @@ final class HTTP2ServerConnectionHandler: ChannelInboundHandler {
         context.fireUserInboundEventTriggered(event)
     }
 
-    /// GOAWAY for all later streams, then a PING: what the client sent before it saw GOAWAY has arrived when the answer does.
+    /// GOAWAY for all later streams, then a PING: what the client sent before it saw GOAWAY has arrived when the
+    /// answer does.
     private func stop() {
         guard !isStopping, let context else { return }
         isStopping = true
         timer?.stop()
-        let goAway = HTTP2Frame(streamID: .rootStream, payload: .goAway(lastStreamID: .maxID, errorCode: .noError, opaqueData: nil))
+        let goAway = HTTP2Frame(
+            streamID: .rootStream, payload: .goAway(lastStreamID: .maxID, errorCode: .noError, opaqueData: nil))
         context.write(wrapOutboundOut(goAway), promise: nil)
         let ping = HTTP2Frame(streamID: .rootStream, payload: .ping(HTTP2PingData(withInteger: 1), ack: false))
         context.writeAndFlush(wrapOutboundOut(ping), promise: nil)

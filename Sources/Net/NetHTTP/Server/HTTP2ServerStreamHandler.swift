@@ -1,5 +1,5 @@
-// One HTTP/2 stream of a server: one request in, one answer out, as frame payloads (no translation through HTTP/1.1 parts).
-// Confined to its event loop. Flow control and framing are NIOHTTP2's. It must never answer twice.
+// One HTTP/2 stream of a server: one request in, one answer out, as frame payloads (no translation through HTTP/1.1
+// parts). Confined to its event loop. Flow control and framing are NIOHTTP2's. It must never answer twice.
 import NIOCore
 import NIOHPACK
 import NIOHTTP1
@@ -72,7 +72,9 @@ final class HTTP2ServerStreamHandler: ChannelInboundHandler {
     private func received(_ frame: HTTP2Frame.FramePayload.Headers) {
         if frame.endStream { requestIsComplete = true }
         guard state == .head else { return frame.endStream ? complete() : () }
-        guard let request = makeRequest(frame.headers) else { return refuse(400, "malformed request target or headers") }
+        guard let request = makeRequest(frame.headers) else {
+            return refuse(400, "malformed request target or headers")
+        }
         state = .body
         self.request = request
         isHead = request.method == "HEAD"
@@ -129,7 +131,8 @@ final class HTTP2ServerStreamHandler: ChannelInboundHandler {
         bodyTimer = nil
         state = .serving
         let made = HTTPResponseWriter(
-            eventLoop: context.eventLoop, sink: self, highWatermark: configuration.writeHighWatermarkBytes, webSocketKey: nil)
+            eventLoop: context.eventLoop, sink: self, highWatermark: configuration.writeHighWatermarkBytes,
+            webSocketKey: nil)
         writer = made
         return made
     }
@@ -167,7 +170,8 @@ extension HTTP2ServerStreamHandler: ResponseSink {
         guard state == .serving else { return }
         let size = answer.body.readableBytes
         let hasBody = size > 0 && !isHead && answer.status != 204 && answer.status != 304
-        writeHead(answer.status, answer.headers, length: answer.status == 204 ? nil : size, endStream: !hasBody, context)
+        writeHead(
+            answer.status, answer.headers, length: answer.status == 204 ? nil : size, endStream: !hasBody, context)
         if hasBody { write(answer.body, endStream: true, writer, context) } else { writer.accepted(size) }
         done(writer, context)
     }
@@ -194,7 +198,9 @@ extension HTTP2ServerStreamHandler: ResponseSink {
         var hasDate = false
         for (name, value) in headers {
             let lower = name.lowercased()
-            if lower == "connection" || lower == "transfer-encoding" || lower == "keep-alive" || lower == "upgrade" { continue }
+            if lower == "connection" || lower == "transfer-encoding" || lower == "keep-alive" || lower == "upgrade" {
+                continue
+            }
             if lower == "content-length" && length != nil { continue }
             hasDate = hasDate || lower == "date"
             fields.add(name: lower, value: singleLine(value))
@@ -204,7 +210,9 @@ extension HTTP2ServerStreamHandler: ResponseSink {
         context.write(wrapOutboundOut(.headers(.init(headers: fields, endStream: endStream))), promise: nil)
     }
 
-    private func write(_ bytes: ByteBuffer, endStream: Bool, _ writer: HTTPResponseWriter, _ context: ChannelHandlerContext) {
+    private func write(
+        _ bytes: ByteBuffer, endStream: Bool, _ writer: HTTPResponseWriter, _ context: ChannelHandlerContext
+    ) {
         let size = bytes.readableBytes
         let done = context.eventLoop.makePromise(of: Void.self)
         done.futureResult.whenComplete { _ in writer.accepted(size) }

@@ -1,5 +1,5 @@
-// The Date header (RFC 9110 §5.6.7), made at most once a second per server. Its own arithmetic, since Foundation's formatter
-// costs more than the whole answer.
+// The Date header (RFC 9110 §5.6.7), made at most once a second per server. Its own arithmetic, since Foundation's
+// formatter costs more than the whole answer.
 import Glibc
 import Synchronization
 
@@ -22,7 +22,8 @@ final class HTTPDate: Sendable {
         guard gmtime_r(&at, &parts) != nil else { return "" }
         let days = ["Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"]
         let months = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
-        let date = "\(days[Int(parts.tm_wday)]), \(two(parts.tm_mday)) \(months[Int(parts.tm_mon)]) \(Int(parts.tm_year) + 1900)"
+        let (day, month) = (days[Int(parts.tm_wday)], months[Int(parts.tm_mon)])
+        let date = "\(day), \(two(parts.tm_mday)) \(month) \(Int(parts.tm_year) + 1900)"
         return "\(date) \(two(parts.tm_hour)):\(two(parts.tm_min)):\(two(parts.tm_sec)) GMT"
     }
 

@@ -1,6 +1,7 @@
-// The one way to answer a request, from any thread. Operations are queued under a lock and carried out on the
-// event loop, one wake-up and one flush per batch; on the loop itself they go straight through. Bytes are counted until the socket
-// took them, so that a caller can bound what a slow reader holds. It must never touch the channel off its loop.
+// The one way to answer a request, from any thread. Operations are queued under a lock and carried out on the event
+// loop, one wake-up and one flush per batch; on the loop itself they go straight through. Bytes are counted until the
+// socket took them, so that a caller can bound what a slow reader holds. It must never touch the channel off its
+// loop.
 import NIOCore
 import Synchronization
 
@@ -82,7 +83,8 @@ package final class HTTPResponseWriter: Sendable {
         _ handler: @escaping @Sendable (WebSocketConnection) -> Void
     ) {
         guard let webSocketKey else {
-            return send(status: 400, headers: [], body: ByteBuffer(string: "the request is not a WebSocket handshake\n"))
+            return send(
+                status: 400, headers: [], body: ByteBuffer(string: "the request is not a WebSocket handshake\n"))
         }
         var all = headers
         all.append(("upgrade", "websocket"))

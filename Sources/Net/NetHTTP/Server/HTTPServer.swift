@@ -10,7 +10,11 @@ import Synchronization
 package enum HTTPServerStartError: Error, CustomStringConvertible {
     case bind(String)
 
-    package var description: String { switch self { case .bind(let why): "bind: \(why)" } }
+    package var description: String {
+        switch self {
+        case .bind(let why): "bind: \(why)"
+        }
+    }
 }
 
 /// Serves HTTP/1.1 and HTTP/2 on one port.
@@ -25,7 +29,10 @@ package final class HTTPServer: Sendable {
     private let group: any EventLoopGroup
     private let state = Mutex(State())
 
-    package init(configuration: HTTPServerConfiguration, service: any HTTPService, group: any EventLoopGroup, logger: Logger = Logger(label: "http")) {
+    package init(
+        configuration: HTTPServerConfiguration, service: any HTTPService, group: any EventLoopGroup,
+        logger: Logger = Logger(label: "http")
+    ) {
         shared = ServerShared(configuration: configuration, service: service, logger: logger)
         self.group = group
     }
@@ -67,7 +74,9 @@ package final class HTTPServer: Sendable {
             state.connections[id] = channel
             return true
         }
-        if isAdmitted { channel.closeFuture.whenComplete { _ in self.state.withLock { _ = $0.connections.removeValue(forKey: id) } } }
+        if isAdmitted {
+            channel.closeFuture.whenComplete { _ in self.state.withLock { _ = $0.connections.removeValue(forKey: id) } }
+        }
         return isAdmitted
     }
 
@@ -93,7 +102,8 @@ package final class HTTPServer: Sendable {
 
     private func closeQuietly(_ channel: any Channel) async {
         channel.close(promise: nil)
-        await withCheckedContinuation { continuation in channel.closeFuture.whenComplete { _ in continuation.resume() } }
+        await withCheckedContinuation { continuation in channel.closeFuture.whenComplete { _ in continuation.resume() }
+        }
     }
 }
 

@@ -1,5 +1,5 @@
-// What all handlers of one accepted connection share: settings, service, the peer's address and verdict, the request maker.
-// It must never outlive its connection.
+// What all handlers of one accepted connection share: settings, service, the peer's address and verdict, the request
+// maker. It must never outlive its connection.
 import Logging
 import NIOCore
 import NIOHTTP1

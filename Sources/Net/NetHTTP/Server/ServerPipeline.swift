@@ -13,7 +13,8 @@ enum ServerPipeline {
     static func configure(_ channel: any Channel, shared: ServerShared) throws {
         let address = channel.remoteAddress.map(describe) ?? ""
         let pipeline = channel.pipeline.syncOperations
-        let connection = ServerConnection(shared: shared, remoteAddress: address, isSecure: shared.configuration.tls != nil)
+        let connection = ServerConnection(
+            shared: shared, remoteAddress: address, isSecure: shared.configuration.tls != nil)
         guard let tls = shared.configuration.tls else { return try addHTTP1(pipeline, connection) }
         let (handler, verdict) = tls.makeHandler()
         try pipeline.addHandler(handler)
@@ -109,7 +110,8 @@ final class TLSNegotiation: ChannelInboundHandler, RemovableChannelHandler {
     }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
-        connection.shared.logger.debug("TLS handshake failed", metadata: ["peer": "\(connection.remoteAddress)", "error": "\(error)"])
+        connection.shared.logger.debug(
+            "TLS handshake failed", metadata: ["peer": "\(connection.remoteAddress)", "error": "\(error)"])
         context.close(promise: nil)
     }
 }
