@@ -138,7 +138,7 @@ package struct MasterProbe: Sendable {
     package func check(_ backend: Backend) async -> Bool {
         let endpoint = HTTPEndpoint(host: backend.host, port: backend.port, isSecure: true)
         do {
-            return try await client.send(HTTPClientRequest(method: "GET", endpoint: endpoint, target: "/livez", timeout: .milliseconds(1000))).status == 200
+            return try await client.send(HTTPClientRequest(method: "GET", endpoint: endpoint, target: "/livez", timeout: .seconds(2))).status == 200
         } catch {
             return false
         }
