@@ -51,7 +51,7 @@ struct Links {
         for reply in try socket.dump(request, "list addresses") {
             guard reply.payload.count >= MemoryLayout<ifaddrmsg>.size else { continue }
             let message = reply.payload.withUnsafeBytes { $0.loadUnaligned(as: ifaddrmsg.self) }
-            if reply.attributes(after: MemoryLayout<ifaddrmsg>.size)[UInt16(IFA_LOCAL.rawValue)] == address {
+            if reply.attributes(after: MemoryLayout<ifaddrmsg>.size)[UInt16(IFA_LOCAL)] == address {
                 return (message.ifa_index, try mtu(of: message.ifa_index))
             }
         }
@@ -65,7 +65,7 @@ struct Links {
         request.append(structure: header)
         let size = MemoryLayout<ifinfomsg>.size
         for reply in try socket.dump(request, "read link \(index)") {
-            if let bytes = reply.attributes(after: size)[UInt16(IFLA_MTU.rawValue)], bytes.count == 4 {
+            if let bytes = reply.attributes(after: size)[UInt16(IFLA_MTU)], bytes.count == 4 {
                 return bytes.withUnsafeBytes { $0.loadUnaligned(as: UInt32.self) }
             }
         }
@@ -75,17 +75,17 @@ struct Links {
     func addVXLAN(_ name: String, id: UInt32, device: UInt32, local: [UInt8], port: UInt16, mac: [UInt8], mtu: UInt32) throws(NetlinkError) {
         var request = NetlinkRequest(type: Int(RTM_NEWLINK), flags: Int(NLM_F_CREATE) | Int(NLM_F_EXCL))
         request.append(structure: ifinfomsg())
-        request.attribute(Int(IFLA_IFNAME.rawValue), text: name)
-        request.attribute(Int(IFLA_ADDRESS.rawValue), mac)
-        request.attribute(Int(IFLA_MTU.rawValue), mtu)
-        request.nest(Int(IFLA_LINKINFO.rawValue)) { info in
-            info.attribute(Int(IFLA_INFO_KIND.rawValue), text: "vxlan")
-            info.nest(Int(IFLA_INFO_DATA.rawValue)) { data in
-                data.attribute(Int(IFLA_VXLAN_ID.rawValue), id)
-                data.attribute(Int(IFLA_VXLAN_LINK.rawValue), device)
-                data.attribute(Int(IFLA_VXLAN_LOCAL.rawValue), local)
-                data.attribute(Int(IFLA_VXLAN_PORT.rawValue), [UInt8(port >> 8), UInt8(port & 0xff)])
-                data.attribute(Int(IFLA_VXLAN_LEARNING.rawValue), UInt8(0))
+        request.attribute(Int(IFLA_IFNAME), text: name)
+        request.attribute(Int(IFLA_ADDRESS), mac)
+        request.attribute(Int(IFLA_MTU), mtu)
+        request.nest(Int(IFLA_LINKINFO)) { info in
+            info.attribute(Int(IFLA_INFO_KIND), text: "vxlan")
+            info.nest(Int(IFLA_INFO_DATA)) { data in
+                data.attribute(Int(IFLA_VXLAN_ID), id)
+                data.attribute(Int(IFLA_VXLAN_LINK), device)
+                data.attribute(Int(IFLA_VXLAN_LOCAL), local)
+                data.attribute(Int(IFLA_VXLAN_PORT), [UInt8(port >> 8), UInt8(port & 0xff)])
+                data.attribute(Int(IFLA_VXLAN_LEARNING), UInt8(0))
             }
         }
         try socket.execute(request, "add vxlan \(name)", ignoring: [EEXIST])
@@ -95,8 +95,8 @@ struct Links {
         var request = NetlinkRequest(type: Int(RTM_NEWLINK), flags: 0)
         var header = ifinfomsg()
         header.ifi_index = Int32(index)
-        header.ifi_flags = UInt32(IFF_UP.rawValue)
-        header.ifi_change = UInt32(IFF_UP.rawValue)
+        header.ifi_flags = UInt32(IFF_UP)
+        header.ifi_change = UInt32(IFF_UP)
         request.append(structure: header)
         try socket.execute(request, "set link \(index) up")
     }
@@ -126,8 +126,8 @@ struct Links {
         header.ifa_prefixlen = prefixLength
         header.ifa_index = index
         request.append(structure: header)
-        request.attribute(Int(IFA_LOCAL.rawValue), address)
-        request.attribute(Int(IFA_ADDRESS.rawValue), address)
+        request.attribute(Int(IFA_LOCAL), address)
+        request.attribute(Int(IFA_ADDRESS), address)
         return request
     }
 
@@ -164,8 +164,8 @@ struct Links {
         header.ndm_state = UInt16(NUD_PERMANENT)
         header.ndm_flags = family == AF_BRIDGE ? UInt8(NTF_SELF) : 0
         request.append(structure: header)
-        request.attribute(Int(NDA_DST.rawValue), address)
-        request.attribute(Int(NDA_LLADDR.rawValue), mac)
+        request.attribute(Int(NDA_DST), address)
+        request.attribute(Int(NDA_LLADDR), mac)
         return request
     }
 
@@ -186,7 +186,7 @@ struct Links {
         header.rtm_table = UInt8(RT_TABLE_MAIN.rawValue)
         header.rtm_protocol = UInt8(RTPROT_STATIC)
         header.rtm_scope = UInt8(RT_SCOPE_UNIVERSE.rawValue)
-        header.rtm_type = UInt8(RTN_UNICAST.rawValue)
+        header.rtm_type = UInt8(RTN_UNICAST)
         header.rtm_flags = onlink ? UInt32(RTNH_F_ONLINK) : 0
         request.append(structure: header)
         request.attribute(Int(RTA_DST.rawValue), route.destination.bytes)
