@@ -42,6 +42,9 @@ struct PodStage {
         case .stopSandbox(let id):
             for i in sandboxes.indices where sandboxes[i].id == id { sandboxes[i].isReady = false }
             finish(.sandboxStopped(id: id), "stop sandbox")
+        case .removeSandbox(let id):
+            sandboxes.removeAll { $0.id == id }
+            finish(.sandboxRemoved(id: id), "remove \(id)")
         case .startContainer(let name, let attempt, let sandboxID): start(name, attempt, sandboxID)
         case .cancelStart: break
         case .killContainer(let name, let id, let grace, let reason):
@@ -389,10 +392,15 @@ struct PodLifeTests {
         stage.settle()
         #expect(
             stage.takeLog() == [
-                "kill c grace 30 sandboxChanged",
+                "kill c grace 30 sandboxChanged", "stop sandbox",
                 "event SandboxChanged: Pod sandbox changed, it will be killed and re-created.", "sandbox 1",
                 "start c#1",
             ])
+        // Its last container gone, the old sandbox goes too.
+        stage.containers.removeAll { $0.sandboxID == "sandbox-0" }
+        stage.observe()
+        stage.settle()
+        #expect(stage.takeLog() == ["remove sandbox-0"])
     }
 
     @Test func `a shorter grace sends a second kill`() {

@@ -29,10 +29,8 @@ package final class Kubelet: Sendable {
         onPodCIDRs: @escaping @Sendable ([String]) -> Void = { _ in }
     ) throws(PKIError) {
         // On a connection of its own: the stream lives as long as the kubelet.
-        self.events =
-            events
-            ?? RuntimeEvents(
-                channel: RuntimeClient.connect(endpoint: configuration.runtimeEndpoint, group: group).channel, logger: logger)
+        let connection = RuntimeClient.connect(endpoint: configuration.runtimeEndpoint, group: group)
+        self.events = events ?? RuntimeEvents(channel: connection.channel, logger: logger)
         self.configuration = configuration
         self.logger = logger
         self.metrics = metrics

@@ -1,4 +1,5 @@
 // Reading the end of a log file backwards, in blocks, so that `--tail` does not read gigabytes. Blocking.
+// Used by the log server and for termination messages. It must never hold more of the file than it was asked for.
 import Glibc
 
 package enum LogFile {

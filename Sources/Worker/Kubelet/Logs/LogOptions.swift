@@ -1,4 +1,5 @@
 // What of a log is wanted, as the query says it. Pure.
+// Both the kubelet's tests and its server read queries through it. It must never guess: what is no number is refused.
 import NetHTTP
 
 package struct LogOptionsError: Error, Sendable, Equatable {

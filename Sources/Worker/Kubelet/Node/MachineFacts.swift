@@ -1,4 +1,6 @@
 // What this machine is: processors, memory, disk, names. Read once from /proc, /etc and the kernel; blocking.
+// It exists so that the rest of the module works on values. It must never fail a start: what is unreadable
+// stays unknown.
 import Glibc
 
 package struct MachineFacts: Sendable, Equatable {

@@ -18,6 +18,8 @@ package enum PodAction: Sendable, Equatable {
     case runSandbox(attempt: UInt32)
     /// → `.sandboxStopped` / `.sandboxStopFailed`.
     case stopSandbox(id: String)
+    /// A dead sandbox of an earlier attempt → `.sandboxRemoved`.
+    case removeSandbox(id: String)
     /// Image, container, start, postStart → `.containerStarted` / `.containerFailed`.
     case startContainer(name: String, attempt: UInt32, sandboxID: String)
     /// Ends the wait of a start under way; the start itself answers.
@@ -66,6 +68,7 @@ package enum PodOutcome: Sendable, Equatable {
     case sandboxFailed(message: String)
     case sandboxStopped(id: String)
     case sandboxStopFailed(id: String, message: String)
+    case sandboxRemoved(id: String)
     case containerStarted(name: String, SeenContainer)
     case containerFailed(name: String, reason: String, message: String, SeenContainer?)
     case startCancelled(name: String)

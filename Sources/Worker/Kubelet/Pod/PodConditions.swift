@@ -1,4 +1,5 @@
 // The five conditions that the kubelet owns, and the ones of others that stay as they are.
+// Times of transition are kept while a status stays the same. It must never drop a condition that it does not own.
 import API
 
 extension PodLife {

@@ -1,4 +1,5 @@
 // What an effect came to, taken into the pod's life. Each outcome ends one thing that a decision put under way.
+// Failures set the time of the next try here and nowhere else. It must never decide: the next `decide` does.
 import API
 
 extension PodLife {
@@ -20,6 +21,9 @@ extension PodLife {
         case .deleted: deletion = .done
         case .deleteFailed: deletion = .waiting(until: now &+ .seconds(1))
         case .none: return decision
+        case .sandboxRemoved(let id):
+            removingSandboxes.remove(id)
+            sandboxes.removeAll { $0.id == id }
         case .sandboxRuns, .sandboxFailed, .sandboxStopped, .sandboxStopFailed: sandboxFinished(outcome, now, &decision)
         default: containerFinished(outcome, now, &decision)
         }
@@ -40,6 +44,7 @@ extension PodLife {
             sandboxRetryAt = now &+ min(sandboxFailures.delay / 10, .seconds(10))
             decision.warn("FailedCreatePodSandBox", "Failed to create pod sandbox: \(message)")
         case .sandboxStopped(let id):
+            stoppedSandboxes.insert(id)
             for i in sandboxes.indices where sandboxes[i].id == id { sandboxes[i].isReady = false }
         case .sandboxStopFailed(_, let message):
             sandboxRetryAt = now &+ .seconds(2)

@@ -1,4 +1,6 @@
 // The decision for a pod that shall run: preparation, sandbox, init containers in order, then the others.
+// Each part either says that the next one may go on, or what has to happen first. It must never start a
+// container twice: whatever is under way is left alone.
 import API
 
 extension PodLife {
@@ -46,6 +48,12 @@ extension PodLife {
         guard !containers.contains(where: { $0.inFlight != .nothing }) else { return nil }
         if sandboxRetryAt > now {
             decision.wake(at: sandboxRetryAt)
+            return nil
+        }
+        // The dead one first gives back its address and its name.
+        if let dead = sandboxes.first(where: { !stoppedSandboxes.contains($0.id) }) {
+            sandboxStep = .stopping
+            decision.actions.append(.stopSandbox(id: dead.id))
             return nil
         }
         if newestSandbox != nil {

@@ -37,6 +37,11 @@ package struct PodLife: Sendable {
     package let hostIPs: [String]
     /// Raised at each start and end of an effect: an observation begun under an older one is stale.
     package internal(set) var epoch: UInt64 = 0
+    /// Sandboxes that were stopped by us, ready or not.
+    var stoppedSandboxes: Set<String> = []
+    var removingSandboxes: Set<String> = []
+    /// Sandboxes in which the runtime still has containers.
+    var occupiedSandboxes: Set<String> = []
     var prepareFailures: Int64 = 0
     var sandboxFailures = BackOff()
     var sandboxRetryAt: Nanoseconds = 0
@@ -85,6 +90,7 @@ package struct PodLife: Sendable {
         isObserved = true
         sandboxes = seen.sandboxes.sorted { ($0.metadata.attempt, $0.createdAt) > ($1.metadata.attempt, $1.createdAt) }
         if !seen.ips.isEmpty { ips = seen.ips }
+        occupiedSandboxes = Set(seen.containers.map(\.sandboxID))
         let byName = Dictionary(grouping: seen.containers) { $0.status.name }
         for i in containers.indices {
             let attempts = (byName[containers[i].spec.name] ?? []).sorted {
@@ -189,6 +195,10 @@ package struct PodLife: Sendable {
             decision.actions.append(.removeContainer(name: container.status.name, id: container.status.id))
         }
         surplus = []
+        for old in sandboxes.dropFirst() where !old.isReady && !occupiedSandboxes.contains(old.id) {
+            guard stoppedSandboxes.contains(old.id), removingSandboxes.insert(old.id).inserted else { continue }
+            decision.actions.append(.removeSandbox(id: old.id))
+        }
     }
 
     func index(_ name: String) -> Int? { containers.firstIndex { $0.spec.name == name } }
@@ -198,7 +208,8 @@ extension PodAction {
     /// Changes what the runtime shows, so that observations begun earlier are stale.
     package var isLifecycle: Bool {
         switch self {
-        case .runSandbox, .stopSandbox, .startContainer, .killContainer, .removeContainer, .cleanUp: true
+        case .runSandbox, .stopSandbox, .removeSandbox, .startContainer, .killContainer, .removeContainer, .cleanUp:
+            true
         default: false
         }
     }

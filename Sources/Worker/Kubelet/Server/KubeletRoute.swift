@@ -1,4 +1,6 @@
 // Which of the kubelet's endpoints a request means, and what right it needs: a subresource of `nodes`. Pure.
+// It exists so that the service reads as a table and the rights stand in one place. It must never let an unknown path
+// mean something.
 import NetHTTP
 
 package enum KubeletRoute: Sendable, Equatable {

@@ -1,4 +1,7 @@
 // `/containerLogs`: finds the attempt that is meant and streams its file.
+// The answers for containers that have no log yet are upstream's, since kubectl shows them. It must never hold
+// the file open
+// for a client that is gone.
 import API
 import NetHTTP
 

@@ -1,4 +1,6 @@
 // What containers and the node use: `/metrics/resource` (what metrics-server scrapes) and `/stats/summary`.
+// The runtime gives the containers' figures, /proc the node's. It must never invent a figure: what is not
+// known is left out.
 import API
 import NetHTTP
 

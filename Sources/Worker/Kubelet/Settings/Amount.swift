@@ -1,4 +1,5 @@
 // Quantities as thousandths in 64 bits: enough for cgroups, which know nothing finer. Saturates, never overflows.
+// The API's own Quantity is exact and larger; a kernel limit needs neither. It must never trap on what a user wrote.
 import API
 
 package enum Amount {

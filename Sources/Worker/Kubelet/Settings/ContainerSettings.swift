@@ -1,4 +1,6 @@
 // A container as the runtime wants it. Pure: mounts, environment and image are handed in.
+// It exists apart from the shell so that every rule of a spec can be tested without a runtime. It must never grant more
+// than the spec asks for.
 import API
 
 package enum ContainerSettings {

@@ -1,4 +1,5 @@
 // Fields of the pod that its own containers may see: fieldRef and resourceFieldRef, in environments and in volumes.
+// One list of paths for both, so that they cannot drift apart. It must never show a field that is not on that list.
 import API
 
 package enum DownwardFields {

@@ -1,4 +1,5 @@
 // Names of images: whether one can be meant at all, which registry it names, whether it floats. Pure.
+// It exists to refuse nonsense before the runtime sees it, and to find credentials. It must never rewrite a name.
 import API
 
 package enum ImageName {

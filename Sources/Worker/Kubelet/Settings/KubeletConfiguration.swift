@@ -1,4 +1,5 @@
 // Everything that decides how a kubelet works, as one value. Read from flags and files by the executable only.
+// Defaults are upstream's where it has them. It must never read the environment itself.
 import NetPKI
 
 package struct KubeletConfiguration: Sendable {

@@ -1,4 +1,5 @@
 // A pod's sandbox as the runtime wants it: name, namespaces, DNS, host ports, cgroup, security. Pure.
+// Shared by the sandbox and its containers: namespaces and groups are decided here once. It must never name the host.
 import API
 
 package struct NodeSettings: Sendable {

@@ -1,4 +1,5 @@
 // `REDIS_SERVICE_HOST` and its kin: one set of variables a service, as every pod of the namespace gets them.
+// Names and order are upstream's, since programs read them. It must never show a service without an address of its own.
 import API
 
 package enum ServiceEnvironment {

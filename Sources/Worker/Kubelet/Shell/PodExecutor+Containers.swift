@@ -1,4 +1,6 @@
 // Starting and stopping one container: image, configuration, creation, hooks. Event texts are upstream's.
+// Each start or kill is one straight line from top to bottom. It must never start a container whose configuration is
+// not complete.
 import API
 import Logging
 

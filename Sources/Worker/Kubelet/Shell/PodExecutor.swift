@@ -75,6 +75,7 @@ package final class PodExecutor: Sendable {
         case .refreshVolumes: return await refresh(context)
         case .runSandbox(let attempt): return await runSandbox(attempt, context)
         case .stopSandbox(let id): return await stopSandbox(id)
+        case .removeSandbox(let id): return await removeSandbox(id)
         case .startContainer(let name, let attempt, let sandboxID):
             return await start(name, attempt, sandboxID, context)
         case .killContainer(let name, let id, let grace, let reason):
@@ -180,6 +181,15 @@ package final class PodExecutor: Sendable {
             return error.isNotFound
                 ? .sandboxStopped(id: id) : .sandboxStopFailed(id: id, message: error.rpcDescription)
         }
+    }
+
+    private func removeSandbox(_ id: String) async -> PodOutcome {
+        do throws(RuntimeError) {
+            try await runtime.removeSandbox(id)
+        } catch {
+            logger.debug("a dead sandbox stays", metadata: ["id": "\(id)", "error": "\(error)"])
+        }
+        return .sandboxRemoved(id: id)
     }
 
     private func removeContainer(_ name: String, _ id: String) async -> PodOutcome {

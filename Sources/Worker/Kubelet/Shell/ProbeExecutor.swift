@@ -1,6 +1,7 @@
 // Asks a container how it is: a command in it, a GET, a connection. One try; what several tries amount to is decided in
 // Pod/Probe.swift. Certificates are not verified, as upstream. It must always end within its time limit.
 import API
+import Glibc
 import Logging
 import NIOCore
 import NetGRPC
@@ -143,6 +144,8 @@ extension HTTPClientError {
     /// Without this module's own prefix.
     var reason: String {
         switch self {
+        case .connect(let why) where why.contains("errno: \(ECONNREFUSED)"): "connect: connection refused"
+        case .connect(let why) where why.contains("errno: \(EHOSTUNREACH)"): "connect: no route to host"
         case .connect(let why), .tls(let why), .closed(let why), .malformed(let why): why
         case .timeout: "i/o timeout"
         default: description

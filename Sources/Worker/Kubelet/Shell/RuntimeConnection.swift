@@ -1,4 +1,5 @@
 // The real transport of RuntimeClient: one gRPC connection on the runtime's socket, dialled again when it is lost.
+// It exists so that RuntimeClient knows no sockets. It must never retry a call: the runtime may have done it already.
 import NIOCore
 import NetGRPC
 

@@ -1,4 +1,6 @@
 // Which files a ConfigMap, Secret, downward or projected volume shows. Reads objects and tokens; writes nothing.
+// Apart from PodVolumes so that what is shown and where it is put are two questions. It must never show half a volume:
+// a source that is missing and not optional is an error.
 import API
 
 package struct VolumeFiles: Sendable {
