@@ -81,8 +81,8 @@ func run(_ program: String, _ arguments: [String], input: String? = nil) async t
     }
 }
 
-/// Sends bytes over a plain TCP connection and returns everything until the server closes (or the timeout).
-func exchange(port: Int, _ parts: [String], pause: TimeAmount = .milliseconds(20), seconds: Int = 5) async throws -> String {
+/// Sends bytes over a plain TCP connection and returns everything until the server closes, or `isDone` holds, or the timeout.
+func exchange(port: Int, _ parts: [String], pause: TimeAmount = .milliseconds(20), seconds: Int = 20, until isDone: (@Sendable () -> Bool)? = nil) async throws -> String {
     let collector = Collector()
     let channel = try await ClientBootstrap(group: testGroup).channelInitializer { channel in
         channel.eventLoop.makeCompletedFuture { try channel.pipeline.syncOperations.addHandler(Collecting(collector)) }
@@ -90,6 +90,10 @@ func exchange(port: Int, _ parts: [String], pause: TimeAmount = .milliseconds(20
     for part in parts {
         channel.writeAndFlush(ByteBuffer(string: part), promise: nil)
         try await Task.sleep(nanoseconds: UInt64(pause.nanoseconds))
+    }
+    if let isDone {
+        _ = try await eventually { isDone() }
+        channel.close(promise: nil)
     }
     let deadline = channel.eventLoop.scheduleTask(in: .seconds(Int64(seconds))) { channel.close(promise: nil) }
     await withCheckedContinuation { continuation in channel.closeFuture.whenComplete { _ in continuation.resume() } }
@@ -119,7 +123,7 @@ final class Counter: Sendable {
 }
 
 /// Polls until the condition holds, for at most `seconds`.
-func eventually(seconds: Double = 5, _ condition: () -> Bool) async throws -> Bool {
+func eventually(seconds: Double = 20, _ condition: () -> Bool) async throws -> Bool {
     let end = Date().addingTimeInterval(seconds)
     while Date() < end {
         if condition() { return true }

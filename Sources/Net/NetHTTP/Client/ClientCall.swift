@@ -22,7 +22,7 @@ final class ClientCall: Sendable {
     private let isWhole: Bool
     private let state = Mutex(State())
 
-    static let attemptsMax = 2
+    static let attemptsMax = 3
 
     init(_ request: HTTPClientRequest, headers: [(String, String)], bufferBytesMax: Int, isWhole: Bool) {
         self.request = request
