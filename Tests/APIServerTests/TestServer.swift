@@ -128,7 +128,11 @@ final class TestServer: Sendable {
         var arguments = ["-sS", "--cacert", directory + "/ca.crt", "-X", method, "-w", "\n%{http_code}", "--max-time", "20"] + more
         if let user { arguments += ["-H", "authorization: Bearer \(user)"] } else { arguments += ["--cert", directory + "/admin.crt", "--key", directory + "/admin.key"] }
         for header in headers { arguments += ["-H", header] }
-        if let body { arguments += ["-H", "content-type: \(contentType)", "--data-binary", body] }
+        if let body {
+            let file = directory + "/body-\(UInt32.random(in: 0...UInt32.max))"
+            try body.write(toFile: file, atomically: false, encoding: .utf8)
+            arguments += ["-H", "content-type: \(contentType)", "--data-binary", "@" + file]
+        }
         let ran = try Self.run("/usr/bin/curl", arguments + ["https://127.0.0.1:\(port)\(path)"])
         let cut = ran.out.lastIndex(of: "\n") ?? ran.out.startIndex
         return (Int(ran.out[cut...].dropFirst()) ?? 0, String(ran.out[..<cut]) + ran.err)
