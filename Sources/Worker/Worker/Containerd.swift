@@ -2,12 +2,14 @@
 // host's pid 1, so that it (and every container) survives the worker's restart. Containers that others made live elsewhere: our
 // containerd has a root, a state directory and a socket of its own.
 import Glibc
+import Logging
 
 package struct Containerd: Sendable {
     /// Where the CRI is served.
     package static let socket = "/run/tern/containerd.sock"
     /// Seconds to wait for the socket after a start.
     package static let startSecondsMax = 20
+    private static let lookNanoseconds: UInt64 = 500_000_000
 
     package var dataDirectory: String
     package var logFile: String
@@ -21,23 +23,48 @@ package struct Containerd: Sendable {
         self.sandboxImage = sandboxImage
     }
 
-    /// Makes sure that containerd answers and holds the sandbox image.
-    package func ensureRunning() throws {
-        try Files.makeDirectory("/run/tern/containerd")
-        try Files.makeDirectory("\(dataDirectory)/containerd")
+    /// Makes sure that containerd answers and holds the sandbox image. The child when it had to be started.
+    package func ensureRunning() throws -> pid_t? {
+        var child: pid_t?
         if !answers() {
-            let configuration = "\(dataDirectory)/containerd/config.toml"
-            try Files.write(configurationText(), to: configuration)
-            unlink(Self.socket)
-            _ = try Subprocess.launch(["containerd", "-c", configuration], environment: environment, log: logFile)
+            child = try start()
             try waitForSocket()
         }
         try ensureSandboxImage()
+        return child
+    }
+
+    private func start() throws -> pid_t {
+        try Files.makeDirectory("/run/tern/containerd")
+        try Files.makeDirectory("\(dataDirectory)/containerd")
+        let configuration = "\(dataDirectory)/containerd/config.toml"
+        try Files.write(configurationText(), to: configuration)
+        unlink(Self.socket)
+        return try Subprocess.launch(["containerd", "-c", configuration], environment: environment, log: logFile)
+    }
+
+    /// Starts containerd again when it has died, until the task is cancelled. What it ran goes on meanwhile: each
+    /// container has a shim. It never kills one that is merely slow.
+    package func keepRunning(_ started: pid_t?, logger: Logger) async {
+        var child = started
+        var retryAt = 0
+        while !Task.isCancelled {
+            do { try await Task.sleep(nanoseconds: Self.lookNanoseconds) } catch { return }
+            if let known = child, Subprocess.hasEnded(known) { (child, retryAt) = (nil, 0) }
+            guard child == nil, !answers(), monotonicMilliseconds() >= retryAt else { continue }
+            retryAt = monotonicMilliseconds() + Self.startSecondsMax * 1000
+            do {
+                child = try start()
+                logger.warning("containerd had ended and was started again")
+            } catch {
+                logger.error("containerd does not start", metadata: ["error": "\(error)"])
+            }
+        }
     }
 
     /// Whether something answers at the socket.
     package func answers() -> Bool {
-        let descriptor = Glibc.socket(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0)
+        let descriptor = Glibc.socket(AF_UNIX, Int32(SOCK_STREAM.rawValue | SOCK_NONBLOCK.rawValue), 0)
         guard descriptor >= 0 else { return false }
         defer { close(descriptor) }
         var address = sockaddr_un()
@@ -46,7 +73,7 @@ package struct Containerd: Sendable {
             for (i, byte) in Self.socket.utf8.enumerated() { path[i] = byte }
         }
         return withUnsafePointer(to: &address) {
-            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_un>.size)) == 0 }
+            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_un>.size)) == 0 || errno == EAGAIN }
         }
     }
 

@@ -77,6 +77,13 @@ package enum Subprocess {
         return status & 0x7f == 0 ? (status >> 8) & 0xff : 128 + (status & 0x7f)
     }
 
+    /// Whether a child has ended; does not wait. An ended child is reaped.
+    package static func hasEnded(_ child: pid_t) -> Bool {
+        var status: Int32 = 0
+        let found = waitpid(child, &status, WNOHANG)
+        return found == child || (found < 0 && errno == ECHILD)
+    }
+
     /// The first directory of PATH (and the sbin ones) that holds the program.
     package static func find(_ program: String) -> String? {
         let path = getenv("PATH").map { String(cString: $0) } ?? ""

@@ -55,7 +55,8 @@ package final class WorkerNode: Sendable {
         _ = try await balancer.listen(host: "127.0.0.1", port: configuration.balancerPort)
         _ = try await balancer.listen(host: configuration.serviceAddress, port: 443)
         try await dns.start()
-        try startRuntime()
+        let containerd = ownRuntime()
+        let child = try containerd?.ensureRunning()
         let kubelet = try await makeKubelet()
         let health = try await startProxyHealth()
         logger.info("worker started", metadata: ["name": "\(configuration.name)"])
@@ -64,6 +65,7 @@ package final class WorkerNode: Sendable {
                 group.addTask { try await kubelet.run() }
                 group.addTask { await self.network.run() }
                 group.addTask { try await self.services.run() }
+                if let containerd { group.addTask { await containerd.keepRunning(child, logger: self.logger) } }
                 try await group.next()
                 group.cancelAll()
             }
@@ -75,16 +77,16 @@ package final class WorkerNode: Sendable {
         await balancer.stop()
     }
 
-    private func startRuntime() throws {
-        guard configuration.runtimeEndpoint == nil else { return }
+    /// Our containerd, unless the operator named another runtime.
+    private func ownRuntime() -> Containerd? {
+        guard configuration.runtimeEndpoint == nil else { return nil }
         var environment = ["PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"]
         if let proxy = configuration.egressProxy {
             for name in ["HTTP_PROXY", "HTTPS_PROXY"] { environment[name] = proxy }
             environment["NO_PROXY"] = configuration.egressDirect ?? ""
         }
-        let containerd = Containerd(
+        return Containerd(
             dataDirectory: configuration.dataDirectory, logFile: "\(configuration.dataDirectory)/containerd.log", environment: environment)
-        try containerd.ensureRunning()
     }
 
     private func makeKubelet() async throws -> Kubelet {
