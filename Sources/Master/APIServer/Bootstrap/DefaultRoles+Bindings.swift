@@ -27,8 +27,6 @@ extension DefaultRoles {
           User:system:kube-scheduler
         ClusterRoleBinding system:service-account-issuer-discovery
           Group:system:serviceaccounts
-        ClusterRoleBinding system:cluster-trust-bundle-discovery
-          Group:system:serviceaccounts
         ClusterRoleBinding system:node
         RoleBinding kube-system/system::extension-apiserver-authentication-reader
           role Role/extension-apiserver-authentication-reader
