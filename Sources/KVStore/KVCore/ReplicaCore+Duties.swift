@@ -6,7 +6,8 @@ import Raft
 struct LeaderDuties: Sendable {
     static let periodMilliseconds: Int64 = 500
     static let timeMilliseconds: Int64 = 5000
-    private var isLeader = false
+    /// The term that this replica leads; nil while it does not.
+    private var term: Term?
     /// Log time when this leader began, and its own clock then.
     private var base: Int64 = 0
     private var baseNow: Int64
@@ -23,15 +24,16 @@ struct LeaderDuties: Sendable {
         nextTime = now
     }
 
-    mutating func leadershipChanged(isLeader: Bool, logTime: Int64, now: Int64) {
-        if isLeader, !self.isLeader {
+    /// Before a leader stamps anything: its time starts from the log's, not from its own boot.
+    mutating func leadershipChanged(leading term: Term?, logTime: Int64, now: Int64) {
+        if term != nil, term != self.term {
             base = logTime
             baseNow = now
             nextRound = now
             nextTime = now + Self.timeMilliseconds
             compactionTarget = nil
         }
-        self.isLeader = isLeader
+        self.term = term
     }
 
     /// The log time of an entry that is appended now.

@@ -57,7 +57,7 @@ extension ReplicaCore {
         } else {
             leaderlessSince = nil
         }
-        duties.leadershipChanged(isLeader: raft.isLeader, logTime: state.logTime, now: now)
+        duties.leadershipChanged(leading: raft.isLeader ? raft.term : nil, logTime: state.logTime, now: now)
         redispatch()
         if !raft.isLeader { endSenders() }
     }

@@ -156,6 +156,7 @@ extension ReplicaCore {
     }
 
     private mutating func append(_ data: [UInt8], fence: Term?) -> ProposeRefusal? {
+        duties.leadershipChanged(leading: raft.isLeader ? raft.term : nil, logTime: state.logTime, now: now)
         let entry = EntryFormat.entry(logTime: duties.stamp(state.logTime, now: now), proposal: data)
         do throws(ProposeRefusal) {
             _ = try raft.propose([Raft.Proposal(entry, fence: fence)])
