@@ -79,9 +79,25 @@ final class Cluster: Sendable {
             listenHost: me.host, listenPort: me.port, tls: tls[id])
         configuration.silence()
         change(&configuration)
-        let replica = try Replica(configuration)
-        try await replica.start()
+        let replica = try await started(configuration)
         running.withLock { $0[id] = replica }
+    }
+
+    /// A child process of another test may hold the port for a moment.
+    private func started(_ configuration: ReplicaConfiguration) async throws -> Replica {
+        var attempts = 0
+        while true {
+            let replica = try Replica(configuration)
+            do {
+                try await replica.start()
+                return replica
+            } catch {
+                await replica.halt()
+                attempts += 1
+                guard attempts < 100 else { throw error }
+                try await Task.sleep(for: .milliseconds(50))
+            }
+        }
     }
 
     func startAll() async throws {

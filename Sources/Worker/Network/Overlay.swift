@@ -39,6 +39,11 @@ package struct OverlayChange: Hashable, Sendable {
     package var remove: [OverlayPeer]
     package var add: [OverlayPeer]
 
+    package init(remove: [OverlayPeer], add: [OverlayPeer]) {
+        self.remove = remove
+        self.add = add
+    }
+
     /// Peers that share a pod network with an earlier one (by name) are left out: routing to either would be a guess.
     package static func plan(current: Set<OverlayPeer>, desired: [OverlayPeer], except me: String) -> OverlayChange {
         var networks: Set<IPv4Network> = []

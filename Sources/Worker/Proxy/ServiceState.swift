@@ -37,6 +37,15 @@ package struct ProxyEndpoint: Hashable, Comparable, Sendable {
     package var isTerminating: Bool
     package var isLocal: Bool
 
+    package init(address: String, port: UInt16, isReady: Bool, isServing: Bool, isTerminating: Bool, isLocal: Bool) {
+        self.address = address
+        self.port = port
+        self.isReady = isReady
+        self.isServing = isServing
+        self.isTerminating = isTerminating
+        self.isLocal = isLocal
+    }
+
     package static func < (left: Self, right: Self) -> Bool { (left.address, left.port) < (right.address, right.port) }
 }
 
