@@ -1,0 +1,95 @@
+// What clients were told, kept apart from the cluster: acknowledged writes with their values, unknown ones, times, and what a watch saw.
+// A value behind a lock; it decides at the end whether the cluster kept its word.
+import Synchronization
+
+/// The end of a run.
+struct ChaosReport {
+    var text: String
+    var isGood: Bool
+}
+
+final class Oracle: Sendable {
+    private struct State {
+        /// The highest acknowledged value of each key, and the highest that was tried.
+        var acknowledged: [String: Int] = [:]
+        var tried: [String: Int] = [:]
+        var acknowledgedCount = 0
+        var unknownCount = 0
+        var times: [ContinuousClock.Instant] = []
+        var gaps: [Int?] = []
+        var staleReads: [String] = []
+        var readCount = 0
+        /// The values that the watch showed, for each key, in order.
+        var seen: [String: [Int]] = [:]
+        var watchFaults: [String] = []
+        var resumed = 0
+    }
+    private let state = Mutex(State())
+
+    func willWrite(_ key: String, _ value: Int) { state.withLock { $0.tried[key] = value } }
+
+    func acknowledge(_ key: String, _ value: Int) {
+        state.withLock { state in
+            state.acknowledged[key] = max(value, state.acknowledged[key] ?? 0)
+            state.acknowledgedCount += 1
+            state.times.append(.now)
+        }
+    }
+
+    func unknown() { state.withLock { $0.unknownCount += 1 } }
+
+    /// What a read that begins now must at least show.
+    func floor(of key: String) -> Int { state.withLock { $0.acknowledged[key] ?? 0 } }
+
+    func read(_ key: String, showed value: Int, atLeast floor: Int) {
+        state.withLock { state in
+            state.readCount += 1
+            if value < floor { state.staleReads.append("\(key): read \(value), \(floor) was acknowledged before") }
+        }
+    }
+
+    func event(_ key: String, _ value: Int) {
+        state.withLock { state in
+            let last = state.seen[key]?.last ?? 0
+            if value <= last { state.watchFaults.append("\(key): the watch showed \(value) after \(last)") }
+            state.seen[key, default: []].append(value)
+        }
+    }
+
+    func watchFault(_ text: String) { state.withLock { $0.watchFaults.append(text) } }
+    func watchResumed() { state.withLock { $0.resumed += 1 } }
+
+    func record(gap: Int?) { state.withLock { $0.gaps.append(gap) } }
+
+    /// Milliseconds of the longest pause between acknowledged writes since `began`; nil when there was none at all.
+    func longestGap(since began: ContinuousClock.Instant) -> Int? {
+        let times = state.withLock { $0.times.filter { $0 >= began } }.sorted()
+        guard let first = times.first else { return nil }
+        var longest = first - began
+        for (a, b) in zip(times, times.dropFirst()) { longest = max(longest, b - a) }
+        return Int(longest / .milliseconds(1))
+    }
+
+    /// `stored` is what a linearizable list shows after the load has ended.
+    func verdict(stored: [String: Int]) -> ChaosReport {
+        state.withLock { state in
+            let lost = state.acknowledged.filter { (stored[$0.key] ?? 0) < $0.value }
+            let invented = stored.filter { $0.value > (state.tried[$0.key] ?? 0) }
+            let unseen = state.acknowledged.filter { key, value in !(state.seen[key] ?? []).contains(value) && stored[key] == value }
+            let gaps = state.gaps.compactMap { $0 }.sorted()
+            func percentile(_ share: Double) -> String { gaps.isEmpty ? "-" : "\(gaps[min(gaps.count - 1, Int(Double(gaps.count) * share))])" }
+            var lines = [
+                "writes: \(state.acknowledgedCount) acknowledged, \(state.unknownCount) unknown, \(lost.count) lost, \(invented.count) invented",
+                "reads: \(state.readCount) linearizable, \(state.staleReads.count) stale",
+                "watch: \(state.seen.values.reduce(0) { $0 + $1.count }) events, resumed \(state.resumed) times, \(state.watchFaults.count) out of order,"
+                    + " \(unseen.count) last values not seen",
+                "gaps in ms of \(state.gaps.count) faults: min \(percentile(0)), median \(percentile(0.5)), p90 \(percentile(0.9)), max \(gaps.last.map(String.init) ?? "-")"
+                    + (state.gaps.contains { $0 == nil } ? "; \(state.gaps.count { $0 == nil }) without any write" : ""),
+            ]
+            lines += (state.staleReads + state.watchFaults + lost.map { "lost: \($0.key) = \($0.value)" }).prefix(10)
+            let good = lost.isEmpty && invented.isEmpty && state.staleReads.isEmpty && state.watchFaults.isEmpty && unseen.isEmpty
+                && state.acknowledgedCount > 0 && !state.seen.isEmpty
+            return ChaosReport(text: lines.joined(separator: "\n"), isGood: good)
+        }
+    }
+}
