@@ -110,8 +110,8 @@ extension Reviews {
 
     private func check(_ spec: JSON, needsUser: Bool, namespace: String?) throws(StatusError) {
         var issues = Issues()
-        let resource = spec["resourceAttributes"].flatMap { $0.isNull ? nil : $0 }
-        let path = spec["nonResourceAttributes"].flatMap { $0.isNull ? nil : $0 }
+        let resource = spec["resourceAttributes"].flatMap { $0.isNull ? Optional<JSON>.none : $0 }
+        let path = spec["nonResourceAttributes"].flatMap { $0.isNull ? Optional<JSON>.none : $0 }
         if let path, resource != nil {
             let shown: JSON = ["Path": path["path"] ?? "", "Verb": path["verb"] ?? ""]
             issues.invalid(

@@ -19,7 +19,9 @@ enum RoleReconciliation {
         } else {
             object["rules"] = rules(present, wanted)
         }
-        return object == present ? nil : object
+        // Not `? nil : object`: that nil would be a JSON null, and an empty object would be written.
+        if object == present { return nil }
+        return object
     }
 
     private static func rules(_ present: JSON, _ wanted: JSON) -> JSON? {
