@@ -27,8 +27,9 @@ package final class CloudControllers: Sendable {
         self.identity = identity
         self.now = now
         nodes = Informer(client, InformerScope(.nodes)) { Self.slim($0) }
-        services = Informer(client, InformerScope(.services)) {
-            $0["spec", "type"]?.string == "LoadBalancer" || !$0.finalizers.isEmpty ? $0 : nil
+        services = Informer(client, InformerScope(.services)) { service -> JSON? in
+            if service["spec", "type"]?.string == "LoadBalancer" || !service.finalizers.isEmpty { return service }
+            return nil
         }
         recorder = EventRecorder(component: "service-controller", now: now)
         services.onChange { [weak self] _ in self?.wakeUp() }
