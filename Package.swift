@@ -96,7 +96,7 @@ let package = Package(
             linkerSettings: [.unsafeFlags(["-static-stdlib", "-lCoreFoundation", "-l_FoundationCShims", "-l_FoundationCollections", "-l_FoundationICU", "-lswiftSynchronization"])]),
         // Chaos
         .target(name: "Simulation", dependencies: ["Raft", "KVCore"], path: "chaos/Simulation", swiftSettings: strict),
-        .executableTarget(name: "chaos", dependencies: ["API", "APIClient", "NetHTTP", "NetPKI", arguments, logging, nio, posix], path: "chaos/chaos", swiftSettings: strict,
+        .executableTarget(name: "chaos", dependencies: ["API", "APIClient", "NetHTTP", "NetPKI", "Worker", arguments, logging, nio, posix], path: "chaos/chaos", swiftSettings: strict,
                           linkerSettings: [.unsafeFlags(["-static-stdlib", "-lCoreFoundation", "-l_FoundationCShims", "-l_FoundationCollections", "-l_FoundationICU", "-lswiftSynchronization"])]),
         // Tests
         tests("ArchitectureTests", []),

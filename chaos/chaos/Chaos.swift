@@ -9,6 +9,7 @@ import Logging
 import NIOPosix
 import NetHTTP
 import NetPKI
+import Worker
 
 enum Fault: String, CaseIterable, ExpressibleByArgument { case kill, power, pause, isolate }
 
@@ -41,7 +42,7 @@ struct Chaos: AsyncParsableCommand {
             try cluster.apply(fault, to: leader)
             try await pause(calm)
             let gap = oracle.longestGap(since: began)
-            print("\(round + 1)/\(count) \(fault.rawValue) \(leader): \(gap.map { "\($0) ms until the next acknowledged write" } ?? "no write was acknowledged")")
+            report("\(round + 1)/\(count) \(fault.rawValue) \(leader): \(gap.map { "\($0) ms until the next acknowledged write" } ?? "no write was acknowledged")")
             oracle.record(gap: gap)
             try cluster.heal(fault, leader)
             try await pause(calm)
@@ -51,9 +52,15 @@ struct Chaos: AsyncParsableCommand {
         try await pause(1000)
         watcher.cancel()
         await watcher.value
-        let report = try await load.verify()
-        print(report.text)
-        if !report.isGood { throw ExitCode(1) }
+        let verdict = try await load.verify()
+        report(verdict.text)
+        if !verdict.isGood { throw ExitCode(1) }
+    }
+
+    /// Prints a line at once, also into a pipe.
+    private func report(_ text: String) {
+        print(text)
+        fflush(nil)
     }
 
     private func pause(_ milliseconds: Int) async throws { try await Task.sleep(for: .milliseconds(milliseconds)) }
@@ -112,15 +119,7 @@ struct DevelopmentCluster {
     }
 
     private func run(_ arguments: [String]) throws -> (Int32, String) {
-        let process = Process()
-        process.executableURL = URL(fileURLWithPath: binary)
-        process.arguments = arguments
-        let pipe = Pipe()
-        process.standardOutput = pipe
-        process.standardError = pipe
-        try process.run()
-        let data = pipe.fileHandleForReading.readDataToEndOfFile()
-        process.waitUntilExit()
-        return (process.terminationStatus, String(decoding: data, as: UTF8.self))
+        let result = try Subprocess.attempt([binary] + arguments, timeoutSeconds: 30)
+        return (result.status, result.output)
     }
 }
