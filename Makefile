@@ -34,5 +34,8 @@ chaos: ## faults on a running cluster under load; needs `make up`
 	@swift build $(SWIFT_FLAGS) --product chaos 2>&1 | grep -E 'error:' || true
 	.build/release/chaos
 
-bench: ## compare the store with etcd on this machine
-	@sh chaos/bench.sh
+bench: ## compare the store with etcd on this machine (not there yet)
+	@echo "make bench: the comparison with etcd is not there yet; see docs/STATUS.md" >&2; exit 1
+
+fuzz: ## long runs of the fuzzers (not there yet; short ones are in make test)
+	@echo "make fuzz: long runs are not there yet; short ones are part of make test" >&2; exit 1
