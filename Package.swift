@@ -92,7 +92,7 @@ let package = Package(
             name: "tern",
             dependencies: ["API", "APIClient", "Master", "Worker", "KVReplica", "KVEtcd", "KVCore", "Raft", "NetHTTP", "NetGRPC", "NetPKI", "NetBalancer", "CLinux", "Simulation",
                            "APIServer", "DNSServer", "NetDNS", "Network", arguments, crypto, logging, nio, posix],
-            path: "Sources/tern", exclude: ["Scripts"], swiftSettings: strict,
+            path: "Sources/tern", exclude: ["README.md", "Scripts"], swiftSettings: strict,
             linkerSettings: [.unsafeFlags(["-static-stdlib", "-lCoreFoundation", "-l_FoundationCShims", "-l_FoundationCollections", "-l_FoundationICU", "-lswiftSynchronization"])]),
         // Chaos
         .target(name: "Simulation", dependencies: ["Raft", "KVCore"], path: "chaos/Simulation", swiftSettings: strict),

@@ -1,9 +1,9 @@
 // How a stored default role or binding is brought up to date: what it lacks is added, what somebody added stays.
 import API
 
-enum RoleReconciliation {
+package enum RoleReconciliation {
     /// The stored object with what it lacks; nil when nothing is to be written.
-    static func merged(_ present: JSON, _ wanted: JSON) -> JSON? {
+    package static func merged(_ present: JSON, _ wanted: JSON) -> JSON? {
         if present.annotations[DefaultRoles.autoupdate] == "false" { return nil }
         var object = present
         for (key, value) in wanted.labels where present.labels[key] == nil {
