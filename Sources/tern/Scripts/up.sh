@@ -33,12 +33,19 @@ want=$(printf '%s\n' $want | sort -u | tr '\n' ' ')
 if [ -n "${want# }" ]; then
   command -v apt-get >/dev/null 2>&1 || fail "these packages are missing and apt-get is not there to install them: $want"
   stage "Installing with apt-get: $want"
-  # No service is started: this cluster runs its own containerd.
-  policy=$(mktemp -d); printf '#!/bin/sh\nexit 101\n' > "$policy/policy-rc.d"; chmod 755 "$policy/policy-rc.d"
+  # No service is started: this cluster runs its own containerd. Debian's packages ask policy-rc.d; 101 says no.
+  policy=
+  if [ ! -e /usr/sbin/policy-rc.d ]; then
+    policy=/usr/sbin/policy-rc.d
+    trap '$sudo rm -f /usr/sbin/policy-rc.d' EXIT INT TERM
+    printf '#!/bin/sh\nexit 101\n' | $sudo tee $policy >/dev/null; $sudo chmod 755 $policy
+  fi
   log=$(mktemp)
-  { $sudo apt-get update && $sudo env DEBIAN_FRONTEND=noninteractive POLICYRCD="$policy/policy-rc.d" \
-      apt-get install -y --no-install-recommends --no-remove $want; } >"$log" 2>&1 || { tail -20 "$log" >&2; fail "apt-get failed"; }
-  rm -rf "$policy" "$log"
+  { $sudo apt-get update && $sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends --no-remove $want; } >"$log" 2>&1 \
+    || { tail -20 "$log" >&2; fail "apt-get failed"; }
+  [ -z "$policy" ] || $sudo rm -f $policy
+  trap - EXIT INT TERM
+  rm -f "$log"
 fi
 
 stage "Building"
