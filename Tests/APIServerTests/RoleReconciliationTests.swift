@@ -2,7 +2,7 @@ import API
 import APIServer
 import Testing
 
-@Suite struct PolicyBootstrapTests {
+@Suite struct RoleReconciliationTests {
     @Test func `a default role that needs nothing is left alone`() {
         for object in DefaultRoles.objects() {
             #expect(RoleReconciliation.merged(object, object) == nil, "\(object.kind) \(object.name)")
