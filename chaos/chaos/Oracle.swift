@@ -65,7 +65,7 @@ final class Oracle: Sendable {
     func longestGap(since began: ContinuousClock.Instant) -> Int? {
         let times = state.withLock { $0.times.filter { $0 >= began } }.sorted()
         guard let first = times.first else { return nil }
-        var longest = first - began
+        var longest = max(first - began, times.last.map { .now - $0 } ?? .zero)
         for (a, b) in zip(times, times.dropFirst()) { longest = max(longest, b - a) }
         return Int(longest / .milliseconds(1))
     }
