@@ -6,6 +6,7 @@ import PackageDescription
 let strict: [SwiftSetting] = [
     .enableUpcomingFeature("ExistentialAny"),
     .enableUpcomingFeature("MemberImportVisibility"),
+    .treatAllWarnings(as: .error)
 ]
 
 let nio: Target.Dependency = .product(name: "NIOCore", package: "swift-nio")
@@ -23,9 +24,17 @@ let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
 let arguments: Target.Dependency = .product(name: "ArgumentParser", package: "swift-argument-parser")
 let yams: Target.Dependency = .product(name: "Yams", package: "Yams")
 
+/// Folders of targets that have a README of their own (SwiftPM wants it named).
+let described: Set<String> = [
+    "Raft", "Net/NetGRPC", "Net/NetPKI", "Net/NetBalancer", "Net/NetHTTP", "Worker/Kubelet", "Master/Controllers",
+    "Master/APIServer", "Master/Scheduler", "Master/Cloud"
+]
+
 /// A library target of ours at `Sources/<folder>`.
 func module(_ name: String, in folder: String, _ dependencies: [Target.Dependency]) -> Target {
-    .target(name: name, dependencies: dependencies, path: "Sources/\(folder)", exclude: [], swiftSettings: strict)
+    .target(
+        name: name, dependencies: dependencies, path: "Sources/\(folder)",
+        exclude: described.contains(folder) ? ["README.md"] : [], swiftSettings: strict)
 }
 
 /// A test target at `Tests/<folder>`.
@@ -37,7 +46,7 @@ let package = Package(
     name: "tern",
     products: [
         .executable(name: "tern", targets: ["tern"]),
-        .executable(name: "chaos", targets: ["chaos"]),
+        .executable(name: "chaos", targets: ["chaos"])
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
@@ -48,11 +57,13 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
         .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
-        .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
+        .package(url: "https://github.com/jpsim/Yams", from: "6.2.2")
     ],
     targets: [
         // C
-        .systemLibrary(name: "CSQLite", path: "Sources/KVStore/CSQLite", pkgConfig: "sqlite3", providers: [.apt(["libsqlite3-dev"])]),
+        .systemLibrary(
+            name: "CSQLite", path: "Sources/KVStore/CSQLite", pkgConfig: "sqlite3",
+            providers: [.apt(["libsqlite3-dev"])]),
         .target(name: "CLinux", path: "Sources/Worker/CLinux"),
         .target(name: "CSchema", path: "Sources/API/CSchema", cSettings: [.unsafeFlags(["-std=c23"])]),
         .target(name: "CDeflate", path: "Sources/Net/CDeflate", linkerSettings: [.linkedLibrary("z")]),
@@ -62,7 +73,8 @@ let package = Package(
         module("API", in: "API/API", [yams, "CSchema"]),
         module("APIClient", in: "API/APIClient", ["API", "NetHTTP", "NetPKI", nio, http1, logging]),
         // Net
-        module("NetHTTP", in: "Net/NetHTTP", [nio, posix, tls, http1, http2, hpack, ssl, logging, "CDeflate", "NetPKI"]),
+        module(
+            "NetHTTP", in: "Net/NetHTTP", [nio, posix, tls, http1, http2, hpack, ssl, logging, "CDeflate", "NetPKI"]),
         module("NetGRPC", in: "Net/NetGRPC", [nio, posix, tls, http2, hpack, ssl, "NetPKI"]),
         module("NetDNS", in: "Net/NetDNS", []),
         module("NetBalancer", in: "Net/NetBalancer", [nio, posix, logging]),
@@ -71,33 +83,67 @@ let package = Package(
         module("KVCore", in: "KVStore/KVCore", ["Raft"]),
         module("KVDisk", in: "KVStore/KVDisk", ["KVCore", "Raft", "CSQLite"]),
         module("KVReplica", in: "KVStore/KVReplica", ["KVCore", "KVDisk", "Raft", "NetPKI", nio, posix, ssl, logging]),
-        module("KVEtcd", in: "KVStore/KVEtcd", ["KVReplica", "KVCore", "Raft", "NetGRPC", "NetHTTP", "NetPKI", nio, logging]),
+        module(
+            "KVEtcd", in: "KVStore/KVEtcd",
+            ["KVReplica", "KVCore", "Raft", "NetGRPC", "NetHTTP", "NetPKI", nio, logging]),
         // Master
-        module("APIServer", in: "Master/APIServer",
-               ["API", "KVReplica", "KVCore", "Raft", "NetHTTP", "NetPKI", nio, posix, http1, crypto, cryptoExtras, x509, logging]),
+        module(
+            "APIServer", in: "Master/APIServer",
+            [
+                "API", "KVReplica", "KVCore", "Raft", "NetHTTP", "NetPKI", nio, posix, http1, crypto, cryptoExtras,
+                x509, logging
+            ]),
         module("Scheduler", in: "Master/Scheduler", ["API", logging]),
         module("Controllers", in: "Master/Controllers", ["API", logging]),
         module("Cloud", in: "Master/Cloud", ["API", logging]),
-        module("Master", in: "Master/Master",
-               ["API", "APIServer", "Scheduler", "Controllers", "Cloud", "KVReplica", "KVCore", "KVEtcd", "Raft", "NetHTTP", "NetGRPC", "NetPKI", nio, posix, crypto, logging]),
+        module(
+            "Master", in: "Master/Master",
+            [
+                "API", "APIServer", "Scheduler", "Controllers", "Cloud", "KVReplica", "KVCore", "KVEtcd", "Raft",
+                "NetHTTP", "NetGRPC", "NetPKI", nio, posix, crypto, logging
+            ]),
         // Worker
-        module("Kubelet", in: "Worker/Kubelet", ["API", "APIClient", "NetHTTP", "NetGRPC", "NetPKI", "CLinux", nio, posix, http1, logging]),
+        module(
+            "Kubelet", in: "Worker/Kubelet",
+            ["API", "APIClient", "NetHTTP", "NetGRPC", "NetPKI", "CLinux", nio, posix, http1, logging]),
         module("Proxy", in: "Worker/Proxy", ["API", "CLinux", logging]),
         module("Network", in: "Worker/Network", ["API", "CLinux", logging]),
         module("DNSServer", in: "Worker/DNSServer", ["API", "NetDNS", nio, posix, logging]),
-        module("Worker", in: "Worker/Worker",
-               ["API", "APIClient", "Kubelet", "Proxy", "Network", "DNSServer", "NetHTTP", "NetBalancer", "NetPKI", "CLinux", nio, posix, http1, crypto, logging]),
+        module(
+            "Worker", in: "Worker/Worker",
+            [
+                "API", "APIClient", "Kubelet", "Proxy", "Network", "DNSServer", "NetHTTP", "NetBalancer", "NetPKI",
+                "CLinux", nio, posix, http1, crypto, logging
+            ]),
         // The executable
         .executableTarget(
             name: "tern",
-            dependencies: ["API", "APIClient", "Master", "Worker", "KVReplica", "KVEtcd", "KVCore", "Raft", "NetHTTP", "NetGRPC", "NetPKI", "NetBalancer", "CLinux", "Simulation",
-                           "APIServer", "DNSServer", "NetDNS", "Network", arguments, crypto, logging, nio, posix],
+            dependencies: [
+                "API", "APIClient", "Master", "Worker", "KVReplica", "KVEtcd", "KVCore", "Raft", "NetHTTP", "NetGRPC",
+                "NetPKI", "NetBalancer", "CLinux", "Simulation",
+                "APIServer", "DNSServer", "NetDNS", "Network", arguments, crypto, logging, nio, posix
+            ],
             path: "Sources/tern", exclude: ["README.md", "Scripts"], swiftSettings: strict,
-            linkerSettings: [.unsafeFlags(["-static-stdlib", "-lCoreFoundation", "-l_FoundationCShims", "-l_FoundationCollections", "-l_FoundationICU", "-lswiftSynchronization"])]),
+            linkerSettings: [
+                .unsafeFlags([
+                    "-static-stdlib", "-lCoreFoundation", "-l_FoundationCShims", "-l_FoundationCollections",
+                    "-l_FoundationICU", "-lswiftSynchronization"
+                ])
+            ]),
         // Chaos
-        .target(name: "Simulation", dependencies: ["Raft", "KVCore"], path: "chaos/Simulation", swiftSettings: strict),
-        .executableTarget(name: "chaos", dependencies: ["API", "APIClient", "NetHTTP", "NetPKI", "Worker", arguments, logging, nio, posix], path: "chaos/chaos", swiftSettings: strict,
-                          linkerSettings: [.unsafeFlags(["-static-stdlib", "-lCoreFoundation", "-l_FoundationCShims", "-l_FoundationCollections", "-l_FoundationICU", "-lswiftSynchronization"])]),
+        .target(
+            name: "Simulation", dependencies: ["Raft", "KVCore"], path: "chaos/Simulation", exclude: ["README.md"],
+            swiftSettings: strict),
+        .executableTarget(
+            name: "chaos",
+            dependencies: ["API", "APIClient", "NetHTTP", "NetPKI", "Worker", arguments, logging, nio, posix],
+            path: "chaos/chaos", swiftSettings: strict,
+            linkerSettings: [
+                .unsafeFlags([
+                    "-static-stdlib", "-lCoreFoundation", "-l_FoundationCShims", "-l_FoundationCollections",
+                    "-l_FoundationICU", "-lswiftSynchronization"
+                ])
+            ]),
         // Tests
         tests("ArchitectureTests", []),
         tests("RaftTests", ["Raft"]),
@@ -107,10 +153,21 @@ let package = Package(
         tests("KVReplicaTests", ["KVReplica", "KVDisk", "KVCore", "Raft", "NetPKI"]),
         tests("KVEtcdTests", ["KVEtcd", "KVReplica", "KVCore", "Raft", "NetGRPC", nio, posix]),
         tests("NetTests", ["NetHTTP", "NetGRPC", "NetDNS", "NetBalancer", "NetPKI", nio, posix, http1, ssl]),
-        tests("APIServerTests", ["APIServer", "API", "APIClient", "KVReplica", "KVCore", "NetHTTP", "NetPKI", nio, posix]),
-        tests("ControllersTests", ["Controllers", "Scheduler", "Cloud", "API", "APIServer", "KVReplica", "NetHTTP", "NetPKI", nio, posix, logging]),
-        tests("WorkerTests", ["Kubelet", "Proxy", "Network", "DNSServer", "Worker", "API", "NetDNS", "NetHTTP", "NetPKI", nio, posix, logging]),
-        tests("SimulationTests", ["Simulation", "KVCore", "Raft"]),
+        tests(
+            "APIServerTests", ["APIServer", "API", "APIClient", "KVReplica", "KVCore", "NetHTTP", "NetPKI", nio, posix]),
+        tests(
+            "ControllersTests",
+            [
+                "Controllers", "Scheduler", "Cloud", "API", "APIServer", "KVReplica", "NetHTTP", "NetPKI", nio, posix,
+                logging
+            ]),
+        tests(
+            "WorkerTests",
+            [
+                "Kubelet", "Proxy", "Network", "DNSServer", "Worker", "API", "NetDNS", "NetHTTP", "NetPKI", nio, posix,
+                logging
+            ]),
+        tests("SimulationTests", ["Simulation", "KVCore", "Raft"])
     ],
     swiftLanguageModes: [.v6]
 )

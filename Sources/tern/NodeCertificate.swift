@@ -11,7 +11,9 @@ enum NodeCertificate {
         try Files.makeDirectory(folder, mode: 0o700)
         if Files.exists("\(folder)/kubelet.crt") { return }
         for _ in 0..<100 where !Files.exists("\(identityDirectory)/ca.key") { usleep(100_000) }
-        guard Files.exists("\(identityDirectory)/ca.key") else { throw CommandFailure("\(identityDirectory) has no certificate authority") }
+        guard Files.exists("\(identityDirectory)/ca.key") else {
+            throw CommandFailure("\(identityDirectory) has no certificate authority")
+        }
         let issued = try ClusterIdentity(directory: identityDirectory).nodeCertificate(name: name, addresses: [address])
         try PEMFile.write(issued.keyPEM, to: "\(folder)/kubelet.key")
         try PEMFile.write(try PEMFile.read("\(identityDirectory)/ca.crt"), to: "\(folder)/ca.crt", mode: 0o644)

@@ -8,8 +8,11 @@ struct Tern: AsyncParsableCommand {
         abstract: "A Kubernetes-compatible cluster whose control plane is replicated by Raft.",
         version: Version.text,
         subcommands: [
-            UpCommand.self, DownCommand.self, StatusCommand.self, LeaderCommand.self, KillCommand.self, StartCommand.self, PauseCommand.self,
-            ResumeCommand.self, IsolateCommand.self, HealCommand.self, HostCommand.self, ImageCommand.self, MasterCommand.self, WorkerCommand.self,
-            MemberCommand.self, KVCommand.self, SimCommand.self, DoctorCommand.self, VersionCommand.self, GatewayCommand.self,
+            UpCommand.self, DownCommand.self, StatusCommand.self, LeaderCommand.self, KillCommand.self,
+            StartCommand.self, PauseCommand.self,
+            ResumeCommand.self, IsolateCommand.self, HealCommand.self, HostCommand.self, ImageCommand.self,
+            MasterCommand.self, WorkerCommand.self,
+            MemberCommand.self, KVCommand.self, SimCommand.self, DoctorCommand.self, VersionCommand.self,
+            GatewayCommand.self
         ])
 }

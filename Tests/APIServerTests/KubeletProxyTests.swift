@@ -18,8 +18,9 @@ private struct FakeKubelet: HTTPService {
         if request.path.hasPrefix("/exec/"), request.isUpgrade == "websocket" {
             let key = request.header("sec-websocket-key") ?? ""
             let headers = [
-                ("upgrade", "websocket"), ("connection", "Upgrade"), ("sec-websocket-accept", WebSocketHandshake.accept(key)),
-                ("sec-websocket-protocol", "v5.channel.k8s.io"),
+                ("upgrade", "websocket"), ("connection", "Upgrade"),
+                ("sec-websocket-accept", WebSocketHandshake.accept(key)),
+                ("sec-websocket-protocol", "v5.channel.k8s.io")
             ]
             return response.upgradeToRaw(status: 101, headers: headers) { connection in
                 connection.send(ByteBuffer(string: "target=\(request.target);"))
@@ -27,14 +28,16 @@ private struct FakeKubelet: HTTPService {
                 connection.onReceive { connection.send($0) }
             }
         }
-        response.send(status: 200, headers: [("content-type", "text/plain")], body: ByteBuffer(string: "log of \(request.target)\n"))
+        response.send(
+            status: 200, headers: [("content-type", "text/plain")],
+            body: ByteBuffer(string: "log of \(request.target)\n"))
     }
 }
 
 private func pod(_ name: String, node: String?) -> JSON {
     var pod: JSON = [
         "apiVersion": "v1", "kind": "Pod", "metadata": ["name": .string(name), "namespace": "default"],
-        "spec": ["containers": [["name": "c", "image": "i"]]],
+        "spec": ["containers": [["name": "c", "image": "i"]]]
     ]
     if let node { pod["spec", "nodeName"] = .string(node) }
     return pod
@@ -45,21 +48,28 @@ private func pod(_ name: String, node: String?) -> JSON {
         let server = try await TestServer()
         let kubelet = try await server.startKubelet(FakeKubelet())
         let client = server.client
-        _ = try await client.create(.serviceAccounts, namespace: "default", ["apiVersion": "v1", "kind": "ServiceAccount", "metadata": ["name": "default"]])
+        _ = try await client.create(
+            .serviceAccounts, namespace: "default",
+            ["apiVersion": "v1", "kind": "ServiceAccount", "metadata": ["name": "default"]])
         var node: JSON = ["apiVersion": "v1", "kind": "Node", "metadata": ["name": "w1"]]
         node = try await client.create(.nodes, namespace: nil, node)
         node["status"] = [
-            "addresses": [["type": "InternalIP", "address": "127.0.0.1"]], "daemonEndpoints": ["kubeletEndpoint": ["Port": .int(Int64(kubelet.port))]],
+            "addresses": [["type": "InternalIP", "address": "127.0.0.1"]],
+            "daemonEndpoints": ["kubeletEndpoint": ["Port": .int(Int64(kubelet.port))]]
         ]
         _ = try await client.updateStatus(.nodes, namespace: nil, name: "w1", node)
         _ = try await client.create(.pods, namespace: "default", pod("p", node: nil))
         #expect(try server.curl("GET", "/api/v1/namespaces/default/pods/p/log").status == 204)
-        let binding: JSON = ["apiVersion": "v1", "kind": "Binding", "metadata": ["name": "p"], "target": ["kind": "Node", "name": "w1"]]
+        let binding: JSON = [
+            "apiVersion": "v1", "kind": "Binding", "metadata": ["name": "p"], "target": ["kind": "Node", "name": "w1"]
+        ]
         let bound = try await client.create(.pods, namespace: "default", name: "p", subresource: "binding", binding)
         #expect(bound["status"] == "Success")
         let placed = try await client.get(.pods, namespace: "default", name: "p")
         #expect(placed["spec", "nodeName"] == "w1")
-        #expect(placed["status", "conditions"]?.elements.contains { $0["type"] == "PodScheduled" && $0["status"] == "True" } ?? false)
+        #expect(
+            placed["status", "conditions"]?.elements.contains { $0["type"] == "PodScheduled" && $0["status"] == "True" }
+                ?? false)
         let log = try server.curl("GET", "/api/v1/namespaces/default/pods/p/log?tailLines=3")
         #expect(log.status == 200 && log.body == "log of /containerLogs/default/p/c?tailLines=3\n", "\(log)")
         let unknown = try server.json("GET", "/api/v1/namespaces/default/pods/p/log?container=zz")
@@ -68,7 +78,10 @@ private func pod(_ name: String, node: String?) -> JSON {
         #expect(plain.status == 400 && plain.body["message"] == "Upgrade request required")
         let exec = try server.curl(
             "GET", "/api/v1/namespaces/default/pods/p/exec?command=ls&command=-l&stdout=true&tty=false",
-            headers: ["connection: Upgrade", "upgrade: websocket", "sec-websocket-version: 13", "sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==", "sec-websocket-protocol: v5.channel.k8s.io"],
+            headers: [
+                "connection: Upgrade", "upgrade: websocket", "sec-websocket-version: 13",
+                "sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==", "sec-websocket-protocol: v5.channel.k8s.io"
+            ],
             more: ["--http1.1", "--max-time", "2"])
         #expect(exec.status == 101, "\(exec)")
         #expect(exec.body.contains("target=/exec/default/p/c?command=ls&command=-l&output=1&tty=0;"), "\(exec)")

@@ -55,13 +55,13 @@ import Testing
                 "metadata": ["name": "r", "namespace": "oracle"],
                 "rules": [
                     ["apiGroups": [""], "resources": ["pods", "*/scale"], "resourceNames": ["a"], "verbs": ["get"]]
-                ],
+                ]
             ])
         reader.add(
             .roleBindings,
             [
                 "metadata": ["name": "b", "namespace": "oracle"], "roleRef": ["kind": "Role", "name": "r"],
-                "subjects": [["kind": "ServiceAccount", "name": "default", "namespace": "oracle"]],
+                "subjects": [["kind": "ServiceAccount", "name": "default", "namespace": "oracle"]]
             ])
         let account = Fixture.user("system:serviceaccount:oracle:default")
         #expect(try refusal(Fixture.request(account, "get", .pods, namespace: "oracle", name: "a"), reader) == nil)
@@ -81,7 +81,7 @@ import Testing
             .clusterRoleBindings,
             [
                 "metadata": ["name": "x"], "roleRef": ["kind": "ClusterRole", "name": "admin"],
-                "subjects": [["kind": "User", "name": "jane"]],
+                "subjects": [["kind": "User", "name": "jane"]]
             ])
         #expect(
             try refusal(Fixture.request(Fixture.user("jane"), "list", .configMaps, namespace: "oracle"), reader) == nil)
@@ -99,8 +99,8 @@ import Testing
                 "metadata": ["name": "p", "namespace": "oracle", "uid": "p-uid"],
                 "spec": [
                     "nodeName": "n1", "serviceAccountName": "default", "volumes": [["secret": ["secretName": "s"]]],
-                    "containers": [["env": [["valueFrom": ["configMapKeyRef": ["name": "c"]]]]]],
-                ],
+                    "containers": [["env": [["valueFrom": ["configMapKeyRef": ["name": "c"]]]]]]
+                ]
             ])
         let node = Fixture.node("n1")
         let other = Fixture.node("n2")
@@ -139,16 +139,16 @@ import Testing
                 "rules": [
                     [
                         "apiGroups": ["rbac.authorization.k8s.io"], "resources": ["roles", "rolebindings"],
-                        "verbs": ["create"],
+                        "verbs": ["create"]
                     ],
-                    ["apiGroups": [""], "resources": ["services"], "verbs": ["*"]],
-                ],
+                    ["apiGroups": [""], "resources": ["services"], "verbs": ["*"]]
+                ]
             ])
         reader.add(
             .roleBindings,
             [
                 "metadata": ["name": "rolemgr", "namespace": "oracle"], "roleRef": ["kind": "Role", "name": "rolemgr"],
-                "subjects": [["kind": "User", "name": "jane"]],
+                "subjects": [["kind": "User", "name": "jane"]]
             ])
         func create(_ resource: GroupVersionResource, _ object: JSON) -> String? {
             let request = Fixture.request(Fixture.user("jane"), "create", resource, namespace: "oracle")
@@ -171,10 +171,10 @@ import Testing
                 .roles,
                 [
                     "metadata": ["name": "ok"],
-                    "rules": [["apiGroups": [""], "resources": ["services"], "verbs": ["get"]]],
+                    "rules": [["apiGroups": [""], "resources": ["services"], "verbs": ["get"]]]
                 ]) == nil)
         let binding: JSON = [
-            "metadata": ["name": "esc"], "roleRef": ["kind": "ClusterRole", "name": "cluster-admin"], "subjects": [],
+            "metadata": ["name": "esc"], "roleRef": ["kind": "ClusterRole", "name": "cluster-admin"], "subjects": []
         ]
         #expect(
             create(.roleBindings, binding)?.hasSuffix(
@@ -203,7 +203,7 @@ import Testing
                 == 401)
         #expect(
             try access.authenticate(credentials("admintoken"), reader: reader).groups == [
-                "system:masters", "system:authenticated",
+                "system:masters", "system:authenticated"
             ])
     }
 
@@ -237,7 +237,7 @@ import Testing
         let policy = try Fixture.policy()
         var reader = MemoryReader.cluster
         let spec: JSON = [
-            "boundObjectRef": ["kind": "Pod", "apiVersion": "v1", "name": "p"], "expirationSeconds": 3607,
+            "boundObjectRef": ["kind": "Pod", "apiVersion": "v1", "name": "p"], "expirationSeconds": 3607
         ]
         #expect(
             #expect(throws: StatusError.self) { try issue(policy, spec, reader) }?.message == #"pods "p" not found"#)
@@ -245,7 +245,7 @@ import Testing
             .pods,
             [
                 "metadata": ["name": "p", "namespace": "oracle", "uid": "p-uid"],
-                "spec": ["serviceAccountName": "default"],
+                "spec": ["serviceAccountName": "default"]
             ])
         let token = try issue(policy, spec, reader)
         let user = try policy.access.authenticate(credentials(token), reader: reader)
@@ -277,8 +277,8 @@ import Testing
                     "token-id": encoded("abcdef"), "token-secret": encoded("0123456789abcdef"),
                     "usage-bootstrap-authentication": encoded("true"),
                     "auth-extra-groups": encoded("system:bootstrappers:tern"),
-                    "expiration": encoded("2023-11-14T22:13:30Z"),
-                ],
+                    "expiration": encoded("2023-11-14T22:13:30Z")
+                ]
             ])
         let user = try access.authenticate(credentials("abcdef.0123456789abcdef"), reader: reader)
         #expect(user.name == "system:bootstrap:abcdef")
@@ -299,7 +299,7 @@ import Testing
                 "admintoken",
                 [
                     ("impersonate-user", "jane"), ("impersonate-group", "devs"), ("impersonate-uid", "u-1"),
-                    ("impersonate-extra-scopes", "view"),
+                    ("impersonate-extra-scopes", "view")
                 ]), reader: reader)
         #expect(
             jane
@@ -371,7 +371,7 @@ import Testing
         let good = try review("tokenreviews", ["token": "admintoken"], group: "authentication.k8s.io")
         #expect(
             good?["status", "user"] == [
-                "username": "admin", "uid": "1", "groups": ["system:masters", "system:authenticated"],
+                "username": "admin", "uid": "1", "groups": ["system:masters", "system:authenticated"]
             ])
         let bad = try review("tokenreviews", ["token": "zz"], group: "authentication.k8s.io")
         #expect(bad?["status"] == ["user": [:], "error": "invalid bearer token"])

@@ -71,7 +71,7 @@ import Testing
             .namespaces,
             [
                 "metadata": ["name": "oracle-term", "deletionTimestamp": "2020-01-01T00:00:00Z"],
-                "status": ["phase": "Terminating"],
+                "status": ["phase": "Terminating"]
             ])
         let error = refusal {
             try create(.configMaps, ["metadata": ["name": "b"]], namespace: "oracle-term", reader: reader)
@@ -83,7 +83,7 @@ import Testing
         #expect(
             error?.status["details", "causes"]?[0] == [
                 "reason": "NamespaceTerminating", "message": "namespace oracle-term is being terminated",
-                "field": "metadata.namespace",
+                "field": "metadata.namespace"
             ])
     }
 
@@ -102,7 +102,7 @@ import Testing
 
     @Test func `a new node is tainted, and only its own kubelet makes it`() throws {
         let node: JSON = [
-            "kind": "Node", "apiVersion": "v1", "metadata": ["name": "n1", "labels": ["kubernetes.io/hostname": "n1"]],
+            "kind": "Node", "apiVersion": "v1", "metadata": ["name": "n1", "labels": ["kubernetes.io/hostname": "n1"]]
         ]
         #expect(
             try create(.nodes, node, namespace: "", user: Fixture.node("n1"))["spec", "taints"]
@@ -127,7 +127,7 @@ import Testing
         let kinds = KindTable()
         let resources: [String: GroupVersionResource] = [
             "ClusterRole": .clusterRoles, "ClusterRoleBinding": .clusterRoleBindings, "Role": .roles,
-            "RoleBinding": .roleBindings,
+            "RoleBinding": .roleBindings
         ]
         for object in objects {
             let resource = try #require(resources[object.kind])

@@ -27,7 +27,7 @@ struct MemoryReader: ObjectReader {
         var reader = MemoryReader()
         let resources: [String: GroupVersionResource] = [
             "ClusterRole": .clusterRoles, "ClusterRoleBinding": .clusterRoleBindings, "Role": .roles,
-            "RoleBinding": .roleBindings,
+            "RoleBinding": .roleBindings
         ]
         for object in DefaultRoles.objects() {
             if let resource = resources[object.kind] { reader.add(resource, object) }

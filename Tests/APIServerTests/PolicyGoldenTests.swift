@@ -98,7 +98,7 @@ struct GoldenCase: Sendable, CustomStringConvertible {
         if let text = wanted?.string, text.contains("<") && text.contains(">") { return [] }
         if case .object(let left) = made ?? [:], case .object(let right) = wanted ?? [:] {
             let ignored: Set<String> = [
-                ".metadata.uid", ".metadata.resourceVersion", ".metadata.creationTimestamp", ".metadata.name",
+                ".metadata.uid", ".metadata.resourceVersion", ".metadata.creationTimestamp", ".metadata.name"
             ]
             return Set(left.keys + right.keys).sorted().filter { !ignored.contains("\(path).\($0)") }
                 .flatMap { differences(left[$0], right[$0], at: "\(path).\($0)") }

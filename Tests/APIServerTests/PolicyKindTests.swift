@@ -9,8 +9,8 @@ import Testing
     private let workload: JSON = [
         "selector": ["matchLabels": ["app": "w"]],
         "template": [
-            "metadata": ["labels": ["app": "w"]], "spec": ["containers": [["name": "c", "image": "nginx:1"]]],
-        ],
+            "metadata": ["labels": ["app": "w"]], "spec": ["containers": [["name": "c", "image": "nginx:1"]]]
+        ]
     ]
 
     private func update(
@@ -34,7 +34,7 @@ import Testing
             kinds, .deployments,
             [
                 "apiVersion": "apps/v1", "kind": "Deployment", "metadata": ["name": "d", "namespace": "oracle"],
-                "spec": workload,
+                "spec": workload
             ])
     }
 
@@ -60,7 +60,7 @@ import Testing
             errors == [
                 "status.readyReplicas: Invalid value: -1: must be greater than or equal to 0",
                 "status.availableReplicas: Invalid value: 5: cannot be greater than status.replicas",
-                "status.availableReplicas: Invalid value: 5: cannot be greater than readyReplicas",
+                "status.availableReplicas: Invalid value: 5: cannot be greater than readyReplicas"
             ])
     }
 
@@ -69,7 +69,7 @@ import Testing
             kinds, .replicaSets,
             [
                 "apiVersion": "apps/v1", "kind": "ReplicaSet", "metadata": ["name": "rs", "namespace": "oracle"],
-                "spec": workload,
+                "spec": workload
             ])
         let (_, errors) = update(.replicaSets, stored) {
             $0["spec", "selector", "matchLabels", "z"] = "1"
@@ -83,7 +83,7 @@ import Testing
             kinds, .pods,
             [
                 "apiVersion": "v1", "kind": "Pod", "metadata": ["name": "min", "namespace": "oracle"],
-                "spec": ["containers": [["name": "c", "image": "nginx"]]],
+                "spec": ["containers": [["name": "c", "image": "nginx"]]]
             ])
     }
 
@@ -130,7 +130,7 @@ import Testing
     @Test func `an immutable config map stays as it is`() throws {
         let stored: JSON = [
             "apiVersion": "v1", "kind": "ConfigMap", "metadata": ["name": "c", "namespace": "oracle"],
-            "data": ["k": "v"], "immutable": true,
+            "data": ["k": "v"], "immutable": true
         ]
         #expect(
             update(.configMaps, stored) { $0["data"] = ["k": "z"] }.1 == [
@@ -148,7 +148,7 @@ import Testing
             [
                 "apiVersion": "v1", "kind": "Secret", "metadata": ["name": "s", "namespace": "oracle"],
                 "type": "kubernetes.io/basic-auth",
-                "stringData": ["username": "u"],
+                "stringData": ["username": "u"]
             ])
         #expect(stored["data", "username"] == "dQ==")
         #expect(stored["stringData"] == nil)
@@ -164,7 +164,7 @@ import Testing
             [
                 "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding",
                 "metadata": ["name": "rb", "namespace": "oracle"],
-                "roleRef": ["kind": "Role", "name": "r"],
+                "roleRef": ["kind": "Role", "name": "r"]
             ])
         #expect(
             update(.roleBindings, stored) { $0["roleRef", "name"] = "zz" }.1 == [
@@ -193,7 +193,7 @@ import Testing
             kinds, .services,
             [
                 "apiVersion": "v1", "kind": "Service", "metadata": ["name": .string(name), "namespace": "oracle"],
-                "spec": spec,
+                "spec": spec
             ])
         var write = Fixture.write(
             .create, Fixture.request(Fixture.user("admin"), "create", .services, namespace: "oracle"), stored)
@@ -227,7 +227,7 @@ import Testing
     @Test func `node ports are allocated for each port, and one for the health of a local balancer`() throws {
         let write = try create([
             "type": "LoadBalancer", "externalTrafficPolicy": "Local",
-            "ports": [["name": "a", "port": 80], ["name": "b", "port": 81]],
+            "ports": [["name": "a", "port": 80], ["name": "b", "port": 81]]
         ])
         let ports = (write.object["spec", "ports"]?.elements ?? []).compactMap { $0["nodePort"]?.int }
         #expect(ports.count == 2 && Set(ports).count == 2)
@@ -263,7 +263,7 @@ import Testing
         let same = try update {
             $0["spec"] = [
                 "type": "NodePort", "ports": [["port": 80, "protocol": "TCP", "targetPort": 80]],
-                "sessionAffinity": "None",
+                "sessionAffinity": "None"
             ]
         }
         #expect(same.object["spec", "clusterIP"] == old["spec", "clusterIP"])

@@ -11,23 +11,30 @@ import Testing
 @Suite(.serialized) struct RESTClientTests {
     @Test func `objects, lists, watches and refusals over HTTP`() async throws {
         let server = try await TestServer()
-        let identity = try TLSIdentity(try server.authority.issue(CertificateSpec(commonName: "admin", organizations: ["system:masters"])))
+        let identity = try TLSIdentity(
+            try server.authority.issue(CertificateSpec(commonName: "admin", organizations: ["system:masters"])))
         let tls = try ClientTLS(trustRootsPEM: server.authority.certificatePEM, identity: identity)
         // The first server does not answer: the client goes on to the second.
         let client = try RESTClient(
-            RESTClientConfiguration(servers: ["https://127.0.0.1:1", "https://127.0.0.1:\(server.port)"], tls: tls), group: server.group,
+            RESTClientConfiguration(servers: ["https://127.0.0.1:1", "https://127.0.0.1:\(server.port)"], tls: tls),
+            group: server.group,
             logger: server.logger)
         let list = try await client.list(.configMaps, namespace: "default", ListOptions())
-        let watch = try await client.watch(.configMaps, namespace: "default", ListOptions(resourceVersion: list.resourceVersion))
+        let watch = try await client.watch(
+            .configMaps, namespace: "default", ListOptions(resourceVersion: list.resourceVersion))
         let made = try await client.create(
-            .configMaps, namespace: "default", ["apiVersion": "v1", "kind": "ConfigMap", "metadata": ["name": "r"], "data": ["a": "1"]])
+            .configMaps, namespace: "default",
+            ["apiVersion": "v1", "kind": "ConfigMap", "metadata": ["name": "r"], "data": ["a": "1"]])
         #expect(!made.uid.isEmpty)
         var changed = made
         changed["data", "a"] = "2"
         let updated = try await client.update(.configMaps, namespace: "default", name: "r", changed)
-        await #expect(throws: StatusError.self) { try await client.update(.configMaps, namespace: "default", name: "r", changed) }
+        await #expect(throws: StatusError.self) {
+            try await client.update(.configMaps, namespace: "default", name: "r", changed)
+        }
         let patched = try await client.patch(
-            .configMaps, namespace: "default", name: "r", subresource: nil, type: .strategic, ["metadata": ["labels": ["x": "y"]]])
+            .configMaps, namespace: "default", name: "r", subresource: nil, type: .strategic,
+            ["metadata": ["labels": ["x": "y"]]])
         #expect(patched.labels == ["x": "y"] && patched.resourceVersion != updated.resourceVersion)
         let selected = try await client.list(.configMaps, namespace: nil, ListOptions(labelSelector: "x in (y)"))
         #expect(selected.items.map(\.name) == ["r"] && selected.items.first?.kind == "ConfigMap")

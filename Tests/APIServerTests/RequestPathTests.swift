@@ -11,7 +11,10 @@ private func parsed(_ method: String, _ target: String, watch: Bool = false) thr
 @Test func `a path of a namespaced object names all its parts`() throws {
     let path = try parsed("PATCH", "/apis/apps/v1/namespaces/shop/deployments/web/scale?dryRun=All")
     #expect(path.verb == "patch")
-    #expect([path.group, path.version, path.namespace, path.resource, path.name, path.subresource] == ["apps", "v1", "shop", "deployments", "web", "scale"])
+    #expect(
+        [path.group, path.version, path.namespace, path.resource, path.name, path.subresource] == [
+            "apps", "v1", "shop", "deployments", "web", "scale"
+        ])
     #expect(path.scope == "shop")
 }
 
@@ -22,7 +25,9 @@ private func parsed(_ method: String, _ target: String, watch: Bool = false) thr
     #expect(status.resource == "namespaces" && status.subresource == "status" && status.verb == "update")
 }
 
-@Test(arguments: [("GET", false, "list"), ("GET", true, "watch"), ("DELETE", false, "deletecollection"), ("POST", false, "create")])
+@Test(arguments: [
+    ("GET", false, "list"), ("GET", true, "watch"), ("DELETE", false, "deletecollection"), ("POST", false, "create")
+])
 func `a collection's verb follows the method`(_ method: String, _ watch: Bool, _ verb: String) throws {
     #expect(try parsed(method, "/api/v1/namespaces/shop/pods", watch: watch).verb == verb)
 }
@@ -40,8 +45,12 @@ func `a collection's verb follows the method`(_ method: String, _ watch: Bool, _
 }
 
 @Test func `an encoded slash never becomes part of a key`() {
-    #expect(RequestPath.parse(method: "GET", target: "/api/v1/namespaces/a%2Fb/pods", isWatch: false, fieldName: nil) == nil)
-    #expect(RequestPath.parse(method: "GET", target: "/api/v1/namespaces/../secrets", isWatch: false, fieldName: nil) == nil)
+    #expect(
+        RequestPath.parse(method: "GET", target: "/api/v1/namespaces/a%2Fb/pods", isWatch: false, fieldName: nil) == nil
+    )
+    #expect(
+        RequestPath.parse(method: "GET", target: "/api/v1/namespaces/../secrets", isWatch: false, fieldName: nil) == nil
+    )
     #expect(RequestPath.parse(method: "GET", target: "/api/v1/namespaces/%zz", isWatch: false, fieldName: nil) == nil)
     #expect(RequestPath.parse(method: "GET", target: "/api/v1/namespaces/%ff", isWatch: false, fieldName: nil) == nil)
 }
@@ -55,17 +64,23 @@ func `a collection's verb follows the method`(_ method: String, _ watch: Bool, _
 }
 
 @Test func `kubectl's Table clause wins over plain JSON`() throws {
-    let accept = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json;as=Table;v=v1beta1;g=meta.k8s.io,application/json"
+    let accept =
+        "application/json;as=Table;v=v1;g=meta.k8s.io,application/json;as=Table;v=v1beta1;g=meta.k8s.io,application/json"
     #expect(try Representation.negotiate(accept: accept).form == .table(version: "v1"))
-    #expect(throws: Representation.Refusal.noForm) { try Representation.negotiate(accept: "application/json;as=Table;v=v9;g=meta.k8s.io") }
+    #expect(throws: Representation.Refusal.noForm) {
+        try Representation.negotiate(accept: "application/json;as=Table;v=v9;g=meta.k8s.io")
+    }
     #expect(throws: Representation.Refusal.noMediaType) { try Representation.negotiate(accept: "application/xml") }
 }
 
 @Test func `a stored object gives back its tree with the revision spliced in`() throws {
     let object: JSON = [
         "kind": "ConfigMap", "apiVersion": "v1",
-        "metadata": ["labels": ["a": "b"], "name": "cm", "namespace": "ns", "uid": "u-1", "managedFields": [], "resourceVersion": "3"],
-        "data": ["k": "v \"quoted\""],
+        "metadata": [
+            "labels": ["a": "b"], "name": "cm", "namespace": "ns", "uid": "u-1", "managedFields": [],
+            "resourceVersion": "3"
+        ],
+        "data": ["k": "v \"quoted\""]
     ]
     let bytes = StoredObject.encode(object)
     let stored = try #require(StoredObject(bytes, revision: Revision(42)))
@@ -87,7 +102,9 @@ func `a collection's verb follows the method`(_ method: String, _ watch: Bool, _
         Issue.record("grace does not keep the object")
         return
     }
-    #expect(marked["metadata", "deletionGracePeriodSeconds"] == 30 && marked["metadata", "deletionTimestamp"] == "1970-01-01T00:00:30Z" && marked.generation == 2)
+    #expect(
+        marked["metadata", "deletionGracePeriodSeconds"] == 30
+            && marked["metadata", "deletionTimestamp"] == "1970-01-01T00:00:30Z" && marked.generation == 2)
     guard case .unchanged = Removal().decide(marked, grace: 60, defaultPropagation: "Background", now: 1) else {
         Issue.record("a longer grace changed the object")
         return

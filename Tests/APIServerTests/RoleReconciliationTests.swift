@@ -10,7 +10,8 @@ import Testing
     }
 
     @Test func `a default role that lost a rule gets it back and keeps what somebody added`() throws {
-        let wanted = try #require(DefaultRoles.objects().first { $0.kind == "ClusterRole" && ($0["rules"]?.elements.count ?? 0) > 1 })
+        let wanted = try #require(
+            DefaultRoles.objects().first { $0.kind == "ClusterRole" && ($0["rules"]?.elements.count ?? 0) > 1 })
         let added: JSON = ["apiGroups": ["example.org"], "resources": ["things"], "verbs": ["get"]]
         var present = wanted
         present["rules"] = .array(Array((wanted["rules"]?.elements ?? []).dropFirst()) + [added])

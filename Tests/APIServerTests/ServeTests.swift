@@ -2,7 +2,8 @@
 import Foundation
 import Testing
 
-@Test(.enabled(if: ProcessInfo.processInfo.environment["TERN_SERVE"] != nil)) func `serves until killed`() async throws {
+@Test(.enabled(if: ProcessInfo.processInfo.environment["TERN_SERVE"] != nil)) func `serves until killed`() async throws
+{
     let server = try await TestServer()
     print("KUBECONFIG=\(server.directory)/kubeconfig")
     fflush(nil)

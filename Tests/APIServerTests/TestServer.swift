@@ -28,23 +28,32 @@ final class TestServer: Sendable {
         group = MultiThreadedEventLoopGroup(numberOfThreads: 2)
         authority = try CertificateAuthority.make(commonName: "tern-ca")
         let kubeletIdentity = try TLSIdentity(
-            try authority.issue(CertificateSpec(commonName: "kube-apiserver-kubelet-client", organizations: ["system:masters"])))
+            try authority.issue(
+                CertificateSpec(commonName: "kube-apiserver-kubelet-client", organizations: ["system:masters"])))
         var configuration = APIServerConfiguration(name: "m1")
-        configuration.kubelet = KubeletAccess(tls: try ClientTLS(trustRootsPEM: authority.certificatePEM, identity: kubeletIdentity))
+        configuration.kubelet = KubeletAccess(
+            tls: try ClientTLS(trustRootsPEM: authority.certificatePEM, identity: kubeletIdentity))
         replica = try Replica(.single(dataDirectory: directory + "/data", logger: logger))
         try await replica.start()
         let key = try ServiceAccountKey.make(.es256)
-        let policy = Policy(PolicyConfiguration(serviceAccountKey: key, staticTokens: ["jane-token": UserInfo(name: "jane", groups: ["system:authenticated"])]))
+        let policy = Policy(
+            PolicyConfiguration(
+                serviceAccountKey: key,
+                staticTokens: ["jane-token": UserInfo(name: "jane", groups: ["system:authenticated"])]))
         server = APIServer(
-            configuration, store: replica, schema: SchemaTable(), policy: policy.server, metrics: MetricsRegistry(), group: group,
+            configuration, store: replica, schema: SchemaTable(), policy: policy.server, metrics: MetricsRegistry(),
+            group: group,
             logger: logger)
         server.start()
-        let serving = try authority.issue(CertificateSpec(commonName: "kube-apiserver", dnsNames: ["localhost"], ipAddresses: ["127.0.0.1"]))
+        let serving = try authority.issue(
+            CertificateSpec(commonName: "kube-apiserver", dnsNames: ["localhost"], ipAddresses: ["127.0.0.1"]))
         let tls = try ServerTLS(
-            certificatePEM: serving.certificatePEM, keyPEM: serving.keyPEM, clientCAPEM: authority.certificatePEM, policy: .optional)
+            certificatePEM: serving.certificatePEM, keyPEM: serving.keyPEM, clientCAPEM: authority.certificatePEM,
+            policy: .optional)
         let wanted = ProcessInfo.processInfo.environment["TERN_PORT"].flatMap { Int($0) } ?? 0
         http = HTTPServer(
-            configuration: HTTPServerConfiguration(host: "127.0.0.1", port: wanted, tls: tls), service: server, group: group, logger: logger)
+            configuration: HTTPServerConfiguration(host: "127.0.0.1", port: wanted, tls: tls), service: server,
+            group: group, logger: logger)
         port = try await http.start()
         let admin = try authority.issue(CertificateSpec(commonName: "admin", organizations: ["system:masters"]))
         try Self.write(directory, port, authority.certificatePEM, admin)
@@ -54,7 +63,8 @@ final class TestServer: Sendable {
         }
     }
 
-    private static func write(_ directory: String, _ port: Int, _ authority: String, _ admin: IssuedCertificate) throws {
+    private static func write(_ directory: String, _ port: Int, _ authority: String, _ admin: IssuedCertificate) throws
+    {
         func encoded(_ text: String) -> String { Data(text.utf8).base64EncodedString() }
         try authority.write(toFile: directory + "/ca.crt", atomically: true, encoding: .utf8)
         try admin.certificatePEM.write(toFile: directory + "/admin.crt", atomically: true, encoding: .utf8)
@@ -73,9 +83,11 @@ final class TestServer: Sendable {
     func startKubelet(_ service: any HTTPService) async throws -> (server: HTTPServer, port: Int) {
         let serving = try authority.issue(CertificateSpec(commonName: "system:node:w1", ipAddresses: ["127.0.0.1"]))
         let tls = try ServerTLS(
-            certificatePEM: serving.certificatePEM, keyPEM: serving.keyPEM, clientCAPEM: authority.certificatePEM, policy: .optional)
+            certificatePEM: serving.certificatePEM, keyPEM: serving.keyPEM, clientCAPEM: authority.certificatePEM,
+            policy: .optional)
         let server = HTTPServer(
-            configuration: HTTPServerConfiguration(host: "127.0.0.1", port: 0, tls: tls), service: service, group: group, logger: logger)
+            configuration: HTTPServerConfiguration(host: "127.0.0.1", port: 0, tls: tls), service: service,
+            group: group, logger: logger)
         return (server, try await server.start())
     }
 
@@ -116,17 +128,29 @@ final class TestServer: Sendable {
         thread.start()
         let data = out.fileHandleForReading.readDataToEndOfFile()
         process.waitUntilExit()
-        return Ran(code: process.terminationStatus, out: String(decoding: data, as: UTF8.self), err: String(decoding: errors.take(), as: UTF8.self))
+        return Ran(
+            code: process.terminationStatus, out: String(decoding: data, as: UTF8.self),
+            err: String(decoding: errors.take(), as: UTF8.self))
     }
 
     func kubectl(_ arguments: String...) throws -> Ran {
-        try Self.run("/usr/bin/kubectl", ["--kubeconfig", directory + "/kubeconfig", "--cache-dir", directory + "/cache"] + arguments)
+        try Self.run(
+            "/usr/bin/kubectl",
+            ["--kubeconfig", directory + "/kubeconfig", "--cache-dir", directory + "/cache"] + arguments)
     }
 
     /// A request with the admin's certificate: status, then body.
-    func curl(_ method: String, _ path: String, body: String? = nil, contentType: String = "application/json", headers: [String] = [], user: String? = nil, more: [String] = []) throws -> (status: Int, body: String) {
-        var arguments = ["-sS", "--cacert", directory + "/ca.crt", "-X", method, "-w", "\n%{http_code}", "--max-time", "20"] + more
-        if let user { arguments += ["-H", "authorization: Bearer \(user)"] } else { arguments += ["--cert", directory + "/admin.crt", "--key", directory + "/admin.key"] }
+    func curl(
+        _ method: String, _ path: String, body: String? = nil, contentType: String = "application/json",
+        headers: [String] = [], user: String? = nil, more: [String] = []
+    ) throws -> (status: Int, body: String) {
+        var arguments =
+            ["-sS", "--cacert", directory + "/ca.crt", "-X", method, "-w", "\n%{http_code}", "--max-time", "20"] + more
+        if let user {
+            arguments += ["-H", "authorization: Bearer \(user)"]
+        } else {
+            arguments += ["--cert", directory + "/admin.crt", "--key", directory + "/admin.key"]
+        }
         for header in headers { arguments += ["-H", header] }
         if let body {
             let file = directory + "/body-\(UInt32.random(in: 0...UInt32.max))"
@@ -138,7 +162,10 @@ final class TestServer: Sendable {
         return (Int(ran.out[cut...].dropFirst()) ?? 0, String(ran.out[..<cut]) + ran.err)
     }
 
-    func json(_ method: String, _ path: String, body: JSON? = nil, contentType: String = "application/json", user: String? = nil) throws -> (status: Int, body: JSON) {
+    func json(
+        _ method: String, _ path: String, body: JSON? = nil, contentType: String = "application/json",
+        user: String? = nil
+    ) throws -> (status: Int, body: JSON) {
         let answer = try curl(method, path, body: body?.text, contentType: contentType, user: user)
         return (answer.status, try JSON.parse(answer.body))
     }

@@ -20,7 +20,7 @@ private final class ScriptedClient: ObjectClient {
             s.revision += 1
             let object: JSON = [
                 "metadata": ["name": .string(name), "resourceVersion": .string("\(s.revision)")],
-                "data": .string(value),
+                "data": .string(value)
             ]
             let event: WatchEvent = s.objects[name] == nil ? .added(object) : .modified(object)
             s.objects[name] = object
@@ -47,7 +47,9 @@ private final class ScriptedClient: ObjectClient {
         for watcher in watchers { watcher.finish() }
     }
 
-    func list(_ resource: GroupVersionResource, namespace: String?, _ options: ListOptions) async throws(StatusError)
+    func list(
+        _ resource: GroupVersionResource, namespace: String?, _ options: ListOptions
+    ) async throws(StatusError)
         -> ObjectList
     {
         let (list, fails) = state.withLock { s in
@@ -65,7 +67,9 @@ private final class ScriptedClient: ObjectClient {
         return list
     }
 
-    func watch(_ resource: GroupVersionResource, namespace: String?, _ options: ListOptions) async throws(StatusError)
+    func watch(
+        _ resource: GroupVersionResource, namespace: String?, _ options: ListOptions
+    ) async throws(StatusError)
         -> WatchStream
     {
         let (stream, continuation) = WatchStream.makeStream()
@@ -93,7 +97,9 @@ private final class ScriptedClient: ObjectClient {
         _ resource: GroupVersionResource, namespace: String?, name: String, subresource: String?, type: PatchType,
         _ patch: JSON
     ) async throws(StatusError) -> JSON { patch }
-    func delete(_ resource: GroupVersionResource, namespace: String?, name: String, _ options: DeleteOptions)
+    func delete(
+        _ resource: GroupVersionResource, namespace: String?, name: String, _ options: DeleteOptions
+    )
         async throws(StatusError)
     {}
     func deleteCollection(

@@ -34,7 +34,7 @@ import Testing
         ("trux", "invalid character 'x' in literal true (expecting 'e')"),
         ("\"a\nb\"", "invalid character '\\n' in string literal"),
         ("01", "invalid character '1' after top-level value"),
-        ("{\"a\"}", "invalid character '}' after object key"),
+        ("{\"a\"}", "invalid character '}' after object key")
     ])
     func `refusals are worded as Go words them`(text: String, message: String) {
         #expect(throws: JSONError.self) { try JSON.parse(text) }
@@ -102,7 +102,7 @@ private struct SplitMix: RandomNumberGenerator {
         let expected: JSON = [
             "a": true, "b": 420, "c": 16, "d": nil, "e": "y", "f": 1.5, "g": 1000, "h": "2020-01-01", "i": false,
             "j": "1.2.3", "k": -7,
-            "8080": "x", "true": "z",
+            "8080": "x", "true": "z"
         ]
         #expect(try YAML.parse(text) == expected)
     }
@@ -139,7 +139,7 @@ private struct SplitMix: RandomNumberGenerator {
             "apiVersion": "v1", "empty": [:],
             "list": [["name": "a", "args": ["--x", "y: z", "yes", "1"]], ["b": nil]], "nested": [[1, 2], []],
             "text": "line 1\n  line 2\n", "tail": "a\nb", "odd": " lead", "port": "80", "n": 1.5, "colon": "a:",
-            "hash": "a #b", "e": "",
+            "hash": "a #b", "e": ""
         ]
         let text = YAML.text(tree)
         #expect(try YAML.parse(text) == tree, "\(text)")

@@ -35,11 +35,11 @@ import Testing
             ["op": "copy", "from": "/data/k", "path": "/data/k2"],
             ["op": "move", "from": "/data/k2", "path": "/data/k3"],
             ["op": "add", "path": "/list/-", "value": 3], ["op": "remove", "path": "/list/0"],
-            ["op": "add", "path": "/data/a~1b", "value": "x"], ["op": "replace", "path": "/data/none", "value": "y"],
+            ["op": "add", "path": "/data/a~1b", "value": "x"], ["op": "replace", "path": "/data/none", "value": "y"]
         ]
         #expect(
             try patched(operations, start) == [
-                "data": ["k": "w", "k3": "w", "a/b": "x", "none": "y"], "list": [2, 3],
+                "data": ["k": "w", "k3": "w", "a/b": "x", "none": "y"], "list": [2, 3]
             ])
     }
 
@@ -47,7 +47,7 @@ import Testing
         arguments: [
             ["op": "test", "path": "/a", "value": 2], ["op": "frob", "path": "/a"],
             ["op": "remove", "path": "/list/9"],
-            ["op": "add", "path": "/x/y", "value": 1], ["op": "remove", "path": "/none"],
+            ["op": "add", "path": "/x/y", "value": 1], ["op": "remove", "path": "/none"]
         ] as [JSON])
     func `operations that do not fit are refused with 422`(operation: JSON) {
         do {
@@ -80,7 +80,7 @@ import Testing
         let patch = template([["name": "a", "env": [["name": "Y", "value": "2"]]]])
         let expected = template([
             ["name": "a", "image": "i", "env": [["name": "X", "value": "1"], ["name": "Y", "value": "2"]]],
-            ["name": "b"],
+            ["name": "b"]
         ])
         #expect(try strategic(patch, start) == expected)
     }
@@ -97,7 +97,7 @@ import Testing
                 "template": [
                     "spec": [
                         "$setElementOrder/containers": [["name": "n"], ["name": "b"], ["name": "a"]],
-                        "containers": [["name": "n"]],
+                        "containers": [["name": "n"]]
                     ]
                 ]
             ]
@@ -125,7 +125,7 @@ import Testing
         let cases: [(JSON, String)] = [
             (template([["image": "x"]]), "map: map[image:x] does not contain declared merge key: name"),
             (["spec": ["template": ["spec": ["$patch": "frob"]]]], "unknown patch type: frob in map: map[$patch:frob]"),
-            ([], "json: cannot unmarshal array into Go value of type map[string]interface {}"),
+            ([], "json: cannot unmarshal array into Go value of type map[string]interface {}")
         ]
         for (patch, message) in cases {
             do throws(StatusError) {

@@ -21,12 +21,12 @@ import Testing
                     "spec": [
                         "containers": [
                             ["name": "nginx", "image": "nginx", "ports": [["containerPort": 80]], "resources": [:]]
-                        ], "securityContext": nil,
-                    ],
+                        ], "securityContext": nil
+                    ]
                 ],
-                "strategy": [:],
+                "strategy": [:]
             ],
-            "status": [:],
+            "status": [:]
         ]
         var made = try decoded(KubectlBodies.deployment)
         var wanted = expected
@@ -52,23 +52,23 @@ import Testing
             "kind": "Pod", "apiVersion": "v1",
             "metadata": [
                 "name": "p", "creationTimestamp": "2024-02-29T12:00:00Z", "annotations": ["x": "ü"], "generation": 3,
-                "managedFields": [["manager": "m", "fieldsType": "FieldsV1", "fieldsV1": ["f:spec": [:]]]],
+                "managedFields": [["manager": "m", "fieldsType": "FieldsV1", "fieldsV1": ["f:spec": [:]]]]
             ],
             "spec": [
                 "volumes": [
                     ["name": "e", "emptyDir": ["sizeLimit": "1Gi"]],
-                    ["name": "c", "configMap": ["name": "cm", "defaultMode": 420]],
+                    ["name": "c", "configMap": ["name": "cm", "defaultMode": 420]]
                 ],
                 "containers": [
                     [
                         "name": "c", "env": [["name": "A", "valueFrom": ["secretKeyRef": ["name": "s", "key": "k"]]]],
                         "resources": ["limits": ["cpu": "500m"]],
                         "livenessProbe": ["httpGet": ["port": "web", "path": "/"], "timeoutSeconds": 5],
-                        "command": ["a", "b"],
+                        "command": ["a", "b"]
                     ]
                 ],
-                "terminationGracePeriodSeconds": 0,
-            ],
+                "terminationGracePeriodSeconds": 0
+            ]
         ]
         #expect(try decoded(table.encodeProtobuf(pod)) == pod)
     }
@@ -77,7 +77,7 @@ import Testing
         let review: JSON = [
             "kind": "SubjectAccessReview", "apiVersion": "authorization.k8s.io/v1",
             "spec": ["user": "u", "extra": ["k": ["a", "b"]], "resourceAttributes": ["verb": "get"]],
-            "status": ["allowed": true],
+            "status": ["allowed": true]
         ]
         #expect(try decoded(table.encodeProtobuf(review)) == review)
     }

@@ -104,12 +104,12 @@ import Testing
     @Test func `unknown fields are reported in order and dropped`() throws {
         let tree: JSON = [
             "apiVersion": "apps/v1", "kind": "Deployment",
-            "spec": ["template": ["spec": ["containers": [["name": "c", "imagee": "x"]]]], "nope": 1],
+            "spec": ["template": ["spec": ["containers": [["name": "c", "imagee": "x"]]]], "nope": 1]
         ]
         let checked = try table.check(tree, as: GroupVersionKind("apps", "v1", "Deployment"))
         #expect(
             checked.unknownFields == [
-                "unknown field \"spec.template.spec.containers[0].imagee\"", "unknown field \"spec.nope\"",
+                "unknown field \"spec.template.spec.containers[0].imagee\"", "unknown field \"spec.nope\""
             ])
         #expect(checked.object["spec"] == ["template": ["spec": ["containers": [["name": "c"]]]]])
     }
@@ -117,19 +117,19 @@ import Testing
     @Test func `values come into normal form and meaningless ones go`() throws {
         let tree: JSON = [
             "metadata": [
-                "name": "p", "creationTimestamp": nil, "labels": [:], "deletionTimestamp": "2020-01-01T02:00:00+02:00",
+                "name": "p", "creationTimestamp": nil, "labels": [:], "deletionTimestamp": "2020-01-01T02:00:00+02:00"
             ],
             "spec": [
                 "nodeName": "", "hostNetwork": false, "automountServiceAccountToken": false, "volumes": [],
-                "containers": [["name": "", "resources": ["limits": ["cpu": "1000m", "memory": 1024]]]],
-            ],
+                "containers": [["name": "", "resources": ["limits": ["cpu": "1000m", "memory": 1024]]]]
+            ]
         ]
         let expected: JSON = [
             "metadata": ["name": "p", "deletionTimestamp": "2020-01-01T00:00:00Z"],
             "spec": [
                 "automountServiceAccountToken": false,
-                "containers": [["name": "", "resources": ["limits": ["cpu": "1", "memory": "1024"]]]],
-            ],
+                "containers": [["name": "", "resources": ["limits": ["cpu": "1", "memory": "1024"]]]]
+            ]
         ]
         #expect(try table.check(tree, as: pod).object == expected)
     }
@@ -156,23 +156,23 @@ import Testing
                         [
                             "name": "c", "image": "nginx:1", "resources": [:],
                             "terminationMessagePath": "/dev/termination-log",
-                            "terminationMessagePolicy": "File", "imagePullPolicy": "IfNotPresent",
+                            "terminationMessagePolicy": "File", "imagePullPolicy": "IfNotPresent"
                         ]
                     ],
                     "restartPolicy": "Always", "terminationGracePeriodSeconds": 30, "dnsPolicy": "ClusterFirst",
                     "securityContext": [:],
-                    "schedulerName": "default-scheduler",
+                    "schedulerName": "default-scheduler"
                 ]
             ],
             "strategy": ["type": "RollingUpdate", "rollingUpdate": ["maxUnavailable": "25%", "maxSurge": "25%"]],
-            "revisionHistoryLimit": 10, "progressDeadlineSeconds": 600,
+            "revisionHistoryLimit": 10, "progressDeadlineSeconds": 600
         ]
         #expect(made["spec"] == expected)
     }
 
     @Test(arguments: [
         ("nginx", "Always"), ("nginx:latest", "Always"), ("nginx:1", "IfNotPresent"), ("r:5000/nginx", "Always"),
-        ("nginx@sha256:0", "IfNotPresent"),
+        ("nginx@sha256:0", "IfNotPresent")
     ])
     func `the pull policy follows the tag`(image: String, policy: String) {
         let made = defaulted(["spec": ["containers": [["image": .string(image)]]]], "", "Pod")
@@ -182,13 +182,13 @@ import Testing
     @Test func `pods get requests from limits, probes and volumes their defaults`() {
         let container: JSON = [
             "image": "a:1", "resources": ["limits": ["cpu": "1"]], "livenessProbe": ["httpGet": ["port": 80]],
-            "ports": [["containerPort": 80]],
+            "ports": [["containerPort": 80]]
         ]
         let made = defaulted(
             [
                 "spec": [
                     "hostNetwork": true, "containers": [container],
-                    "volumes": [["name": "v"], ["name": "s", "secret": [:]]],
+                    "volumes": [["name": "v"], ["name": "s", "secret": [:]]]
                 ]
             ], "", "Pod")
         let result = made["spec"]?["containers"]?[0]
@@ -197,12 +197,12 @@ import Testing
         let probe: JSON = [
             "httpGet": ["port": 80, "path": "/", "scheme": "HTTP"], "timeoutSeconds": 1, "periodSeconds": 10,
             "successThreshold": 1,
-            "failureThreshold": 3,
+            "failureThreshold": 3
         ]
         #expect(result?["livenessProbe"] == probe)
         #expect(
             made["spec"]?["volumes"] == [
-                ["name": "v", "emptyDir": [:]], ["name": "s", "secret": ["defaultMode": 420]],
+                ["name": "v", "emptyDir": [:]], ["name": "s", "secret": ["defaultMode": 420]]
             ])
     }
 
@@ -211,7 +211,7 @@ import Testing
             ["spec": ["type": "NodePort", "ports": [["port": 80, "protocol": "UDP"]]]], "", "Service")
         let expected: JSON = [
             "type": "NodePort", "ports": [["port": 80, "protocol": "UDP", "targetPort": 80]], "sessionAffinity": "None",
-            "externalTrafficPolicy": "Cluster", "internalTrafficPolicy": "Cluster",
+            "externalTrafficPolicy": "Cluster", "internalTrafficPolicy": "Cluster"
         ]
         #expect(service["spec"] == expected)
         #expect(

@@ -6,7 +6,7 @@ import Testing
         ("a=b", true), ("a==b", true), ("a!=b", false), ("a in (b,c)", true), ("a notin (b)", false), ("a", true),
         ("!a", false),
         ("z!=b", true), ("a=b,!z", true), ("n>5", true), ("n gt 6", false), ("", true), ("e=", true),
-        ("a in (c)", false),
+        ("a in (c)", false)
     ])
     func `selectors match as upstream's do`(text: String, isMatch: Bool) throws {
         let labels = ["a": "b", "n": "6", "e": ""]
@@ -16,7 +16,7 @@ import Testing
 
     @Test(arguments: [
         ("a===b", "unable to parse requirement: found '=', expected: identifier"),
-        ("a foo b", "unable to parse requirement: found 'foo', expected: in, notin, =, ==, !=, gt, lt"),
+        ("a foo b", "unable to parse requirement: found 'foo', expected: in, notin, =, ==, !=, gt, lt")
     ])
     func `refusals are upstream's`(text: String, message: String) {
         do throws(StatusError) {
@@ -30,7 +30,7 @@ import Testing
 
     @Test func `objects become selectors`() throws {
         let object: JSON = [
-            "matchLabels": ["app": "w"], "matchExpressions": [["key": "t", "operator": "NotIn", "values": ["x"]]],
+            "matchLabels": ["app": "w"], "matchExpressions": [["key": "t", "operator": "NotIn", "values": ["x"]]]
         ]
         let selector = try LabelSelector(object: object)
         #expect(selector.matches(["app": "w"]))
@@ -52,7 +52,7 @@ import Testing
         let pods = try #require(table.resource(.pods))
         let pod: JSON = [
             "metadata": ["name": "p"], "spec": ["nodeName": "n1"],
-            "status": ["phase": "Running", "podIPs": [["ip": "1.2.3.4"]]],
+            "status": ["phase": "Running", "podIPs": [["ip": "1.2.3.4"]]]
         ]
         #expect(try FieldSelector("spec.nodeName=n1,status.phase!=Failed", for: pods).matches(pod))
         #expect(try FieldSelector("spec.host=n1", for: pods).matches(pod))
@@ -65,7 +65,7 @@ import Testing
         let maps = try #require(table.resource(.configMaps))
         let cases = [
             ("data.a=1", "\"data.a\" is not a known field selector: only \"metadata.name\", \"metadata.namespace\""),
-            ("metadata.name", "invalid selector: 'metadata.name'; can't understand 'metadata.name'"),
+            ("metadata.name", "invalid selector: 'metadata.name'; can't understand 'metadata.name'")
         ]
         for (text, message) in cases {
             do throws(StatusError) {

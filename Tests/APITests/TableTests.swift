@@ -12,7 +12,7 @@ import Testing
         let fresh: JSON = ["metadata": ["name": "min"], "spec": ["containers": [[:]]], "status": ["phase": "Pending"]]
         #expect(
             try cells(fresh, .pods) == [
-                "min", "0/1", "Pending", "0", "<unknown>", "<none>", "<none>", "<none>", "<none>",
+                "min", "0/1", "Pending", "0", "<unknown>", "<none>", "<none>", "<none>", "<none>"
             ])
         var gated = fresh
         gated["status", "conditions"] = [["type": "PodScheduled", "status": "False", "reason": "SchedulingGated"]]
@@ -30,14 +30,14 @@ import Testing
                 "containerStatuses": [
                     [
                         "ready": true, "restartCount": 2, "state": ["running": [:]],
-                        "lastState": ["terminated": ["finishedAt": "1970-01-01T00:01:00Z"]],
+                        "lastState": ["terminated": ["finishedAt": "1970-01-01T00:01:00Z"]]
                     ]
-                ],
-            ],
+                ]
+            ]
         ]
         #expect(
             try cells(pod, .pods, now: 360) == [
-                "p", "1/1", "Running", "2 (5m ago)", "6m", "10.1.0.5", "n", "<none>", "<none>",
+                "p", "1/1", "Running", "2 (5m ago)", "6m", "10.1.0.5", "n", "<none>", "<none>"
             ])
     }
 
@@ -46,16 +46,16 @@ import Testing
             (["waiting": ["reason": "CrashLoopBackOff"]], "CrashLoopBackOff"),
             (["terminated": ["exitCode": 3]], "ExitCode:3"),
             (["terminated": ["signal": 9]], "Signal:9"),
-            (["terminated": ["reason": "OOMKilled", "exitCode": 137]], "OOMKilled"),
+            (["terminated": ["reason": "OOMKilled", "exitCode": 137]], "OOMKilled")
         ] as [(JSON, String)])
     func `the state of a container becomes the status`(state: JSON, text: String) throws {
         let pod: JSON = [
-            "spec": ["containers": [[:]]], "status": ["phase": "Running", "containerStatuses": [["state": state]]],
+            "spec": ["containers": [[:]]], "status": ["phase": "Running", "containerStatuses": [["state": state]]]
         ]
         #expect(try cells(pod, .pods)[2].string == text)
         let initial: JSON = [
             "spec": ["initContainers": [[:], [:]]],
-            "status": ["phase": "Pending", "initContainerStatuses": [["state": state]]],
+            "status": ["phase": "Pending", "initContainerStatuses": [["state": state]]]
         ]
         #expect(try cells(initial, .pods)[2].string == "Init:\(text)")
     }
@@ -72,7 +72,7 @@ import Testing
         let template: JSON = ["spec": ["containers": [["name": "c", "image": "nginx:1"]]]]
         let workload: JSON = [
             "metadata": ["name": "d"],
-            "spec": ["replicas": 1, "selector": ["matchLabels": ["app": "w"]], "template": template],
+            "spec": ["replicas": 1, "selector": ["matchLabels": ["app": "w"]], "template": template]
         ]
         #expect(try cells(workload, .deployments) == ["d", "0/1", 0, 0, "<unknown>", "c", "nginx:1", "app=w"])
         #expect(try cells(workload, .replicaSets) == ["d", 1, 0, 0, "<unknown>", "c", "nginx:1", "app=w"])
@@ -82,32 +82,32 @@ import Testing
             "metadata": ["name": "s"],
             "spec": [
                 "type": "NodePort", "clusterIP": "10.0.0.1",
-                "ports": [["port": 80, "nodePort": 30080, "protocol": "TCP"], ["port": 2, "protocol": "UDP"]],
-            ],
+                "ports": [["port": 80, "nodePort": 30080, "protocol": "TCP"], ["port": 2, "protocol": "UDP"]]
+            ]
         ]
         #expect(
             try cells(service, .services) == [
-                "s", "NodePort", "10.0.0.1", "<none>", "80:30080/TCP,2/UDP", "<unknown>", "<none>",
+                "s", "NodePort", "10.0.0.1", "<none>", "80:30080/TCP,2/UDP", "<unknown>", "<none>"
             ])
         let node: JSON = [
             "metadata": ["name": "n", "labels": ["node-role.kubernetes.io/worker": ""]],
             "spec": ["unschedulable": true],
             "status": [
                 "conditions": [["type": "Ready", "status": "True"]],
-                "addresses": [["type": "InternalIP", "address": "127.0.0.1"]],
-            ],
+                "addresses": [["type": "InternalIP", "address": "127.0.0.1"]]
+            ]
         ]
         #expect(
             try cells(node, .nodes)
                 == [
                     "n", "Ready,SchedulingDisabled", "worker", "<unknown>", "", "127.0.0.1", "<none>", "<unknown>",
-                    "<unknown>", "<unknown>",
+                    "<unknown>", "<unknown>"
                 ])
         let binding: JSON = [
             "metadata": ["name": "rb"], "roleRef": ["kind": "Role", "name": "ro"],
             "subjects": [
-                ["kind": "User", "name": "u"], ["kind": "ServiceAccount", "name": "default", "namespace": "oracle"],
-            ],
+                ["kind": "User", "name": "u"], ["kind": "ServiceAccount", "name": "default", "namespace": "oracle"]
+            ]
         ]
         #expect(try cells(binding, .roleBindings) == ["rb", "Role/ro", "<unknown>", "u", "", "oracle/default"])
     }

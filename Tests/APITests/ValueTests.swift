@@ -8,7 +8,7 @@ import Testing
         ("0", "0"), ("-1", "-1"), ("1e3", "1e3"), ("100M", "100M"), ("1Ki", "1Ki"), ("512", "512"),
         ("0.1Gi", "107374182400m"), ("+2", "2"),
         ("1n", "1n"), ("0.1n", "1n"), ("12E", "9223372036854775807"), ("1.0", "1"), ("2.50", "2500m"), (".5", "500m"),
-        ("5.", "5"),
+        ("5.", "5")
     ])
     func `texts come into canonical form`(text: String, canonical: String) throws {
         #expect(try #require(Quantity(text)).text == canonical)
@@ -60,13 +60,13 @@ import Testing
         ("1970-01-01T00:00:00Z", 0), ("2024-02-29T12:30:15Z", 1_709_209_815),
         ("2000-01-01T02:00:00+02:00", 946_684_800),
         ("1969-12-31T23:59:59Z", -1), ("9999-12-31T23:59:59Z", 253_402_300_799),
-        ("2020-01-01T00:00:00.5Z", 1_577_836_800.5),
+        ("2020-01-01T00:00:00.5Z", 1_577_836_800.5)
     ])
     func `times are read`(text: String, seconds: Double) { #expect(Timestamp.parse(text) == seconds) }
 
     @Test(arguments: [
         "", "2020-01-01", "2020-13-01T00:00:00Z", "2020-02-30T00:00:00Z", "2020-01-01T24:00:00Z", "2020-01-01T00:00:00",
-        "2020-01-01T00:00:00.Z",
+        "2020-01-01T00:00:00.Z"
     ])
     func `what is no time is refused`(text: String) { #expect(Timestamp.parse(text) == nil) }
 
@@ -79,7 +79,7 @@ import Testing
     @Test(arguments: [
         (0, "0s"), (119, "119s"), (120, "2m"), (200, "3m20s"), (660, "11m"), (10_800, "3h"), (12_000, "3h20m"),
         (100_000, "27h"),
-        (200_000, "2d7h"), (800_000, "9d"), (70_000_000, "2y80d"), (300_000_000, "9y"), (-5, "<invalid>"), (-0.5, "0s"),
+        (200_000, "2d7h"), (800_000, "9d"), (70_000_000, "2y80d"), (300_000_000, "9y"), (-5, "<invalid>"), (-0.5, "0s")
     ])
     func `ages are short`(seconds: Double, text: String) { #expect(Timestamp.humanDuration(seconds) == text) }
 }
@@ -88,7 +88,7 @@ import Testing
     @Test(arguments: [
         ("10.0.0.1", "10.0.0.1"), ("::1", "::1"), ("2001:DB8:0:0:1:0:0:1", "2001:db8::1:0:0:1"),
         ("::ffff:1.2.3.4", "1.2.3.4"), ("::", "::"),
-        ("fe80::1", "fe80::1"), ("1:2:3:4:5:6:7:8", "1:2:3:4:5:6:7:8"), ("0.0.0.0", "0.0.0.0"),
+        ("fe80::1", "fe80::1"), ("1:2:3:4:5:6:7:8", "1:2:3:4:5:6:7:8"), ("0.0.0.0", "0.0.0.0")
     ])
     func `addresses are read and written`(text: String, canonical: String) {
         #expect(IPAddress(text)?.description == canonical)
@@ -96,7 +96,7 @@ import Testing
 
     @Test(arguments: [
         "", "1.2.3", "1.2.3.4.5", "256.1.1.1", "01.2.3.4", ":::", "1::2::3", "12345::", "1:2:3:4:5:6:7:8:9", "x",
-        "1.2.3.4/8",
+        "1.2.3.4/8"
     ])
     func `what is no address is refused`(text: String) { #expect(IPAddress(text) == nil) }
 

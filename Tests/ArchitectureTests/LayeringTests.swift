@@ -3,7 +3,8 @@ import Foundation
 import Testing
 
 /// The checkout, found from this file.
-let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
+let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+    .deletingLastPathComponent()
 
 func swiftFiles(_ folders: [String]) throws -> [(path: String, text: String)] {
     try folders.flatMap { folder -> [(String, String)] in
@@ -16,11 +17,14 @@ func swiftFiles(_ folders: [String]) throws -> [(path: String, text: String)] {
 }
 
 func imports(_ text: String) -> Set<String> {
-    Set(text.split(separator: "\n").compactMap { line in
-        let words = line.split(separator: " ").map(String.init)
-        guard let at = words.firstIndex(of: "import"), at <= 1, at + 1 < words.count, !line.hasPrefix("//") else { return nil }
-        return words[at + 1] == "struct" || words[at + 1] == "class" ? nil : words[at + 1]
-    })
+    Set(
+        text.split(separator: "\n").compactMap { line in
+            let words = line.split(separator: " ").map(String.init)
+            guard let at = words.firstIndex(of: "import"), at <= 1, at + 1 < words.count, !line.hasPrefix("//") else {
+                return nil
+            }
+            return words[at + 1] == "struct" || words[at + 1] == "class" ? nil : words[at + 1]
+        })
 }
 
 @Suite struct LayeringTests {
@@ -46,24 +50,30 @@ func imports(_ text: String) -> Set<String> {
         ("Sources/Worker/Network", ["API", "CLinux"]),
         ("Sources/Worker/DNSServer", ["API", "NetDNS"]),
         ("Sources/Worker/Kubelet", ["API", "APIClient", "NetHTTP", "NetGRPC", "NetPKI", "CLinux"]),
-        ("chaos/Simulation", ["Raft", "KVCore"]),
+        ("chaos/Simulation", ["Raft", "KVCore"])
     ]
     static let ours: Set<String> = [
-        "Raft", "API", "APIClient", "NetPKI", "NetDNS", "NetBalancer", "NetGRPC", "NetHTTP", "KVCore", "KVDisk", "KVReplica", "KVEtcd", "Scheduler",
-        "Controllers", "Cloud", "APIServer", "Master", "Proxy", "Network", "DNSServer", "Kubelet", "Worker", "Simulation", "CSchema", "CLinux",
-        "CSQLite", "CDeflate",
+        "Raft", "API", "APIClient", "NetPKI", "NetDNS", "NetBalancer", "NetGRPC", "NetHTTP", "KVCore", "KVDisk",
+        "KVReplica", "KVEtcd", "Scheduler",
+        "Controllers", "Cloud", "APIServer", "Master", "Proxy", "Network", "DNSServer", "Kubelet", "Worker",
+        "Simulation", "CSchema", "CLinux",
+        "CSQLite", "CDeflate"
     ]
 
     @Test(arguments: allowed.indices) func `a module imports only what stands below it`(_ row: Int) throws {
         let (folder, modules) = Self.allowed[row]
         for (path, text) in try swiftFiles([folder]) {
-            let wrong = imports(text).intersection(Self.ours).subtracting(modules).subtracting([String(folder.split(separator: "/").last ?? "")])
+            let wrong = imports(text).intersection(Self.ours).subtracting(modules).subtracting([
+                String(folder.split(separator: "/").last ?? "")
+            ])
             #expect(wrong.isEmpty, "\(path) imports \(wrong.sorted())")
         }
     }
 
     @Test func `pure cores import neither sockets nor Foundation`() throws {
-        for (path, text) in try swiftFiles(["Sources/Raft", "Sources/KVStore/KVCore", "Sources/Net/NetDNS", "chaos/Simulation"]) {
+        for (path, text) in try swiftFiles([
+            "Sources/Raft", "Sources/KVStore/KVCore", "Sources/Net/NetDNS", "chaos/Simulation"
+        ]) {
             let wrong = imports(text).filter { $0.hasPrefix("NIO") || $0.hasPrefix("Foundation") || $0 == "Dispatch" }
             #expect(wrong.isEmpty, "\(path) imports \(wrong.sorted())")
         }
@@ -77,12 +87,15 @@ func imports(_ text: String) -> Set<String> {
     }
 
     @Test func `every source file says what it is`() throws {
-        for (path, text) in try swiftFiles(["Sources", "chaos"]) { #expect(text.hasPrefix("//"), "\(path) has no opening comment") }
+        for (path, text) in try swiftFiles(["Sources", "chaos"]) {
+            #expect(text.hasPrefix("//"), "\(path) has no opening comment")
+        }
     }
 
     @Test func `errors are not swallowed`() throws {
         for (path, text) in try swiftFiles(["Sources"]) {
-            let bare = text.split(separator: "\n").filter { !$0.trimmingCharacters(in: .whitespaces).hasPrefix("//") }.joined(separator: "\n")
+            let bare = text.split(separator: "\n").filter { !$0.trimmingCharacters(in: .whitespaces).hasPrefix("//") }
+                .joined(separator: "\n")
             #expect(!bare.contains(/\btry\?/), "\(path) has try?")
             #expect(!bare.contains(/catch\s*\{\s*\}/), "\(path) has an empty catch")
         }
@@ -90,7 +103,9 @@ func imports(_ text: String) -> Set<String> {
 
     @Test func `the tree names no machine's paths`() throws {
         for (path, text) in try swiftFiles(["Sources", "Tests", "chaos"]) {
-            for word in ["/" + "root/", "/" + "work/main", "/" + "farm/"] { #expect(!text.contains(word), "\(path) contains \(word)") }
+            for word in ["/" + "root/", "/" + "work/main", "/" + "farm/"] {
+                #expect(!text.contains(word), "\(path) contains \(word)")
+            }
         }
     }
 
@@ -99,6 +114,9 @@ func imports(_ text: String) -> Set<String> {
         let names = text.split(whereSeparator: { " `()|,\n".contains($0) }).map(String.init)
         let paths = names.filter { $0.hasPrefix("Sources/") || $0.hasPrefix("Tests/") || $0.hasPrefix("chaos/") }
         #expect(!paths.isEmpty)
-        for path in paths { #expect(FileManager.default.fileExists(atPath: root.appendingPathComponent(path).path), "\(path) is not there") }
+        for path in paths {
+            #expect(
+                FileManager.default.fileExists(atPath: root.appendingPathComponent(path).path), "\(path) is not there")
+        }
     }
 }

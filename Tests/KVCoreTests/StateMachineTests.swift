@@ -172,18 +172,18 @@ import Testing
             Txn(
                 compares: [
                     Compare(range: .all, .less, .value([1, 2])), .absent(Key("x")),
-                    Compare(range: .prefix(Key("p")), .notEqual, .lease(LeaseID(rawValue: -4))),
+                    Compare(range: .prefix(Key("p")), .notEqual, .lease(LeaseID(rawValue: -4)))
                 ],
                 success: [
                     .put(PutRequest(key: Key("a"), value: [1], returnPrevious: true, keepsLease: true)),
-                    .txn(Txn(success: [.delete(.all, returnPrevious: true)], failure: [.delete(Key("z"))])),
+                    .txn(Txn(success: [.delete(.all, returnPrevious: true)], failure: [.delete(Key("z"))]))
                 ],
                 failure: [.range(RangeRequest(.prefix(Key("q")), limit: 5, revision: Revision(3), keysOnly: true))])),
         .compact(Revision(12)), .grantLease(LeaseID(rawValue: 1), ttlMilliseconds: 5),
         .revokeLease(LeaseID(rawValue: 2)),
         .keepAlive([LeaseID(rawValue: 1), LeaseID(rawValue: .max)]), .expireLeases([]), .openSession,
         .expireSessions([ClientID(rawValue: .max)], idleMilliseconds: 9), .tick,
-        .setMember(Member(id: PeerID(3), name: "m3", host: "10.0.0.3", port: 2380)), .removeMember(PeerID(3)),
+        .setMember(Member(id: PeerID(3), name: "m3", host: "10.0.0.3", port: 2380)), .removeMember(PeerID(3))
     ]
 
     @Test func `commands survive their byte form`() throws {
@@ -251,7 +251,7 @@ import Testing
             .preVote(last: EntryID(index: LogIndex(4), term: Term(2))), .vote(last: .zero, isTransfer: true),
             .append(.init(previous: EntryID(index: LogIndex(8), term: Term(3)), entries: [entry], commit: LogIndex(7))),
             .appendResponse(.init(index: LogIndex(9), rejection: .zero, isAmnesiac: true)),
-            .heartbeat(commit: LogIndex(3), round: 9), .readIndexResponse(context: 5, index: LogIndex(1)), .timeoutNow,
+            .heartbeat(commit: LogIndex(3), round: 9), .readIndexResponse(context: 5, index: LogIndex(1)), .timeoutNow
         ]
         var messages = bodies.map { PeerMessage.raft(Message(from: PeerID(1), to: PeerID(2), term: Term(3), $0)) }
         messages.append(.propose([ForwardedProposal(serial: 1, fence: Term(1), data: [1])]))

@@ -100,7 +100,9 @@ private let hasEtcdctl = access("/usr/bin/etcdctl", X_OK) == 0
         await #expect(throws: GRPCStatus(.outOfRange, "etcdserver: mvcc: required revision is a future revision")) {
             try await face.range("k", revision: 99)
         }
-        await #expect(throws: GRPCStatus(.invalidArgument, "etcdserver: key is not provided")) { try await face.range("") }
+        await #expect(throws: GRPCStatus(.invalidArgument, "etcdserver: key is not provided")) {
+            try await face.range("")
+        }
         try await face.end()
     }
 
@@ -109,7 +111,9 @@ private let hasEtcdctl = access("/usr/bin/etcdctl", X_OK) == 0
         try await face.put("w/1", "a")
         let call = try await face.channel.open("/etcdserverpb.Watch/Watch")
         var create = ProtobufWriter()
-        create.message(1) { $0.string(1, "w/"); $0.string(2, "w0"); $0.int64(3, 2) }
+        create.message(1) {
+            $0.string(1, "w/"); $0.string(2, "w0"); $0.int64(3, 2)
+        }
         call.send(create.bytes)
         try await face.put("w/2", "b")
         var seen: [String] = []

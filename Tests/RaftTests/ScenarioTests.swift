@@ -12,7 +12,7 @@ import Testing
 private let folder = #filePath.split(separator: "/").dropLast(2).reduce("") { $0 + "/" + $1 } + "/RaftScenarios"
 private let names = [
     "election", "prevote", "check-quorum", "log-conflict", "figure-8", "read-index", "transfer", "snapshot",
-    "joint-consensus", "learner", "fence", "connection-lost", "storage", "amnesia", "compacted-under-way",
+    "joint-consensus", "learner", "fence", "connection-lost", "storage", "amnesia", "compacted-under-way"
 ]
 
 @Test(arguments: names)
@@ -21,7 +21,8 @@ func `a scenario goes as written`(_ name: String) throws {
     let text = try #require(read(path), "no file \(path)")
     let result = play(text)
     if getenv("UPDATE") != nil { return write(result, to: path) }
-    #expect(result == text, "differs; to see how: UPDATE=1 swift test --filter RaftTests && git diff Tests/RaftScenarios")
+    #expect(
+        result == text, "differs; to see how: UPDATE=1 swift test --filter RaftTests && git diff Tests/RaftScenarios")
 }
 
 private func read(_ path: String) -> String? {

@@ -66,7 +66,9 @@ final class MemoryClient: ObjectClient {
         return found
     }
 
-    func list(_ resource: GroupVersionResource, namespace: String?, _ options: ListOptions) async throws(StatusError)
+    func list(
+        _ resource: GroupVersionResource, namespace: String?, _ options: ListOptions
+    ) async throws(StatusError)
         -> ObjectList
     {
         try away()
@@ -74,7 +76,9 @@ final class MemoryClient: ObjectClient {
         return ObjectList(items: items, resourceVersion: String(state.withLock { $0.version }))
     }
 
-    func watch(_ resource: GroupVersionResource, namespace: String?, _ options: ListOptions) async throws(StatusError)
+    func watch(
+        _ resource: GroupVersionResource, namespace: String?, _ options: ListOptions
+    ) async throws(StatusError)
         -> WatchStream
     {
         try away()
@@ -113,7 +117,9 @@ final class MemoryClient: ObjectClient {
         return put(resource, try Patch.merge(patch, into: found))
     }
 
-    func delete(_ resource: GroupVersionResource, namespace: String?, name: String, _ options: DeleteOptions)
+    func delete(
+        _ resource: GroupVersionResource, namespace: String?, name: String, _ options: DeleteOptions
+    )
         async throws(StatusError)
     {
         try away()

@@ -129,7 +129,7 @@ func testPod(_ spec: JSON) -> JSON {
     [
         "apiVersion": "v1", "kind": "Pod",
         "metadata": ["name": "web", "namespace": "default", "uid": "u1", "generation": 1, "resourceVersion": "5"],
-        "spec": spec,
+        "spec": spec
     ]
 }
 
@@ -184,7 +184,7 @@ struct PodLifeTests {
         stage.settle()
         #expect(
             stage.takeLog() == [
-                "kill c grace 30 podEnds", "kill side grace 30 podEnds", "stop sandbox", "clean up", "delete",
+                "kill c grace 30 podEnds", "kill side grace 30 podEnds", "stop sandbox", "clean up", "delete"
             ])
         #expect(stage.life.isOver)
     }
@@ -302,7 +302,7 @@ struct PodLifeTests {
         spec["containers"] = [
             [
                 "name": "c", "image": "img",
-                "readinessProbe": ["tcpSocket": ["port": 80], "periodSeconds": 5, "failureThreshold": 2],
+                "readinessProbe": ["tcpSocket": ["port": 80], "periodSeconds": 5, "failureThreshold": 2]
             ]
         ]
         var stage = PodStage(testPod(spec))
@@ -325,7 +325,7 @@ struct PodLifeTests {
         spec["containers"] = [
             [
                 "name": "c", "image": "img",
-                "livenessProbe": ["exec": ["command": ["x"]], "periodSeconds": 1, "failureThreshold": 2],
+                "livenessProbe": ["exec": ["command": ["x"]], "periodSeconds": 1, "failureThreshold": 2]
             ]
         ]
         var stage = PodStage(testPod(spec))
@@ -343,7 +343,7 @@ struct PodLifeTests {
         spec["containers"] = [
             [
                 "name": "c", "image": "img", "startupProbe": ["exec": ["command": ["x"]], "periodSeconds": 1],
-                "livenessProbe": ["exec": ["command": ["x"]], "periodSeconds": 1],
+                "livenessProbe": ["exec": ["command": ["x"]], "periodSeconds": 1]
             ]
         ]
         var stage = PodStage(testPod(spec))
@@ -394,7 +394,7 @@ struct PodLifeTests {
             stage.takeLog() == [
                 "kill c grace 30 sandboxChanged", "stop sandbox",
                 "event SandboxChanged: Pod sandbox changed, it will be killed and re-created.", "sandbox 1",
-                "start c#1",
+                "start c#1"
             ])
         // Its last container gone, the old sandbox goes too.
         stage.containers.removeAll { $0.sandboxID == "sandbox-0" }

@@ -37,7 +37,7 @@ private final class Bench: Sendable {
             .services,
             [
                 "metadata": ["name": "kubernetes", "namespace": "default"],
-                "spec": ["clusterIP": "10.96.0.1", "ports": [["name": "https", "port": 443, "protocol": "TCP"]]],
+                "spec": ["clusterIP": "10.96.0.1", "ports": [["name": "https", "port": 443, "protocol": "TCP"]]]
             ])
     }
 
@@ -48,9 +48,9 @@ private final class Bench: Sendable {
             "apiVersion": "v1", "kind": "Pod",
             "metadata": [
                 "name": .string(name), "namespace": "default", "uid": .string("uid-\(name)"),
-                "labels": ["app": .string(name)],
+                "labels": ["app": .string(name)]
             ], "spec": spec,
-            "status": ["phase": "Pending"],
+            "status": ["phase": "Pending"]
         ]
     }
 
@@ -128,9 +128,9 @@ struct KubeletRuntimeTests {
                                 "volumeMounts": [
                                     ["name": "cm", "mountPath": "/cm"], ["name": "all", "mountPath": "/all"],
                                     ["name": "tmp", "mountPath": "/mem"],
-                                    ["name": "cm", "mountPath": "/one", "subPath": "k"],
+                                    ["name": "cm", "mountPath": "/one", "subPath": "k"]
                                 ],
-                                "resources": ["limits": ["memory": "64Mi", "cpu": "500m"]],
+                                "resources": ["limits": ["memory": "64Mi", "cpu": "500m"]]
                             ]
                         ],
                         "volumes": [
@@ -147,11 +147,11 @@ struct KubeletRuntimeTests {
                                                     ["path": "labels", "fieldRef": ["fieldPath": "metadata.labels"]]
                                                 ]
                                             ]
-                                        ],
+                                        ]
                                     ]
-                                ],
-                            ],
-                        ],
+                                ]
+                            ]
+                        ]
                     ]))
             guard
                 let status = try await bench.wait(
@@ -164,7 +164,7 @@ struct KubeletRuntimeTests {
             )
             for wanted in [
                 "v1", "pw", "a-token", "app=\"full\"", "# Kubernetes-managed hosts file.", "\nfull\n",
-                "KUBERNETES_SERVICE_HOST=10.96.0.1", "tmpfs /mem", "nameserver 10.96.0.10", "ndots:5",
+                "KUBERNETES_SERVICE_HOST=10.96.0.1", "tmpfs /mem", "nameserver 10.96.0.10", "ndots:5"
             ] {
                 #expect(seen.contains(wanted), "\(wanted) in \(seen)")
             }
@@ -195,7 +195,7 @@ struct KubeletRuntimeTests {
                         "containers": [
                             [
                                 "name": "c", "image": "tern.local/tools:1",
-                                "command": ["sh", "-c", "echo oops > /dev/termination-log; exit 3"],
+                                "command": ["sh", "-c", "echo oops > /dev/termination-log; exit 3"]
                             ]
                         ]
                     ]))
@@ -220,16 +220,16 @@ struct KubeletRuntimeTests {
                         "initContainers": [
                             [
                                 "name": "i", "image": "tern.local/tools:1", "command": ["sh", "-c", "echo 1 > /d/x"],
-                                "volumeMounts": [["name": "d", "mountPath": "/d"]],
+                                "volumeMounts": [["name": "d", "mountPath": "/d"]]
                             ]
                         ],
                         "containers": [
                             [
                                 "name": "c", "image": "tern.local/tools:1", "command": ["cat", "/d/x"],
-                                "volumeMounts": [["name": "d", "mountPath": "/d"]],
+                                "volumeMounts": [["name": "d", "mountPath": "/d"]]
                             ]
                         ],
-                        "volumes": [["name": "d", "emptyDir": [:]]],
+                        "volumes": [["name": "d", "emptyDir": [:]]]
                     ]))
             bench.client.put(
                 .pods,
@@ -244,7 +244,7 @@ struct KubeletRuntimeTests {
                         "containers": [
                             [
                                 "name": "c", "image": "tern.local/tools:1",
-                                "env": [["name": "A", "valueFrom": ["secretKeyRef": ["name": "none", "key": "k"]]]],
+                                "env": [["name": "A", "valueFrom": ["secretKeyRef": ["name": "none", "key": "k"]]]]
                             ]
                         ]
                     ]))
@@ -270,16 +270,16 @@ struct KubeletRuntimeTests {
                             [
                                 "name": "c", "image": "tern.local/tools:1",
                                 "command": [
-                                    "sh", "-c", "mkdir /w; echo ok > /w/i; httpd -p 8080 -h /w; exec sleep 3600",
+                                    "sh", "-c", "mkdir /w; echo ok > /w/i; httpd -p 8080 -h /w; exec sleep 3600"
                                 ],
                                 "readinessProbe": ["httpGet": ["path": "/i", "port": 8080], "periodSeconds": 1],
                                 "startupProbe": ["tcpSocket": ["port": 8080], "periodSeconds": 1],
                                 "livenessProbe": [
                                     "exec": ["command": ["test", "-e", "/w/i"]], "periodSeconds": 1,
-                                    "failureThreshold": 1,
-                                ],
+                                    "failureThreshold": 1
+                                ]
                             ]
-                        ],
+                        ]
                     ]))
             guard let status = try await bench.wait("probed", { $0["containerStatuses"]?[0]?["ready"] == true }) else {
                 return

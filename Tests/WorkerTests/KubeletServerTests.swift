@@ -57,10 +57,10 @@ private final class ServedBench: Sendable {
                     "containers": [
                         [
                             "name": "c", "image": "tern.local/tools:1",
-                            "command": ["sh", "-c", "for i in 1 2 3; do echo line $i; done; exec sleep 3600"],
+                            "command": ["sh", "-c", "for i in 1 2 3; do echo line $i; done; exec sleep 3600"]
                         ]
-                    ],
-                ],
+                    ]
+                ]
             ])
     }
 

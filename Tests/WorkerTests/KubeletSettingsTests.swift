@@ -28,9 +28,9 @@ struct KubeletSettingsTests {
                 ["name": "S", "valueFrom": ["secretKeyRef": ["name": "s", "key": "k"]]],
                 ["name": "N", "valueFrom": ["fieldRef": ["fieldPath": "metadata.labels['app']"]]],
                 ["name": "O", "valueFrom": ["configMapKeyRef": ["name": "absent", "key": "k", "optional": true]]],
-                ["name": "M", "valueFrom": ["resourceFieldRef": ["resource": "limits.memory", "divisor": "1Mi"]]],
+                ["name": "M", "valueFrom": ["resourceFieldRef": ["resource": "limits.memory", "divisor": "1Mi"]]]
             ],
-            "resources": ["limits": ["memory": "64Mi"]],
+            "resources": ["limits": ["memory": "64Mi"]]
         ]
         var facts = PodFacts()
         facts.objects[ObjectName(.configMap, "n", "m")] = .some(["K": Array("v".utf8)])
@@ -49,7 +49,7 @@ struct KubeletSettingsTests {
     @Test func `services become variables`() {
         let service: JSON = [
             "metadata": ["name": "my-db", "namespace": "n"],
-            "spec": ["clusterIP": "10.96.1.1", "ports": [["name": "sql", "port": 5432, "protocol": "TCP"]]],
+            "spec": ["clusterIP": "10.96.1.1", "ports": [["name": "sql", "port": 5432, "protocol": "TCP"]]]
         ]
         let variables = ServiceEnvironment.variables(services: [service], kubernetes: nil, isLinked: true)
         #expect(
@@ -57,7 +57,7 @@ struct KubeletSettingsTests {
                 "MY_DB_SERVICE_HOST=10.96.1.1", "MY_DB_SERVICE_PORT=5432", "MY_DB_SERVICE_PORT_SQL=5432",
                 "MY_DB_PORT=tcp://10.96.1.1:5432", "MY_DB_PORT_5432_TCP=tcp://10.96.1.1:5432",
                 "MY_DB_PORT_5432_TCP_PROTO=tcp",
-                "MY_DB_PORT_5432_TCP_PORT=5432", "MY_DB_PORT_5432_TCP_ADDR=10.96.1.1",
+                "MY_DB_PORT_5432_TCP_PORT=5432", "MY_DB_PORT_5432_TCP_ADDR=10.96.1.1"
             ])
     }
 
@@ -92,7 +92,7 @@ struct KubeletSettingsTests {
 
     @Test func `a host-network pod leaves the host its name`() {
         let pod: JSON = [
-            "metadata": ["name": "p", "namespace": "n", "uid": "u"], "spec": ["hostNetwork": true, "containers": []],
+            "metadata": ["name": "p", "namespace": "n", "uid": "u"], "spec": ["hostNetwork": true, "containers": []]
         ]
         let config = SandboxSettings.sandbox(pod, attempt: 0, NodeSettings())
         #expect(config.hostname.isEmpty)
@@ -103,7 +103,7 @@ struct KubeletSettingsTests {
     @Test func `the hosts file begins with upstream's line`() {
         let pod: JSON = [
             "metadata": ["name": "p", "namespace": "n"],
-            "spec": ["hostname": "h", "subdomain": "s", "hostAliases": [["ip": "1.2.3.4", "hostnames": ["x", "y"]]]],
+            "spec": ["hostname": "h", "subdomain": "s", "hostAliases": [["ip": "1.2.3.4", "hostnames": ["x", "y"]]]]
         ]
         let text = HostsFile.text(pod, podIPs: ["10.244.0.9"], hostFile: "", domain: "cluster.local")
         #expect(text.hasPrefix("# Kubernetes-managed hosts file.\n127.0.0.1\tlocalhost\n"))
@@ -114,7 +114,7 @@ struct KubeletSettingsTests {
     @Test func `running as root against runAsNonRoot is refused`() {
         let pod: JSON = [
             "metadata": ["name": "p", "namespace": "n", "uid": "u"],
-            "spec": ["containers": [["name": "c", "securityContext": ["runAsNonRoot": true]]]],
+            "spec": ["containers": [["name": "c", "securityContext": ["runAsNonRoot": true]]]]
         ]
         let spec = PodSpec(pod).containers[0]
         let inputs = ContainerSettings.Inputs(attempt: 0, image: Image(), imageName: "i", environment: [], mounts: [])
@@ -159,7 +159,7 @@ struct KubeletSettingsTests {
         let sandbox = try Sandbox(proto: writer.bytes)
         #expect(sandbox.id == "id" && sandbox.metadata.attempt == 7 && !sandbox.isReady && sandbox.labels == ["a": "b"])
         for bytes: [UInt8] in [
-            [0x0a, 0xff], [0xff], [0x0a, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f], [0x0f],
+            [0x0a, 0xff], [0xff], [0x0a, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f], [0x0f]
         ] {
             #expect(throws: ProtoError.self) { try Sandbox(proto: bytes) }
         }

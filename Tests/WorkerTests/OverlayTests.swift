@@ -16,7 +16,8 @@ import Testing
     @Test func `a moved node is removed before it is added`() throws {
         let old = try peer("b", "10.244.1.0/24", 2)
         let new = try peer("b", "10.244.1.0/24", 9)
-        #expect(OverlayChange.plan(current: [old], desired: [new], except: "a") == OverlayChange(remove: [old], add: [new]))
+        #expect(
+            OverlayChange.plan(current: [old], desired: [new], except: "a") == OverlayChange(remove: [old], add: [new]))
     }
 
     @Test func `two nodes never share a pod network`() throws {

@@ -10,16 +10,19 @@ import Testing
             "metadata": ["name": .string(name), "namespace": "default"],
             "spec": [
                 "clusterIP": .string(ip), "clusterIPs": [.string(ip)],
-                "ports": [["name": "http", "port": 80, "protocol": "TCP", "nodePort": .int(nodePort)]],
-            ],
+                "ports": [["name": "http", "port": 80, "protocol": "TCP", "nodePort": .int(nodePort)]]
+            ]
         ]
     }
 
     func slice(_ name: String, _ addresses: [String], ready: Bool = true) -> JSON {
         [
-            "metadata": ["name": .string("\(name)-1"), "namespace": "default", "labels": ["kubernetes.io/service-name": .string(name)]],
+            "metadata": [
+                "name": .string("\(name)-1"), "namespace": "default",
+                "labels": ["kubernetes.io/service-name": .string(name)]
+            ],
             "addressType": "IPv4", "ports": [["name": "http", "port": 8080, "protocol": "TCP"]],
-            "endpoints": .array(addresses.map { ["addresses": [.string($0)], "conditions": ["ready": .bool(ready)]] }),
+            "endpoints": .array(addresses.map { ["addresses": [.string($0)], "conditions": ["ready": .bool(ready)]] })
         ]
     }
 
@@ -47,8 +50,10 @@ import Testing
     }
 
     @Test func `terminating endpoints serve only while nobody is ready`() {
-        let ready = ProxyEndpoint(address: "10.244.1.1", port: 1, isReady: true, isServing: true, isTerminating: false, isLocal: true)
-        let leaving = ProxyEndpoint(address: "10.244.1.2", port: 1, isReady: false, isServing: true, isTerminating: true, isLocal: true)
+        let ready = ProxyEndpoint(
+            address: "10.244.1.1", port: 1, isReady: true, isServing: true, isTerminating: false, isLocal: true)
+        let leaving = ProxyEndpoint(
+            address: "10.244.1.2", port: 1, isReady: false, isServing: true, isTerminating: true, isLocal: true)
         #expect(ServiceState.usable([ready, leaving], localOnly: false) == [ready])
         #expect(ServiceState.usable([leaving], localOnly: false) == [leaving])
     }
@@ -57,6 +62,7 @@ import Testing
         var state = ServiceState(node: "w1")
         state.set(service: service("web", ip: "10.96.0.50"))
         state.set(slice: slice("web", ["1.2.3.4 }; flush ruleset; {"]))
-        #expect(!RuleScript.difference(from: RuleSet(), to: RuleSet(state, podNetwork: network)).contains("flush ruleset"))
+        #expect(
+            !RuleScript.difference(from: RuleSet(), to: RuleSet(state, podNetwork: network)).contains("flush ruleset"))
     }
 }

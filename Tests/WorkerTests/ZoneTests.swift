@@ -8,18 +8,27 @@ import Testing
         var zone = try #require(Zone(domain: "cluster.local"))
         let web: JSON = [
             "metadata": ["name": "web", "namespace": "default"],
-            "spec": ["clusterIP": "10.96.3.4", "clusterIPs": ["10.96.3.4"], "ports": [["name": "http", "port": 80, "protocol": "TCP"]]],
+            "spec": [
+                "clusterIP": "10.96.3.4", "clusterIPs": ["10.96.3.4"],
+                "ports": [["name": "http", "port": 80, "protocol": "TCP"]]
+            ]
         ]
-        let headless: JSON = ["metadata": ["name": "db", "namespace": "prod"], "spec": ["clusterIP": "None", "clusterIPs": ["None"]]]
-        let external: JSON = ["metadata": ["name": "out", "namespace": "prod"], "spec": ["type": "ExternalName", "externalName": "example.org"]]
+        let headless: JSON = [
+            "metadata": ["name": "db", "namespace": "prod"], "spec": ["clusterIP": "None", "clusterIPs": ["None"]]
+        ]
+        let external: JSON = [
+            "metadata": ["name": "out", "namespace": "prod"],
+            "spec": ["type": "ExternalName", "externalName": "example.org"]
+        ]
         for service in [web, headless, external] { zone.set(try #require(ServiceRecord(service))) }
         let slice: JSON = [
-            "metadata": ["name": "db-x", "namespace": "prod", "labels": ["kubernetes.io/service-name": "db"]], "addressType": "IPv4",
+            "metadata": ["name": "db-x", "namespace": "prod", "labels": ["kubernetes.io/service-name": "db"]],
+            "addressType": "IPv4",
             "endpoints": [
                 ["addresses": ["10.244.1.5"], "hostname": "db-0", "conditions": ["ready": true]],
-                ["addresses": ["10.244.2.6"], "conditions": ["ready": false]],
+                ["addresses": ["10.244.2.6"], "conditions": ["ready": false]]
             ],
-            "ports": [["name": "sql", "port": 5432, "protocol": "TCP"]],
+            "ports": [["name": "sql", "port": 5432, "protocol": "TCP"]]
         ]
         zone.set(slice: try #require(SliceRecord(slice)), key: "prod/db-x")
         return zone
@@ -41,7 +50,9 @@ import Testing
     }
 
     @Test func `an external name is an alias`() throws {
-        #expect(try ask("out.prod.svc.cluster.local")?.answers.map(\.data) == [.cname(try #require(DNSName("example.org")))])
+        #expect(
+            try ask("out.prod.svc.cluster.local")?.answers.map(\.data) == [.cname(try #require(DNSName("example.org")))]
+        )
     }
 
     @Test func `an unknown name in the zone does not exist, and a known one without the type has no data`() throws {
@@ -61,21 +72,26 @@ import Testing
 
     @Test func `named ports have service records`() throws {
         let target = try #require(DNSName("web.default.svc.cluster.local"))
-        #expect(try ask("_http._tcp.web.default.svc.cluster.local", DNSType.srv)?.answers.map(\.data)
-            == [.srv(priority: 0, weight: 100, port: 80, target: target)])
+        #expect(
+            try ask("_http._tcp.web.default.svc.cluster.local", DNSType.srv)?.answers.map(\.data)
+                == [.srv(priority: 0, weight: 100, port: 80, target: target)])
     }
 
     @Test func `a query survives its own encoding and cut bytes are refused`() throws {
         let question = DNSQuestion(name: try #require(DNSName("a.b.c")), type: DNSType.a)
         let bytes = encodeDNSQuery(id: 7, question)
         #expect(try DNSQuery(decoding: bytes).question == question)
-        for length in 0..<bytes.count { #expect(throws: DNSError.self) { try DNSQuery(decoding: Array(bytes[..<length])) } }
+        for length in 0..<bytes.count {
+            #expect(throws: DNSError.self) { try DNSQuery(decoding: Array(bytes[..<length])) }
+        }
     }
 
     @Test func `random bytes never crash the decoder`() {
         var generator = SystemRandomNumberGenerator()
         for _ in 0..<20_000 {
-            let bytes = (0..<Int.random(in: 0..<64, using: &generator)).map { _ in UInt8.random(in: 0...255, using: &generator) }
+            let bytes = (0..<Int.random(in: 0..<64, using: &generator)).map { _ in
+                UInt8.random(in: 0...255, using: &generator)
+            }
             do { _ = try DNSQuery(decoding: bytes) } catch { continue }
         }
     }

@@ -168,7 +168,8 @@ extension World {
         let parts = hosts.map { host in
             guard let raft = host.life?.raft else { return "\(host.id): down" }
             let places = "last \(raft.lastIndex) commit \(raft.commitIndex) applied \(raft.appliedIndex)"
-            return "\(host.id): \(raft.leadership.role) term \(raft.term) \(places) (\(raft.configuration)) \(raft.followers)"
+            return
+                "\(host.id): \(raft.leadership.role) term \(raft.term) \(places) (\(raft.configuration)) \(raft.followers)"
         }
         return parts.joined(separator: "; ") + " clients \(clients.map(\.writesHealed))"
     }

@@ -16,7 +16,8 @@ enum Fault: String, CaseIterable, ExpressibleByArgument { case kill, power, paus
 @main
 struct Chaos: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "chaos", abstract: "Fault the leading master of the running cluster under load, and check what clients saw.")
+        commandName: "chaos",
+        abstract: "Fault the leading master of the running cluster under load, and check what clients saw.")
     @Option(help: "How many faults.")
     var count = 10
     @Option(parsing: .upToNextOption, help: "The kinds of fault, in turn: kill power pause isolate.")
@@ -42,7 +43,9 @@ struct Chaos: AsyncParsableCommand {
             try cluster.apply(fault, to: leader)
             try await pause(calm)
             let gap = oracle.longestGap(since: began)
-            report("\(round + 1)/\(count) \(fault.rawValue) \(leader): \(gap.map { "\($0) ms until the next acknowledged write" } ?? "no write was acknowledged")")
+            report(
+                "\(round + 1)/\(count) \(fault.rawValue) \(leader): \(gap.map { "\($0) ms until the next acknowledged write" } ?? "no write was acknowledged")"
+            )
             oracle.record(gap: gap)
             try cluster.heal(fault, leader)
             try await pause(calm)
@@ -72,18 +75,23 @@ struct DevelopmentCluster {
     private var binary: String { "\(folder)/.build/release/tern" }
 
     init() throws {
-        guard FileManager.default.fileExists(atPath: "\(folder)/.tern/port") else { throw ValidationError("no cluster runs here: make up") }
+        guard FileManager.default.fileExists(atPath: "\(folder)/.tern/port") else {
+            throw ValidationError("no cluster runs here: make up")
+        }
     }
 
     func client() throws -> RESTClient {
-        let port = try String(contentsOfFile: "\(folder)/.tern/port", encoding: .utf8).trimmingCharacters(in: .whitespacesAndNewlines)
+        let port = try String(contentsOfFile: "\(folder)/.tern/port", encoding: .utf8).trimmingCharacters(
+            in: .whitespacesAndNewlines)
         let identity = try TLSIdentity(
-            certificatePEM: try PEMFile.read("\(folder)/.tern/pki/admin.crt"), keyPEM: try PEMFile.read("\(folder)/.tern/pki/admin.key"))
+            certificatePEM: try PEMFile.read("\(folder)/.tern/pki/admin.crt"),
+            keyPEM: try PEMFile.read("\(folder)/.tern/pki/admin.key"))
         let tls = try ClientTLS(trustRootsPEM: try PEMFile.read("\(folder)/.tern/pki/ca.crt"), identity: identity)
         var logger = Logger(label: "chaos", factory: { StreamLogHandler.standardError(label: $0) })
         logger.logLevel = .critical
         return try RESTClient(
-            RESTClientConfiguration(servers: ["https://127.0.0.1:\(port)"], tls: tls), group: MultiThreadedEventLoopGroup.singleton, logger: logger)
+            RESTClientConfiguration(servers: ["https://127.0.0.1:\(port)"], tls: tls),
+            group: MultiThreadedEventLoopGroup.singleton, logger: logger)
     }
 
     /// Waits until somebody leads.

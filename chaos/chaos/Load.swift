@@ -12,11 +12,13 @@ struct Load: Sendable {
     func prepare() async throws {
         do throws(StatusError) {
             _ = try await client.create(
-                .namespaces, namespace: nil, ["apiVersion": "v1", "kind": "Namespace", "metadata": ["name": .string(Self.namespace)]])
+                .namespaces, namespace: nil,
+                ["apiVersion": "v1", "kind": "Namespace", "metadata": ["name": .string(Self.namespace)]])
         } catch {
             if !error.isAlreadyExists { throw error }
         }
-        try await client.deleteCollection(.configMaps, namespace: Self.namespace, ListOptions(labelSelector: "chaos=yes"), DeleteOptions())
+        try await client.deleteCollection(
+            .configMaps, namespace: Self.namespace, ListOptions(labelSelector: "chaos=yes"), DeleteOptions())
     }
 
     func write(_ number: Int) async {
@@ -28,7 +30,7 @@ struct Load: Sendable {
             oracle.willWrite(key, value)
             let object: JSON = [
                 "apiVersion": "v1", "kind": "ConfigMap", "metadata": ["name": .string(key), "labels": ["chaos": "yes"]],
-                "data": ["value": .string(String(value))],
+                "data": ["value": .string(String(value))]
             ]
             do throws(StatusError) {
                 if exists {
@@ -66,7 +68,9 @@ struct Load: Sendable {
         }
         while !Task.isCancelled {
             do {
-                let stream = try await client.watch(.configMaps, namespace: Self.namespace, ListOptions(labelSelector: "chaos=yes", resourceVersion: version))
+                let stream = try await client.watch(
+                    .configMaps, namespace: Self.namespace,
+                    ListOptions(labelSelector: "chaos=yes", resourceVersion: version))
                 for try await event in stream { version = note(event) }
             } catch let error as StatusError where error.isExpired {
                 return oracle.watchFault("the history was compacted under the watch")
@@ -88,7 +92,9 @@ struct Load: Sendable {
     }
 
     func verify() async throws -> ChaosReport {
-        let items = try await client.list(.configMaps, namespace: Self.namespace, ListOptions(labelSelector: "chaos=yes")).items
+        let items = try await client.list(
+            .configMaps, namespace: Self.namespace, ListOptions(labelSelector: "chaos=yes")
+        ).items
         return oracle.verdict(stored: Dictionary(items.map { ($0.name, Self.value($0)) }, uniquingKeysWith: { $1 }))
     }
 

@@ -75,19 +75,25 @@ final class Oracle: Sendable {
         state.withLock { state in
             let lost = state.acknowledged.filter { (stored[$0.key] ?? 0) < $0.value }
             let invented = stored.filter { $0.value > (state.tried[$0.key] ?? 0) }
-            let unseen = state.acknowledged.filter { key, value in !(state.seen[key] ?? []).contains(value) && stored[key] == value }
+            let unseen = state.acknowledged.filter { key, value in
+                !(state.seen[key] ?? []).contains(value) && stored[key] == value
+            }
             let gaps = state.gaps.compactMap { $0 }.sorted()
-            func percentile(_ share: Double) -> String { gaps.isEmpty ? "-" : "\(gaps[min(gaps.count - 1, Int(Double(gaps.count) * share))])" }
+            func percentile(_ share: Double) -> String {
+                gaps.isEmpty ? "-" : "\(gaps[min(gaps.count - 1, Int(Double(gaps.count) * share))])"
+            }
             var lines = [
                 "writes: \(state.acknowledgedCount) acknowledged, \(state.unknownCount) unknown, \(lost.count) lost, \(invented.count) invented",
                 "reads: \(state.readCount) linearizable, \(state.staleReads.count) stale",
                 "watch: \(state.seen.values.reduce(0) { $0 + $1.count }) events, resumed \(state.resumed) times, \(state.watchFaults.count) out of order,"
                     + " \(unseen.count) last values not seen",
                 "gaps in ms of \(state.gaps.count) faults: min \(percentile(0)), median \(percentile(0.5)), p90 \(percentile(0.9)), max \(gaps.last.map(String.init) ?? "-")"
-                    + (state.gaps.contains { $0 == nil } ? "; \(state.gaps.count { $0 == nil }) without any write" : ""),
+                    + (state.gaps.contains { $0 == nil } ? "; \(state.gaps.count { $0 == nil }) without any write" : "")
             ]
             lines += (state.staleReads + state.watchFaults + lost.map { "lost: \($0.key) = \($0.value)" }).prefix(10)
-            let good = lost.isEmpty && invented.isEmpty && state.staleReads.isEmpty && state.watchFaults.isEmpty && unseen.isEmpty
+            let good =
+                lost.isEmpty && invented.isEmpty && state.staleReads.isEmpty && state.watchFaults.isEmpty
+                && unseen.isEmpty
                 && state.acknowledgedCount > 0 && !state.seen.isEmpty
             return ChaosReport(text: lines.joined(separator: "\n"), isGood: good)
         }

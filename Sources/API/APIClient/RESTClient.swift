@@ -36,7 +36,9 @@ package final class RESTClient: ObjectClient {
     private let endpoints: Mutex<(all: [HTTPEndpoint], preferred: Int)>
 
     /// Refuses with `HTTPClientError.invalidRequest` when a server is no URL.
-    package init(_ configuration: RESTClientConfiguration, group: any EventLoopGroup, logger: Logger)
+    package init(
+        _ configuration: RESTClientConfiguration, group: any EventLoopGroup, logger: Logger
+    )
         throws(HTTPClientError)
     {
         self.configuration = configuration
@@ -108,7 +110,9 @@ package final class RESTClient: ObjectClient {
 
 /// Requests and answers.
 extension RESTClient {
-    private func call(_ method: String, _ target: String, contentType: String = "application/json", _ body: JSON? = nil)
+    private func call(
+        _ method: String, _ target: String, contentType: String = "application/json", _ body: JSON? = nil
+    )
         async throws(StatusError) -> JSON
     {
         var headers = [("accept", "application/json")]
@@ -131,13 +135,17 @@ extension RESTClient {
             ? StatusError(status: tree) : Status.failure(Status.reason(of: status), tree.text, code: status)
     }
 
-    package func get(_ resource: GroupVersionResource, namespace: String?, name: String) async throws(StatusError)
+    package func get(
+        _ resource: GroupVersionResource, namespace: String?, name: String
+    ) async throws(StatusError)
         -> JSON
     {
         try await call("GET", Target.path(resource, namespace, name))
     }
 
-    package func list(_ resource: GroupVersionResource, namespace: String?, _ options: ListOptions)
+    package func list(
+        _ resource: GroupVersionResource, namespace: String?, _ options: ListOptions
+    )
         async throws(StatusError) -> ObjectList
     {
         let list = try await call("GET", Target.path(resource, namespace) + Target.query(options))
@@ -154,7 +162,9 @@ extension RESTClient {
             continueToken: list["metadata", "continue"]?.string ?? "")
     }
 
-    package func watch(_ resource: GroupVersionResource, namespace: String?, _ options: ListOptions)
+    package func watch(
+        _ resource: GroupVersionResource, namespace: String?, _ options: ListOptions
+    )
         async throws(StatusError) -> WatchStream
     {
         let seconds = configuration.watchSeconds + Int.random(in: 0...max(1, configuration.watchSeconds))
@@ -205,7 +215,9 @@ extension RESTClient {
         try await call("PATCH", Target.path(resource, namespace, name, subresource), contentType: type.rawValue, patch)
     }
 
-    package func delete(_ resource: GroupVersionResource, namespace: String?, name: String, _ options: DeleteOptions)
+    package func delete(
+        _ resource: GroupVersionResource, namespace: String?, name: String, _ options: DeleteOptions
+    )
         async throws(StatusError)
     {
         _ = try await call("DELETE", Target.path(resource, namespace, name), options.tree)

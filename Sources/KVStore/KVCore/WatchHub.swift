@@ -49,7 +49,9 @@ package struct WatchHub: Sendable {
 
     /// Registers a watch; the answer is its backlog: what the window holds after `after` (nil: from now), then
     /// progress.
-    package mutating func add(_ id: WatchID, _ range: KeyRange, after: Revision?, _ state: StateMachine)
+    package mutating func add(
+        _ id: WatchID, _ range: KeyRange, after: Revision?, _ state: StateMachine
+    )
         -> [WatchNotice]
     {
         guard let backlog = state.window.after(after ?? state.revision) else {

@@ -40,7 +40,7 @@ final class Database: @unchecked Sendable {
         try check(tern_sqlite_no_checkpoint_on_close(handle))
         for pragma in [
             "locking_mode=EXCLUSIVE", "journal_mode=WAL", "synchronous=\(durability.rawValue)", "wal_autocheckpoint=0",
-            "temp_store=MEMORY", "cache_size=-4096",
+            "temp_store=MEMORY", "cache_size=-4096"
         ] { try execute("PRAGMA \(pragma)") }
     }
 

@@ -34,7 +34,7 @@ final class LogMarkFile: Sendable {
         do throws(DecodeError) {
             let words = [
                 try reader.fixed(), try reader.fixed(), try reader.fixed(), try reader.fixed(), try reader.fixed(),
-                try reader.fixed(),
+                try reader.fixed()
             ]
             guard words[5] == LogMarkFile.sum(words[0..<5]), words[0] == 1 else { return nil }
             let vote = words[2] == 0 ? nil : PeerID(words[2] &- 1)
@@ -45,7 +45,7 @@ final class LogMarkFile: Sendable {
     /// `isSynced`: before a truncation it must be durable.
     func write(_ mark: LogMark, isSynced: Bool) throws(DiskError) {
         let words: [UInt64] = [
-            1, mark.term.rawValue, mark.vote.map { $0.rawValue &+ 1 } ?? 0, mark.index.rawValue, mark.chain,
+            1, mark.term.rawValue, mark.vote.map { $0.rawValue &+ 1 } ?? 0, mark.index.rawValue, mark.chain
         ]
         var writer = ByteWriter(capacity: Self.bytes)
         for word in words { writer.put(fixed: word) }

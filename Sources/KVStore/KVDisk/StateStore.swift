@@ -139,7 +139,9 @@ extension StateStore {
         .bind(2, writer.bytes).run()
     }
 
-    private func writeMeta(_ counters: StateCounters, _ configuration: Configuration, _ members: [Member])
+    private func writeMeta(
+        _ counters: StateCounters, _ configuration: Configuration, _ members: [Member]
+    )
         throws(DiskError)
     {
         var writer = ByteWriter()

@@ -81,7 +81,9 @@ enum EtcdRequests {
             }
         }
         if request.key.bytes.isEmpty { throw EtcdStatus.emptyKey }
-        if request.keepsValue, !request.value.isEmpty { throw GRPCStatus(.invalidArgument, "etcdserver: value is provided") }
+        if request.keepsValue, !request.value.isEmpty {
+            throw GRPCStatus(.invalidArgument, "etcdserver: value is provided")
+        }
         if request.keepsLease, request.lease != .none {
             throw GRPCStatus(.invalidArgument, "etcdserver: lease is provided")
         }
@@ -106,7 +108,9 @@ enum EtcdRequests {
     }
 
     static func txn(_ reader: ProtobufReader, depth: Int = 0) throws(GRPCStatus) -> Txn {
-        guard depth < depthMax else { throw GRPCStatus(.invalidArgument, "etcdserver: too many operations in txn request") }
+        guard depth < depthMax else {
+            throw GRPCStatus(.invalidArgument, "etcdserver: too many operations in txn request")
+        }
         var reader = reader
         var parts: [(field: Int, body: ProtobufReader)] = []
         try reading { () throws(ProtobufError) in
@@ -160,7 +164,9 @@ enum EtcdRequests {
                 }
             }
         }
-        guard let relation = Compare.Relation(rawValue: UInt8(clamping: numbers[1] ?? 0)) else { throw EtcdStatus.badCompare }
+        guard let relation = Compare.Relation(rawValue: UInt8(clamping: numbers[1] ?? 0)) else {
+            throw EtcdStatus.badCompare
+        }
         let target: Compare.Target
         switch numbers[2] ?? 0 {
         case 0: target = .version(numbers[4] ?? 0)

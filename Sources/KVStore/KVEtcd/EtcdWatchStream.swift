@@ -111,7 +111,10 @@ final class EtcdWatchStream: Sendable {
                     writer.string(6, "etcdserver: mvcc: duplicate watch ID provided on the WatchStream")
                 })
         }
-        call.send(ProtobufWriter.response(service.header()) { $0.int64(2, id); $0.bool(3, true) })
+        call.send(
+            ProtobufWriter.response(service.header()) {
+                $0.int64(2, id); $0.bool(3, true)
+            })
         let after = wish.start > 0 ? Revision(wish.start - 1) : nil
         let watch = service.replica.watch(range, after: after) { [self] in deliver($0, id, wish) }
         let isClosed = state.withLock { state in
@@ -162,7 +165,10 @@ final class EtcdWatchStream: Sendable {
         }
         guard let watch = state.withLock({ $0.watches.removeValue(forKey: id) }) else { return }
         service.replica.cancel(watch)
-        call.send(ProtobufWriter.response(service.header()) { $0.int64(2, id); $0.bool(4, true) })
+        call.send(
+            ProtobufWriter.response(service.header()) {
+                $0.int64(2, id); $0.bool(4, true)
+            })
     }
 
     /// On the replica's thread, so that everything up to the told revision was delivered before.

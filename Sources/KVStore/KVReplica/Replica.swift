@@ -81,7 +81,9 @@ package final class Replica: Sendable {
     package func compact(to revision: Revision) async throws(ProposeError) { _ = try await execute(.compact(revision)) }
 
     /// `id` none: the store picks one.
-    package func grantLease(_ id: LeaseID, ttlSeconds: Int64) async throws(ProposeError) -> (
+    package func grantLease(
+        _ id: LeaseID, ttlSeconds: Int64
+    ) async throws(ProposeError) -> (
         id: LeaseID, ttlSeconds: Int64
     ) {
         let seconds = min(max(ttlSeconds, 1), StateMachine.ttlMillisecondsMax / 1000)

@@ -112,7 +112,9 @@ package struct ReplicaConfiguration: Sendable {
     }
 
     /// A cluster of one, without any network.
-    package static func single(dataDirectory: String, name: String = "m1", logger: Logger = Logger(label: "replica"))
+    package static func single(
+        dataDirectory: String, name: String = "m1", logger: Logger = Logger(label: "replica")
+    )
         -> ReplicaConfiguration
     {
         let me = PeerAddress(id: PeerID(1), name: name, host: "127.0.0.1", port: 0)

@@ -40,7 +40,8 @@ package struct RequestAttributes: Sendable, Hashable {
     package var labelSelector: String = ""
 
     package init(
-        user: UserInfo, verb: String, isResourceRequest: Bool, group: String = "", version: String = "", resource: String = "", subresource: String = "",
+        user: UserInfo, verb: String, isResourceRequest: Bool, group: String = "", version: String = "",
+        resource: String = "", subresource: String = "",
         namespace: String = "", name: String = "", path: String = ""
     ) {
         self.user = user
@@ -82,7 +83,9 @@ extension ObjectReader {
 
 /// A write on its way to the store, as admission and kind behaviour see it.
 package struct WriteRequest: Sendable {
-    package enum Operation: String, Sendable { case create = "CREATE", update = "UPDATE", delete = "DELETE", connect = "CONNECT" }
+    package enum Operation: String, Sendable {
+        case create = "CREATE", update = "UPDATE", delete = "DELETE", connect = "CONNECT"
+    }
     package var operation: Operation
     package var attributes: RequestAttributes
     package var kind: GroupVersionKind
@@ -100,7 +103,10 @@ package struct WriteRequest: Sendable {
     package var guards: [Compare] = []
     package var effects: [Op] = []
 
-    package init(operation: Operation, attributes: RequestAttributes, kind: GroupVersionKind, object: JSON, old: JSON?, isDryRun: Bool, now: Double) {
+    package init(
+        operation: Operation, attributes: RequestAttributes, kind: GroupVersionKind, object: JSON, old: JSON?,
+        isDryRun: Bool, now: Double
+    ) {
         self.operation = operation
         self.attributes = attributes
         self.kind = kind

@@ -32,7 +32,7 @@ package enum CloudPlan {
         var labels: JSON = [:]
         for (key, value) in [
             ("node.kubernetes.io/instance-type", instance.instanceType), ("topology.kubernetes.io/zone", instance.zone),
-            ("topology.kubernetes.io/region", instance.region),
+            ("topology.kubernetes.io/region", instance.region)
         ] where !value.isEmpty && node.labels[key] != value { labels[key] = .string(value) }
         let old = node["spec", "taints"]?.elements ?? []
         var taints = old.filter {

@@ -64,7 +64,9 @@ package protocol CloudProvider: Sendable {
     func instance(node: String, providerID: String) async throws(CloudError) -> CloudAnswer
     /// Makes or keeps the balancer of a service; gives its addresses, nil when the provider does no balancing.
     /// `taken`: the addresses of all services, by `namespace/name`.
-    func ensureLoadBalancer(_ service: JSON, nodes: [String], taken: [String: [String]]) async throws(CloudError)
+    func ensureLoadBalancer(
+        _ service: JSON, nodes: [String], taken: [String: [String]]
+    ) async throws(CloudError)
         -> [String]?
     func deleteLoadBalancer(namespace: String, name: String, uid: String) async throws(CloudError)
     /// false: the provider sets no routes.
@@ -108,7 +110,9 @@ package struct StaticPoolProvider: CloudProvider {
 
     package func instance(node: String, providerID: String) async throws(CloudError) -> CloudAnswer { .notMine }
 
-    package func ensureLoadBalancer(_ service: JSON, nodes: [String], taken: [String: [String]])
+    package func ensureLoadBalancer(
+        _ service: JSON, nodes: [String], taken: [String: [String]]
+    )
         async throws(CloudError) -> [String]?
     {
         let key = "\(service.namespace)/\(service.name)"
@@ -116,7 +120,9 @@ package struct StaticPoolProvider: CloudProvider {
     }
 
     /// The address it has, the one it asks for, or the first free one. Pure.
-    static func choose(_ service: JSON, _ key: String, _ pool: [String], _ taken: [String: [String]]) throws(CloudError)
+    static func choose(
+        _ service: JSON, _ key: String, _ pool: [String], _ taken: [String: [String]]
+    ) throws(CloudError)
         -> String
     {
         let others = Set(taken.filter { $0.key != key }.values.flatMap { $0 })

@@ -27,7 +27,7 @@ final class Controllers: Sendable {
         [
             deployments, replicaSets, replicationControllers, daemonSets, endpoints, endpointSlices, namespaces,
             serviceAccounts, rootCAs,
-            clusterRoles, certificates, tokens,
+            clusterRoles, certificates, tokens
         ] + nodes.all
     }
 

@@ -35,7 +35,8 @@ final class BootstrapDuty: Sendable {
 
     private func run(_ client: any ObjectClient, _ masters: @Sendable () async -> [String]) async {
         let settings = Bootstrap.Configuration(
-            apiAddress: configuration.serviceAddress, dnsAddress: configuration.dnsAddress, apiPort: Int64(configuration.apiPort))
+            apiAddress: configuration.serviceAddress, dnsAddress: configuration.dnsAddress,
+            apiPort: Int64(configuration.apiPort))
         let bootstrap = Bootstrap(client: client, configuration: settings)
         var isDone = false
         while !Task.isCancelled {

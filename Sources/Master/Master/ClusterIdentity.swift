@@ -25,7 +25,8 @@ package struct ClusterIdentity: Sendable {
 
     private static func authority(_ path: String, commonName: String) throws(PKIError) -> CertificateAuthority {
         if PEMFile.exists("\(path).key") {
-            return try CertificateAuthority(certificatePEM: try PEMFile.read("\(path).crt"), keyPEM: try PEMFile.read("\(path).key"))
+            return try CertificateAuthority(
+                certificatePEM: try PEMFile.read("\(path).crt"), keyPEM: try PEMFile.read("\(path).key"))
         }
         let made = try CertificateAuthority.make(commonName: commonName)
         try PEMFile.write(made.certificatePEM, to: "\(path).crt", mode: 0o644)
@@ -34,8 +35,12 @@ package struct ClusterIdentity: Sendable {
     }
 
     /// What the API server shows: every name by which clients reach it.
-    package func servingCertificate(name: String, addresses: [String], serviceAddress: String, clusterDomain: String) throws(PKIError) -> IssuedCertificate {
-        let service = ["kubernetes", "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc.\(clusterDomain)"]
+    package func servingCertificate(
+        name: String, addresses: [String], serviceAddress: String, clusterDomain: String
+    ) throws(PKIError) -> IssuedCertificate {
+        let service = [
+            "kubernetes", "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc.\(clusterDomain)"
+        ]
         return try clusterCA.issue(
             CertificateSpec(
                 commonName: "kube-apiserver", dnsNames: service + ["localhost", name],
@@ -44,13 +49,17 @@ package struct ClusterIdentity: Sendable {
 
     /// What a master shows to kubelets.
     package func kubeletClientCertificate() throws(PKIError) -> IssuedCertificate {
-        try clusterCA.issue(CertificateSpec(commonName: "kube-apiserver-kubelet-client", organizations: ["system:masters"], usages: [.client]))
+        try clusterCA.issue(
+            CertificateSpec(
+                commonName: "kube-apiserver-kubelet-client", organizations: ["system:masters"], usages: [.client]))
     }
 
     /// What a master shows to its peers and to clients of the store.
     package func peerCertificate(name: String, addresses: [String]) throws(PKIError) -> IssuedCertificate {
         try storeCA.issue(
-            CertificateSpec(commonName: name, dnsNames: ["localhost", name], ipAddresses: Self.unique(["127.0.0.1"] + addresses), usages: [.server, .client]))
+            CertificateSpec(
+                commonName: name, dnsNames: ["localhost", name], ipAddresses: Self.unique(["127.0.0.1"] + addresses),
+                usages: [.server, .client]))
     }
 
     /// An administrator's certificate.
@@ -62,7 +71,8 @@ package struct ClusterIdentity: Sendable {
     package func nodeCertificate(name: String, addresses: [String]) throws(PKIError) -> IssuedCertificate {
         try clusterCA.issue(
             CertificateSpec(
-                commonName: "system:node:\(name)", organizations: ["system:nodes"], dnsNames: [name], ipAddresses: addresses, usages: [.server, .client]))
+                commonName: "system:node:\(name)", organizations: ["system:nodes"], dnsNames: [name],
+                ipAddresses: addresses, usages: [.server, .client]))
     }
 
     private static func unique(_ values: [String]) -> [String] {

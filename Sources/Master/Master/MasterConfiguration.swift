@@ -20,9 +20,12 @@ package struct InitialMember: Hashable, Sendable {
         var members: [InitialMember] = []
         for part in text.split(separator: ",") {
             let pair = part.split(separator: "=", maxSplits: 1).map(String.init)
-            guard pair.count == 2, let scheme = ["https://", "http://"].first(where: { pair[1].hasPrefix($0) }) else { return nil }
+            guard pair.count == 2, let scheme = ["https://", "http://"].first(where: { pair[1].hasPrefix($0) }) else {
+                return nil
+            }
             let address = pair[1].dropFirst(scheme.count)
-            guard let colon = address.lastIndex(of: ":"), let port = Int(address[address.index(after: colon)...]), (1...65535).contains(port)
+            guard let colon = address.lastIndex(of: ":"), let port = Int(address[address.index(after: colon)...]),
+                (1...65535).contains(port)
             else { return nil }
             members.append(InitialMember(name: pair[0], host: String(address[..<colon]), port: port))
         }
@@ -64,7 +67,10 @@ package struct MasterConfiguration: Sendable {
     package var notReadyTolerationSeconds: Int64 = 10
     package var unreachableTolerationSeconds: Int64 = 10
 
-    package init(name: String, dataDirectory: String, identityDirectory: String, advertiseAddress: String, initialCluster: [InitialMember]) {
+    package init(
+        name: String, dataDirectory: String, identityDirectory: String, advertiseAddress: String,
+        initialCluster: [InitialMember]
+    ) {
         self.name = name
         self.dataDirectory = dataDirectory
         self.identityDirectory = identityDirectory

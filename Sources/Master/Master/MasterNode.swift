@@ -40,14 +40,17 @@ package final class MasterNode: Sendable {
         settings.kubelet = KubeletAccess(
             tls: try ClientTLS(trustRootsPEM: identity.clusterCA.certificatePEM, identity: try TLSIdentity(kubelet)))
         var policies = PolicyConfiguration(
-            serviceAccountKey: identity.serviceAccountKey, issuer: "https://kubernetes.default.svc.\(configuration.clusterDomain)")
+            serviceAccountKey: identity.serviceAccountKey,
+            issuer: "https://kubernetes.default.svc.\(configuration.clusterDomain)")
         policies.notReadyTolerationSeconds = configuration.notReadyTolerationSeconds
         policies.unreachableTolerationSeconds = configuration.unreachableTolerationSeconds
         let policy = Policy(policies)
         server = APIServer(
-            settings, store: replica, schema: schema, policy: policy.server, metrics: metrics, group: group, logger: logger)
+            settings, store: replica, schema: schema, policy: policy.server, metrics: metrics, group: group,
+            logger: logger)
         StoreMetrics(metrics).follow(replica)
-        http = try Self.httpServer(configuration, identity, MasterService(server: server, replica: replica), group, logger)
+        http = try Self.httpServer(
+            configuration, identity, MasterService(server: server, replica: replica), group, logger)
         etcd = try Self.etcdServer(configuration, identity, replica, group)
         let reader = server.client()
         controllers = ControllerGroup(client: reader, options: Self.controllerOptions(configuration, identity, schema))
@@ -110,37 +113,48 @@ package final class MasterNode: Sendable {
         guard let me = configuration.peers.first(where: { $0.name == configuration.name }) else {
             throw MasterError("--initial-cluster does not name this master, \(configuration.name)")
         }
-        let certificate = try identity.peerCertificate(name: configuration.name, addresses: [configuration.advertiseAddress])
+        let certificate = try identity.peerCertificate(
+            name: configuration.name, addresses: [configuration.advertiseAddress])
         let tls = PeerTLS(
-            certificatePEM: certificate.certificatePEM, keyPEM: certificate.keyPEM, authorityPEM: identity.storeCA.certificatePEM)
+            certificatePEM: certificate.certificatePEM, keyPEM: certificate.keyPEM,
+            authorityPEM: identity.storeCA.certificatePEM)
         return ReplicaConfiguration(
-            dataDirectory: "\(configuration.dataDirectory)/store", id: me.id, name: me.name, clusterID: fnv64(configuration.clusterToken),
-            initialPeers: configuration.peers, listenHost: configuration.listenHost, listenPort: configuration.peerPort, tls: tls, logger: logger)
+            dataDirectory: "\(configuration.dataDirectory)/store", id: me.id, name: me.name,
+            clusterID: fnv64(configuration.clusterToken),
+            initialPeers: configuration.peers, listenHost: configuration.listenHost, listenPort: configuration.peerPort,
+            tls: tls, logger: logger)
     }
 
     private static func httpServer(
-        _ configuration: MasterConfiguration, _ identity: ClusterIdentity, _ service: MasterService, _ group: any EventLoopGroup, _ logger: Logger
+        _ configuration: MasterConfiguration, _ identity: ClusterIdentity, _ service: MasterService,
+        _ group: any EventLoopGroup, _ logger: Logger
     ) throws -> HTTPServer {
         let serving = try identity.servingCertificate(
-            name: configuration.name, addresses: [configuration.advertiseAddress], serviceAddress: configuration.serviceAddress,
+            name: configuration.name, addresses: [configuration.advertiseAddress],
+            serviceAddress: configuration.serviceAddress,
             clusterDomain: configuration.clusterDomain)
         let tls = try ServerTLS(identity: try TLSIdentity(serving), clientCAPEM: identity.clusterCA.certificatePEM)
         var http = HTTPServerConfiguration(host: configuration.listenHost, port: configuration.apiPort, tls: tls)
         http.errorResponder = { error in
             let status = Status.failure(Status.reason(of: error.status), error.message, code: error.status).status
-            return HTTPAnswer(status: error.status, headers: [("content-type", "application/json")], body: ByteBuffer(bytes: status.serialized()))
+            return HTTPAnswer(
+                status: error.status, headers: [("content-type", "application/json")],
+                body: ByteBuffer(bytes: status.serialized()))
         }
         return HTTPServer(configuration: http, service: service, group: group, logger: logger)
     }
 
     /// Outside clients may read everything and write everything but the API's own objects.
     private static func etcdServer(
-        _ configuration: MasterConfiguration, _ identity: ClusterIdentity, _ replica: Replica, _ group: any EventLoopGroup
+        _ configuration: MasterConfiguration, _ identity: ClusterIdentity, _ replica: Replica,
+        _ group: any EventLoopGroup
     ) throws -> GRPCServer? {
         guard configuration.etcdPort != 0 else { return nil }
-        let certificate = try identity.peerCertificate(name: configuration.name, addresses: [configuration.advertiseAddress])
+        let certificate = try identity.peerCertificate(
+            name: configuration.name, addresses: [configuration.advertiseAddress])
         let tls = try ServerTLS(
-            identity: try TLSIdentity(certificate), clientCAPEM: identity.storeCA.certificatePEM, policy: .required, alpn: ["h2"])
+            identity: try TLSIdentity(certificate), clientCAPEM: identity.storeCA.certificatePEM, policy: .required,
+            alpn: ["h2"])
         var settings = EtcdConfiguration(clusterID: fnv64(configuration.clusterToken))
         settings.readOnlyPrefix = Key("/registry/")
         let port = configuration.etcdPort
@@ -153,7 +167,9 @@ package final class MasterNode: Sendable {
     private static func controllerOptions(
         _ configuration: MasterConfiguration, _ identity: ClusterIdentity, _ schema: SchemaTable
     ) -> ControllerOptions {
-        let served = schema.served.map { ServedResource($0.resource, kind: $0.kind.kind, isNamespaced: $0.isNamespaced, verbs: Set($0.verbs)) }
+        let served = schema.served.map {
+            ServedResource($0.resource, kind: $0.kind.kind, isNamespaced: $0.isNamespaced, verbs: Set($0.verbs))
+        }
         var options = ControllerOptions(
             identity: configuration.name, rootCA: identity.clusterCA.certificatePEM, served: served,
             authority: SigningAuthority.make(identity.clusterCA))

@@ -30,17 +30,22 @@ struct MasterService: HTTPService {
         let status = replica.status
         let members: [JSON] = status.members.map {
             [
-                "id": .string(String($0.id.rawValue, radix: 16)), "name": .string($0.name), "address": .string("\($0.host):\($0.port)"),
-                "role": .string($0.role.rawValue), "isLeader": .bool($0.isLeader),
+                "id": .string(String($0.id.rawValue, radix: 16)), "name": .string($0.name),
+                "address": .string("\($0.host):\($0.port)"),
+                "role": .string($0.role.rawValue), "isLeader": .bool($0.isLeader)
             ]
         }
         return [
-            "name": .string(status.name), "role": .string(status.role.rawValue), "leader": status.leaderName.map { .string($0) } ?? .null,
-            "term": .int(Int64(clamping: status.term.rawValue)), "commitIndex": .int(Int64(clamping: status.commitIndex.rawValue)),
-            "appliedIndex": .int(Int64(clamping: status.appliedIndex.rawValue)), "revision": .int(status.revision.rawValue),
+            "name": .string(status.name), "role": .string(status.role.rawValue),
+            "leader": status.leaderName.map { .string($0) } ?? .null,
+            "term": .int(Int64(clamping: status.term.rawValue)),
+            "commitIndex": .int(Int64(clamping: status.commitIndex.rawValue)),
+            "appliedIndex": .int(Int64(clamping: status.appliedIndex.rawValue)),
+            "revision": .int(status.revision.rawValue),
             "compactRevision": .int(status.compactRevision.rawValue), "isBehind": .bool(status.isBehind),
-            "keys": .int(Int64(status.keyCount)), "stateBytes": .int(Int64(status.stateBytes)), "logBytes": .int(Int64(status.logBytes)),
-            "members": .array(members),
+            "keys": .int(Int64(status.keyCount)), "stateBytes": .int(Int64(status.stateBytes)),
+            "logBytes": .int(Int64(status.logBytes)),
+            "members": .array(members)
         ]
     }
 
@@ -58,6 +63,7 @@ struct MasterService: HTTPService {
     }
 
     private func answer(_ response: HTTPResponseWriter, _ code: Int, _ body: JSON) {
-        response.send(status: code, headers: [("content-type", "application/json")], body: ByteBuffer(bytes: body.serialized()))
+        response.send(
+            status: code, headers: [("content-type", "application/json")], body: ByteBuffer(bytes: body.serialized()))
     }
 }

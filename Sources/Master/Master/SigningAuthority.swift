@@ -24,12 +24,15 @@ enum SigningAuthority {
                 var kinds: [CertificateUsage] = []
                 if usages.contains("server auth") { kinds.append(.server) }
                 if usages.contains("client auth") { kinds.append(.client) }
-                let pem = try authority.sign(request, usages: kinds, validitySeconds: min(seconds ?? secondsMax, secondsMax))
+                let pem = try authority.sign(
+                    request, usages: kinds, validitySeconds: min(seconds ?? secondsMax, secondsMax))
                 return Base64.encode(Array(pem.utf8))
             })
     }
 
     private static func read(_ text: String) -> CertificateRequest? {
-        do { return try CertificateRequest(pem: String(decoding: try Base64.decode(text), as: UTF8.self)) } catch { return nil }
+        do { return try CertificateRequest(pem: String(decoding: try Base64.decode(text), as: UTF8.self)) } catch {
+            return nil
+        }
     }
 }

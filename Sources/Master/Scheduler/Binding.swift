@@ -28,7 +28,7 @@ struct Binding: Sendable {
         let binding: JSON = [
             "apiVersion": "v1", "kind": "Binding",
             "metadata": ["name": .string(pod.name), "namespace": .string(pod.namespace), "uid": .string(pod.uid)],
-            "target": ["apiVersion": "v1", "kind": "Node", "name": .string(node)],
+            "target": ["apiVersion": "v1", "kind": "Node", "name": .string(node)]
         ]
         do throws(StatusError) {
             _ = try await client.create(
@@ -52,7 +52,7 @@ struct Binding: Sendable {
         let condition: JSON = [
             "type": "PodScheduled", "status": "False", "lastProbeTime": .null,
             "lastTransitionTime": .string(Timestamp.seconds(now)),
-            "reason": "Unschedulable", "message": .string(message),
+            "reason": "Unschedulable", "message": .string(message)
         ]
         var status: JSON = ["conditions": [condition]]
         if let nominated { status["nominatedNodeName"] = .string(nominated) }
@@ -70,7 +70,7 @@ struct Binding: Sendable {
             let condition: JSON = [
                 "type": "DisruptionTarget", "status": "True", "lastTransitionTime": .string(Timestamp.seconds(now)),
                 "reason": "PreemptionByScheduler",
-                "message": "default-scheduler: preempting to accommodate a higher priority pod",
+                "message": "default-scheduler: preempting to accommodate a higher priority pod"
             ]
             await attempt {
                 _ = try await client.patch(

@@ -14,7 +14,9 @@ package struct Backend: Hashable, Comparable, Sendable, CustomStringConvertible 
 
     /// Reads `host:port`; nil when it is malformed.
     package init?(_ text: String) {
-        guard let colon = text.lastIndex(of: ":"), let port = Int(text[text.index(after: colon)...]), (1...65535).contains(port) else { return nil }
+        guard let colon = text.lastIndex(of: ":"), let port = Int(text[text.index(after: colon)...]),
+            (1...65535).contains(port)
+        else { return nil }
         self.init(host: String(text[..<colon]), port: port)
         if host.isEmpty { return nil }
     }

@@ -37,7 +37,8 @@ package final class Balancer: Sendable {
 
     /// Connections to backends are made on `connectGroup`, whose threads may live in another network namespace.
     package init(
-        backends: [Backend], configuration: BalancerConfiguration = BalancerConfiguration(), listenGroup: any EventLoopGroup,
+        backends: [Backend], configuration: BalancerConfiguration = BalancerConfiguration(),
+        listenGroup: any EventLoopGroup,
         connectGroup: (any EventLoopGroup)? = nil, probe: Probe? = nil, logger: Logger
     ) {
         self.configuration = configuration
@@ -191,7 +192,8 @@ package final class Balancer: Sendable {
         let loop = connectGroup.next()
         do {
             let channel = try await loop.flatSubmit { [configuration] in
-                ClientBootstrap(group: loop).connectTimeout(configuration.connectTimeout).connect(host: backend.host, port: backend.port)
+                ClientBootstrap(group: loop).connectTimeout(configuration.connectTimeout).connect(
+                    host: backend.host, port: backend.port)
             }.get()
             channel.close(promise: nil)
             return true

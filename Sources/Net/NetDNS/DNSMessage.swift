@@ -118,7 +118,10 @@ package struct DNSResponse: Hashable, Sendable {
     package var answers: [DNSRecord]
     package var authority: [DNSRecord]
 
-    package init(code: UInt8 = DNSCode.noError, isAuthoritative: Bool = true, answers: [DNSRecord] = [], authority: [DNSRecord] = []) {
+    package init(
+        code: UInt8 = DNSCode.noError, isAuthoritative: Bool = true, answers: [DNSRecord] = [],
+        authority: [DNSRecord] = []
+    ) {
         self.code = code
         self.isAuthoritative = isAuthoritative
         self.answers = answers
@@ -129,13 +132,17 @@ package struct DNSResponse: Hashable, Sendable {
     package func encoded(for query: DNSQuery, bytesMax: Int) -> [UInt8] {
         var kept = answers.count
         while true {
-            let bytes = encode(query, answers: answers.prefix(kept), authority: kept == answers.count ? authority : [], truncated: kept < answers.count)
+            let bytes = encode(
+                query, answers: answers.prefix(kept), authority: kept == answers.count ? authority : [],
+                truncated: kept < answers.count)
             if bytes.count <= bytesMax || kept == 0 { return bytes }
             kept = kept * bytesMax / bytes.count < kept ? kept * bytesMax / bytes.count : kept - 1
         }
     }
 
-    private func encode(_ query: DNSQuery, answers: ArraySlice<DNSRecord>, authority: [DNSRecord], truncated: Bool) -> [UInt8] {
+    private func encode(
+        _ query: DNSQuery, answers: ArraySlice<DNSRecord>, authority: [DNSRecord], truncated: Bool
+    ) -> [UInt8] {
         var writer = DNSWriter()
         writer.u16(query.id)
         var flags: UInt16 = 0x8000 | UInt16(query.opcode) << 11 | UInt16(code & 0xf) | 0x0080

@@ -18,7 +18,8 @@ package struct DNSName: Hashable, Sendable, CustomStringConvertible {
     /// From text such as `web.default.svc.cluster.local` with or without the final dot.
     package init?(_ text: String) {
         let trimmed = text.hasSuffix(".") ? String(text.dropLast()) : text
-        let labels = trimmed.isEmpty ? [] : trimmed.split(separator: ".", omittingEmptySubsequences: false).map(String.init)
+        let labels =
+            trimmed.isEmpty ? [] : trimmed.split(separator: ".", omittingEmptySubsequences: false).map(String.init)
         self.init(labels: labels)
     }
 
@@ -26,7 +27,9 @@ package struct DNSName: Hashable, Sendable, CustomStringConvertible {
 
     /// The labels before `zone`; nil when the name is not in it.
     package func labels(below zone: DNSName) -> [String]? {
-        guard labels.count >= zone.labels.count, Array(labels.suffix(zone.labels.count)) == zone.labels else { return nil }
+        guard labels.count >= zone.labels.count, Array(labels.suffix(zone.labels.count)) == zone.labels else {
+            return nil
+        }
         return Array(labels.dropLast(zone.labels.count))
     }
 }

@@ -138,7 +138,7 @@ func grpcHTTP2Settings(
     var http2 = NIOHTTP2Handler.ConnectionConfiguration()
     http2.initialSettings = [
         HTTP2Setting(parameter: .maxHeaderListSize, value: 64 << 10),
-        HTTP2Setting(parameter: .initialWindowSize, value: windowBytes),
+        HTTP2Setting(parameter: .initialWindowSize, value: windowBytes)
     ]
     if let streamsMax {
         http2.initialSettings.append(HTTP2Setting(parameter: .maxConcurrentStreams, value: streamsMax))

@@ -98,7 +98,7 @@ private func hexDigit(_ byte: UInt8) -> UInt8? {
 func encodeTimeout(_ time: TimeAmount) -> String {
     let nanoseconds = max(time.nanoseconds, 1)
     let units: [(Int64, String)] = [
-        (1, "n"), (1_000, "u"), (1_000_000, "m"), (1_000_000_000, "S"), (60_000_000_000, "M"),
+        (1, "n"), (1_000, "u"), (1_000_000, "m"), (1_000_000_000, "S"), (60_000_000_000, "M")
     ]
     for (size, unit) in units where (nanoseconds + size - 1) / size <= 99_999_999 {
         return "\((nanoseconds + size - 1) / size)\(unit)"
@@ -108,7 +108,7 @@ func encodeTimeout(_ time: TimeAmount) -> String {
 
 func decodeTimeout(_ text: String) -> TimeAmount? {
     let sizes: [Character: Int64] = [
-        "n": 1, "u": 1_000, "m": 1_000_000, "S": 1_000_000_000, "M": 60_000_000_000, "H": 3_600_000_000_000,
+        "n": 1, "u": 1_000, "m": 1_000_000, "S": 1_000_000_000, "M": 60_000_000_000, "H": 3_600_000_000_000
     ]
     guard let unit = text.last, let size = sizes[unit], text.count <= 9, let number = Int64(text.dropLast()),
         number >= 0

@@ -42,7 +42,9 @@ final class DNSForwarder: Sendable {
         let channel = try await loop.flatSubmit { [self] in
             DatagramBootstrap(group: loop)
                 .channelInitializer { [self] channel in
-                    channel.eventLoop.makeCompletedFuture { try channel.pipeline.syncOperations.addHandler(UpstreamHandler(self)) }
+                    channel.eventLoop.makeCompletedFuture {
+                        try channel.pipeline.syncOperations.addHandler(UpstreamHandler(self))
+                    }
                 }
                 .bind(host: "0.0.0.0", port: 0)
         }.get()
@@ -55,7 +57,8 @@ final class DNSForwarder: Sendable {
             guard state.channel != nil, state.waiting.count < Self.waitingMax else { return nil }
             var id = UInt16.random(in: 0 ... .max)
             while state.waiting[id] != nil { id = UInt16.random(in: 0 ... .max) }
-            state.waiting[id] = Waiting(originalID: query.id, question: query.question, bytes: bytes, server: 0, reply: reply)
+            state.waiting[id] = Waiting(
+                originalID: query.id, question: query.question, bytes: bytes, server: 0, reply: reply)
             return id
         }
         guard let id else { return reply(nil) }
@@ -72,7 +75,8 @@ final class DNSForwarder: Sendable {
         var bytes = waiting.bytes
         bytes[0] = UInt8(id >> 8)
         bytes[1] = UInt8(id & 0xff)
-        channel.writeAndFlush(AddressedEnvelope(remoteAddress: servers[waiting.server], data: ByteBuffer(bytes: bytes)), promise: nil)
+        channel.writeAndFlush(
+            AddressedEnvelope(remoteAddress: servers[waiting.server], data: ByteBuffer(bytes: bytes)), promise: nil)
         let timer = loop.scheduleTask(in: .seconds(Self.attemptSeconds)) { [self] in
             state.withLock { $0.waiting[id]?.server += 1 }
             send(id)

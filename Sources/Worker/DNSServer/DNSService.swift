@@ -49,7 +49,11 @@ package final class SharedZone: Sendable {
     package func apply(slice: JSON, isPresent: Bool) {
         guard let record = SliceRecord(slice) else { return }
         let key = "\(slice.namespace)/\(slice.name)"
-        change { isPresent ? $0.set(slice: record, key: key) : $0.remove(sliceKey: key, service: record.service, namespace: record.namespace) }
+        change {
+            isPresent
+                ? $0.set(slice: record, key: key)
+                : $0.remove(sliceKey: key, service: record.service, namespace: record.namespace)
+        }
     }
 }
 
@@ -63,7 +67,8 @@ package final class DNSService: Sendable {
 
     /// Questions to upstream servers leave through `forwardGroup`, whose threads may live in another network namespace.
     package init(
-        configuration: DNSConfiguration, zone: SharedZone, group: any EventLoopGroup, forwardGroup: (any EventLoopGroup)? = nil, logger: Logger
+        configuration: DNSConfiguration, zone: SharedZone, group: any EventLoopGroup,
+        forwardGroup: (any EventLoopGroup)? = nil, logger: Logger
     ) {
         self.configuration = configuration
         self.zone = zone
@@ -93,7 +98,9 @@ package final class DNSService: Sendable {
         DatagramBootstrap(group: loop)
             .channelOption(.socketOption(.so_reuseaddr), value: 1)
             .channelInitializer { channel in
-                channel.eventLoop.makeCompletedFuture { try channel.pipeline.syncOperations.addHandler(DNSDatagramHandler(resolver)) }
+                channel.eventLoop.makeCompletedFuture {
+                    try channel.pipeline.syncOperations.addHandler(DNSDatagramHandler(resolver))
+                }
             }
             .bind(host: host, port: port)
     }
@@ -106,7 +113,7 @@ package final class DNSService: Sendable {
             .childChannelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
                     try channel.pipeline.syncOperations.addHandlers([
-                        IdleStateHandler(allTimeout: .seconds(10)), DNSStreamHandler(resolver),
+                        IdleStateHandler(allTimeout: .seconds(10)), DNSStreamHandler(resolver)
                     ])
                 }
             }
@@ -149,14 +156,19 @@ final class DNSResolver: Sendable {
         guard !query.isResponse else { return }
         let bytesMax = overTCP ? 65535 : query.udpBytesMax
         guard query.opcode == 0, query.question.class == 1 else {
-            reply(DNSResponse(code: DNSCode.notImplemented, isAuthoritative: false).encoded(for: query, bytesMax: bytesMax))
+            reply(
+                DNSResponse(code: DNSCode.notImplemented, isAuthoritative: false).encoded(
+                    for: query, bytesMax: bytesMax))
             return
         }
         switch zone.answer(query.question) {
         case .answer(let response): reply(response.encoded(for: query, bytesMax: bytesMax))
         case .notInZone:
             forwarder.forward(bytes, query) { answer in
-                reply(answer ?? DNSResponse(code: DNSCode.serverFailure, isAuthoritative: false).encoded(for: query, bytesMax: bytesMax))
+                reply(
+                    answer
+                        ?? DNSResponse(code: DNSCode.serverFailure, isAuthoritative: false).encoded(
+                            for: query, bytesMax: bytesMax))
             }
         }
     }
@@ -179,7 +191,8 @@ final class DNSDatagramHandler: ChannelInboundHandler {
         let channel = context.channel
         let remote = envelope.remoteAddress
         resolver.resolve(Array(envelope.data.readableBytesView), overTCP: false) { answer in
-            channel.writeAndFlush(AddressedEnvelope(remoteAddress: remote, data: ByteBuffer(bytes: answer)), promise: nil)
+            channel.writeAndFlush(
+                AddressedEnvelope(remoteAddress: remote, data: ByteBuffer(bytes: answer)), promise: nil)
         }
     }
 }
@@ -197,7 +210,9 @@ final class DNSStreamHandler: ChannelInboundHandler {
         var bytes = unwrapInboundIn(data)
         pending.writeBuffer(&bytes)
         let channel = context.channel
-        while let length = pending.getInteger(at: pending.readerIndex, as: UInt16.self), pending.readableBytes >= 2 + Int(length) {
+        while let length = pending.getInteger(at: pending.readerIndex, as: UInt16.self),
+            pending.readableBytes >= 2 + Int(length)
+        {
             pending.moveReaderIndex(forwardBy: 2)
             let message = pending.readBytes(length: Int(length)) ?? []
             resolver.resolve(message, overTCP: true) { answer in
@@ -211,7 +226,11 @@ final class DNSStreamHandler: ChannelInboundHandler {
     }
 
     func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
-        if event is IdleStateHandler.IdleStateEvent { context.close(promise: nil) } else { context.fireUserInboundEventTriggered(event) }
+        if event is IdleStateHandler.IdleStateEvent {
+            context.close(promise: nil)
+        } else {
+            context.fireUserInboundEventTriggered(event)
+        }
     }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) { context.close(promise: nil) }

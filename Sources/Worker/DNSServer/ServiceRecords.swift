@@ -40,7 +40,8 @@ package struct ServiceRecord: Hashable, Sendable {
         publishesNotReady = spec["publishNotReadyAddresses"]?.bool ?? false
         ports = (spec["ports"]?.elements ?? []).map {
             PortRecord(
-                name: $0["name"]?.string ?? "", proto: ($0["protocol"]?.string ?? "TCP").lowercased(), port: UInt16(clamping: $0["port"]?.int ?? 0))
+                name: $0["name"]?.string ?? "", proto: ($0["protocol"]?.string ?? "TCP").lowercased(),
+                port: UInt16(clamping: $0["port"]?.int ?? 0))
         }
     }
 }
@@ -53,21 +54,26 @@ package struct SliceRecord: Hashable, Sendable {
     package var ports: [PortRecord]
 
     package init?(_ slice: JSON) {
-        guard let service = slice.labels["kubernetes.io/service-name"], slice["addressType"]?.string == "IPv4" else { return nil }
+        guard let service = slice.labels["kubernetes.io/service-name"], slice["addressType"]?.string == "IPv4" else {
+            return nil
+        }
         namespace = slice.namespace
         self.service = service
         endpoints = (slice["endpoints"]?.elements ?? []).flatMap { endpoint in
             (endpoint["addresses"]?.elements ?? []).compactMap(\.string).compactMap { text in
                 ipv4Bytes(text).map {
                     EndpointRecord(
-                        address: $0, hostname: endpoint["hostname"]?.string ?? text.split(separator: ".").joined(separator: "-"),
-                        isReady: endpoint["conditions", "ready"]?.bool ?? true, node: endpoint["nodeName"]?.string ?? "")
+                        address: $0,
+                        hostname: endpoint["hostname"]?.string ?? text.split(separator: ".").joined(separator: "-"),
+                        isReady: endpoint["conditions", "ready"]?.bool ?? true, node: endpoint["nodeName"]?.string ?? ""
+                    )
                 }
             }
         }
         ports = (slice["ports"]?.elements ?? []).map {
             PortRecord(
-                name: $0["name"]?.string ?? "", proto: ($0["protocol"]?.string ?? "TCP").lowercased(), port: UInt16(clamping: $0["port"]?.int ?? 0))
+                name: $0["name"]?.string ?? "", proto: ($0["protocol"]?.string ?? "TCP").lowercased(),
+                port: UInt16(clamping: $0["port"]?.int ?? 0))
         }
     }
 }

@@ -57,12 +57,15 @@ package struct Zone: Sendable {
         if let address = reverseAddress(question.name) { return reverse(question, address) }
         guard let labels = question.name.labels(below: origin) else { return .notInZone }
         guard let found = lookup(labels) else { return .answer(negative(DNSCode.nameError)) }
-        let records = found.filter { $0.type == question.type || question.type == DNSType.any || $0.type == DNSType.cname }
+        let records = found.filter {
+            $0.type == question.type || question.type == DNSType.any || $0.type == DNSType.cname
+        }
         if records.isEmpty { return .answer(negative(DNSCode.noError)) }
         let start = pick % records.count
         let rotated = records[start...] + records[..<start]
         return .answer(
-            DNSResponse(answers: rotated.map { DNSRecord(name: question.name, secondsToLive: Self.secondsToLive, data: $0) }))
+            DNSResponse(
+                answers: rotated.map { DNSRecord(name: question.name, secondsToLive: Self.secondsToLive, data: $0) }))
     }
 
     // MARK: - Private
@@ -120,7 +123,9 @@ package struct Zone: Sendable {
         if service.isHeadless {
             records = endpoints(of: service).flatMap { found in
                 found.ports.filter { ($0.name, $0.proto) == wanted }.compactMap { port in
-                    DNSName(labels: [found.endpoint.hostname] + base).map { .srv(priority: 0, weight: 100, port: port.port, target: $0) }
+                    DNSName(labels: [found.endpoint.hostname] + base).map {
+                        .srv(priority: 0, weight: 100, port: port.port, target: $0)
+                    }
                 }
             }
         } else {
@@ -133,12 +138,16 @@ package struct Zone: Sendable {
 
     /// `10-244-1-5.default.pod`.
     private func lookupPod(_ labels: [String]) -> [DNSData]? {
-        guard labels.count == 2, let address = ipv4Bytes(labels[0].split(separator: "-").joined(separator: ".")) else { return nil }
+        guard labels.count == 2, let address = ipv4Bytes(labels[0].split(separator: "-").joined(separator: ".")) else {
+            return nil
+        }
         return [.a(address)]
     }
 
     private func reverseAddress(_ name: DNSName) -> [UInt8]? {
-        guard let zone = DNSName("in-addr.arpa"), let labels = name.labels(below: zone), labels.count == 4 else { return nil }
+        guard let zone = DNSName("in-addr.arpa"), let labels = name.labels(below: zone), labels.count == 4 else {
+            return nil
+        }
         return ipv4Bytes(labels.reversed().joined(separator: "."))
     }
 
@@ -147,14 +156,17 @@ package struct Zone: Sendable {
             let target = DNSName(labels: [service.name, service.namespace, "svc"] + origin.labels)
         else { return .notInZone }
         guard question.type == DNSType.ptr else { return .answer(negative(DNSCode.noError)) }
-        return .answer(DNSResponse(answers: [DNSRecord(name: question.name, secondsToLive: Self.secondsToLive, data: .ptr(target))]))
+        return .answer(
+            DNSResponse(answers: [DNSRecord(name: question.name, secondsToLive: Self.secondsToLive, data: .ptr(target))]
+            ))
     }
 
     private func negative(_ code: UInt8) -> DNSResponse {
         let primary = DNSName(labels: ["ns", "dns"] + origin.labels) ?? origin
         let mailbox = DNSName(labels: ["hostmaster"] + origin.labels) ?? origin
         let data = DNSData.soa(primary: primary, mailbox: mailbox, serial: serial, minimumSeconds: Self.secondsToLive)
-        return DNSResponse(code: code, authority: [DNSRecord(name: origin, secondsToLive: Self.secondsToLive, data: data)])
+        return DNSResponse(
+            code: code, authority: [DNSRecord(name: origin, secondsToLive: Self.secondsToLive, data: data)])
     }
 
     private static func unique(_ records: [DNSData]) -> [DNSData] {

@@ -9,7 +9,8 @@ package struct IPv4Network: Hashable, Sendable, CustomStringConvertible {
 
     package init?(_ text: String) {
         let parts = text.split(separator: "/")
-        guard parts.count == 2, let bytes = Self.address(String(parts[0])), let length = UInt8(parts[1]), length <= 32 else { return nil }
+        guard parts.count == 2, let bytes = Self.address(String(parts[0])), let length = UInt8(parts[1]), length <= 32
+        else { return nil }
         self.bytes = bytes
         prefixLength = length
     }
@@ -72,7 +73,9 @@ struct Links {
         return 1500
     }
 
-    func addVXLAN(_ name: String, id: UInt32, device: UInt32, local: [UInt8], port: UInt16, mac: [UInt8], mtu: UInt32) throws(NetlinkError) {
+    func addVXLAN(
+        _ name: String, id: UInt32, device: UInt32, local: [UInt8], port: UInt16, mac: [UInt8], mtu: UInt32
+    ) throws(NetlinkError) {
         var request = NetlinkRequest(type: Int(RTM_NEWLINK), flags: Int(NLM_F_CREATE) | Int(NLM_F_EXCL))
         request.append(structure: ifinfomsg())
         request.attribute(Int(IFLA_IFNAME), text: name)
@@ -111,15 +114,20 @@ struct Links {
 
     func addAddress(_ address: [UInt8], prefixLength: UInt8, to index: UInt32) throws(NetlinkError) {
         try socket.execute(
-            Self.address(Int(RTM_NEWADDR), flags: Int(NLM_F_CREATE) | Int(NLM_F_REPLACE), address, prefixLength, index), "add address",
+            Self.address(Int(RTM_NEWADDR), flags: Int(NLM_F_CREATE) | Int(NLM_F_REPLACE), address, prefixLength, index),
+            "add address",
             ignoring: [EEXIST])
     }
 
     func removeAddress(_ address: [UInt8], prefixLength: UInt8, from index: UInt32) throws(NetlinkError) {
-        try socket.execute(Self.address(Int(RTM_DELADDR), flags: 0, address, prefixLength, index), "remove address", ignoring: [EADDRNOTAVAIL])
+        try socket.execute(
+            Self.address(Int(RTM_DELADDR), flags: 0, address, prefixLength, index), "remove address",
+            ignoring: [EADDRNOTAVAIL])
     }
 
-    private static func address(_ type: Int, flags: Int, _ address: [UInt8], _ prefixLength: UInt8, _ index: UInt32) -> NetlinkRequest {
+    private static func address(
+        _ type: Int, flags: Int, _ address: [UInt8], _ prefixLength: UInt8, _ index: UInt32
+    ) -> NetlinkRequest {
         var request = NetlinkRequest(type: type, flags: flags)
         var header = ifaddrmsg()
         header.ifa_family = UInt8(AF_INET)
@@ -134,29 +142,38 @@ struct Links {
     /// A permanent neighbour (ARP) entry.
     func setNeighbour(_ address: [UInt8], mac: [UInt8], on index: UInt32) throws(NetlinkError) {
         try socket.execute(
-            Self.neighbour(Int(RTM_NEWNEIGH), flags: Int(NLM_F_CREATE) | Int(NLM_F_REPLACE), family: AF_INET, index: index, address: address, mac: mac),
+            Self.neighbour(
+                Int(RTM_NEWNEIGH), flags: Int(NLM_F_CREATE) | Int(NLM_F_REPLACE), family: AF_INET, index: index,
+                address: address, mac: mac),
             "set neighbour")
     }
 
     /// A forwarding entry of a VXLAN device: the MAC is behind the host `destination`.
     func setForwarding(mac: [UInt8], to destination: [UInt8], on index: UInt32) throws(NetlinkError) {
         try socket.execute(
-            Self.neighbour(Int(RTM_NEWNEIGH), flags: Int(NLM_F_CREATE) | Int(NLM_F_REPLACE), family: AF_BRIDGE, index: index, address: destination, mac: mac),
+            Self.neighbour(
+                Int(RTM_NEWNEIGH), flags: Int(NLM_F_CREATE) | Int(NLM_F_REPLACE), family: AF_BRIDGE, index: index,
+                address: destination, mac: mac),
             "set forwarding entry")
     }
 
     func removeNeighbour(_ address: [UInt8], mac: [UInt8], on index: UInt32) throws(NetlinkError) {
         try socket.execute(
-            Self.neighbour(Int(RTM_DELNEIGH), flags: 0, family: AF_INET, index: index, address: address, mac: mac), "remove neighbour", ignoring: [ENOENT])
+            Self.neighbour(Int(RTM_DELNEIGH), flags: 0, family: AF_INET, index: index, address: address, mac: mac),
+            "remove neighbour", ignoring: [ENOENT])
     }
 
     func removeForwarding(mac: [UInt8], to destination: [UInt8], on index: UInt32) throws(NetlinkError) {
         try socket.execute(
-            Self.neighbour(Int(RTM_DELNEIGH), flags: 0, family: AF_BRIDGE, index: index, address: destination, mac: mac), "remove forwarding entry",
+            Self.neighbour(
+                Int(RTM_DELNEIGH), flags: 0, family: AF_BRIDGE, index: index, address: destination, mac: mac),
+            "remove forwarding entry",
             ignoring: [ENOENT])
     }
 
-    private static func neighbour(_ type: Int, flags: Int, family: Int32, index: UInt32, address: [UInt8], mac: [UInt8]) -> NetlinkRequest {
+    private static func neighbour(
+        _ type: Int, flags: Int, family: Int32, index: UInt32, address: [UInt8], mac: [UInt8]
+    ) -> NetlinkRequest {
         var request = NetlinkRequest(type: type, flags: flags)
         var header = ndmsg()
         header.ndm_family = UInt8(family)
@@ -171,14 +188,19 @@ struct Links {
 
     func setRoute(_ route: LinkRoute, on index: UInt32, onlink: Bool) throws(NetlinkError) {
         try socket.execute(
-            Self.route(Int(RTM_NEWROUTE), flags: Int(NLM_F_CREATE) | Int(NLM_F_REPLACE), route, index, onlink: onlink), "set route \(route.destination)")
+            Self.route(Int(RTM_NEWROUTE), flags: Int(NLM_F_CREATE) | Int(NLM_F_REPLACE), route, index, onlink: onlink),
+            "set route \(route.destination)")
     }
 
     func removeRoute(_ route: LinkRoute, on index: UInt32) throws(NetlinkError) {
-        try socket.execute(Self.route(Int(RTM_DELROUTE), flags: 0, route, index, onlink: false), "remove route \(route.destination)", ignoring: [ESRCH])
+        try socket.execute(
+            Self.route(Int(RTM_DELROUTE), flags: 0, route, index, onlink: false), "remove route \(route.destination)",
+            ignoring: [ESRCH])
     }
 
-    private static func route(_ type: Int, flags: Int, _ route: LinkRoute, _ index: UInt32, onlink: Bool) -> NetlinkRequest {
+    private static func route(
+        _ type: Int, flags: Int, _ route: LinkRoute, _ index: UInt32, onlink: Bool
+    ) -> NetlinkRequest {
         var request = NetlinkRequest(type: type, flags: flags)
         var header = rtmsg()
         header.rtm_family = UInt8(AF_INET)
@@ -206,7 +228,8 @@ struct Links {
             guard reply.payload.count >= size else { return nil }
             let message = reply.payload.withUnsafeBytes { $0.loadUnaligned(as: rtmsg.self) }
             let attributes = reply.attributes(after: size)
-            guard message.rtm_protocol == UInt8(RTPROT_STATIC), attributes[UInt16(RTA_OIF.rawValue)] == withUnsafeBytes(of: index, { Array($0) }),
+            guard message.rtm_protocol == UInt8(RTPROT_STATIC),
+                attributes[UInt16(RTA_OIF.rawValue)] == withUnsafeBytes(of: index, { Array($0) }),
                 let destination = attributes[UInt16(RTA_DST.rawValue)], destination.count == 4,
                 let gateway = attributes[UInt16(RTA_GATEWAY.rawValue)], gateway.count == 4,
                 var network = IPv4Network("0.0.0.0/\(message.rtm_dst_len)")

@@ -94,10 +94,14 @@ final class NetlinkSocket {
         try exchange(request, what, ignoring: [])
     }
 
-    private func exchange(_ request: NetlinkRequest, _ what: String, ignoring: [Int32]) throws(NetlinkError) -> [NetlinkReply] {
+    private func exchange(
+        _ request: NetlinkRequest, _ what: String, ignoring: [Int32]
+    ) throws(NetlinkError) -> [NetlinkReply] {
         sequence &+= 1
         let bytes = request.message(sequence: sequence)
-        guard send(descriptor, bytes, bytes.count, 0) == bytes.count else { throw NetlinkError(request: what, errno: errno) }
+        guard send(descriptor, bytes, bytes.count, 0) == bytes.count else {
+            throw NetlinkError(request: what, errno: errno)
+        }
         var replies: [NetlinkReply] = []
         var buffer = [UInt8](repeating: 0, count: 1 << 16)
         while true {
@@ -117,7 +121,9 @@ final class NetlinkSocket {
         while at + headerBytes <= bytes.count {
             let header = bytes[at...].withUnsafeBytes { $0.loadUnaligned(as: nlmsghdr.self) }
             let length = Int(header.nlmsg_len)
-            guard length >= headerBytes, at + length <= bytes.count else { throw NetlinkError(request: what, errno: EBADMSG) }
+            guard length >= headerBytes, at + length <= bytes.count else {
+                throw NetlinkError(request: what, errno: EBADMSG)
+            }
             let payload = Array(bytes[at + headerBytes..<at + length])
             at += (length + 3) & ~3
             guard header.nlmsg_seq == sequence else { continue }

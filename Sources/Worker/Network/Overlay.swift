@@ -47,9 +47,11 @@ package struct OverlayChange: Hashable, Sendable {
     /// Peers that share a pod network with an earlier one (by name) are left out: routing to either would be a guess.
     package static func plan(current: Set<OverlayPeer>, desired: [OverlayPeer], except me: String) -> OverlayChange {
         var networks: Set<IPv4Network> = []
-        let wanted = Set(desired.sorted { $0.node < $1.node }.filter { $0.node != me && networks.insert($0.podNetwork).inserted })
+        let wanted = Set(
+            desired.sorted { $0.node < $1.node }.filter { $0.node != me && networks.insert($0.podNetwork).inserted })
         return OverlayChange(
-            remove: current.subtracting(wanted).sorted { $0.node < $1.node }, add: wanted.subtracting(current).sorted { $0.node < $1.node })
+            remove: current.subtracting(wanted).sorted { $0.node < $1.node },
+            add: wanted.subtracting(current).sorted { $0.node < $1.node })
     }
 }
 
@@ -77,7 +79,10 @@ package final class Overlay {
         self.backend = backend
         links = try Links()
         guard let uplink = try links.device(carrying: me.address) else {
-            throw NetlinkError(request: "find the device with the node's address \(me.address.map(String.init).joined(separator: "."))", errno: ENODEV)
+            throw NetlinkError(
+                request:
+                    "find the device with the node's address \(me.address.map(String.init).joined(separator: "."))",
+                errno: ENODEV)
         }
         switch backend {
         case .hostGateway:
@@ -86,8 +91,11 @@ package final class Overlay {
         case .vxlan:
             mtu = uplink.mtu - Self.vxlanOverheadBytes
             try links.addVXLAN(
-                Self.device, id: Self.vxlanID, device: uplink.index, local: me.address, port: Self.vxlanPort, mac: me.mac, mtu: mtu)
-            guard let made = links.index(of: Self.device) else { throw NetlinkError(request: "find \(Self.device)", errno: ENODEV) }
+                Self.device, id: Self.vxlanID, device: uplink.index, local: me.address, port: Self.vxlanPort,
+                mac: me.mac, mtu: mtu)
+            guard let made = links.index(of: Self.device) else {
+                throw NetlinkError(request: "find \(Self.device)", errno: ENODEV)
+            }
             index = made
             try links.addAddress(me.podNetwork.bytes, prefixLength: 32, to: index)
             try links.setUp(index)
@@ -110,17 +118,20 @@ package final class Overlay {
 
     private func add(_ peer: OverlayPeer) throws(NetlinkError) {
         switch backend {
-        case .hostGateway: try links.setRoute(LinkRoute(destination: peer.podNetwork, gateway: peer.address), on: index, onlink: false)
+        case .hostGateway:
+            try links.setRoute(LinkRoute(destination: peer.podNetwork, gateway: peer.address), on: index, onlink: false)
         case .vxlan:
             try links.setForwarding(mac: peer.mac, to: peer.address, on: index)
             try links.setNeighbour(peer.podNetwork.bytes, mac: peer.mac, on: index)
-            try links.setRoute(LinkRoute(destination: peer.podNetwork, gateway: peer.podNetwork.bytes), on: index, onlink: true)
+            try links.setRoute(
+                LinkRoute(destination: peer.podNetwork, gateway: peer.podNetwork.bytes), on: index, onlink: true)
         }
     }
 
     private func remove(_ peer: OverlayPeer) throws(NetlinkError) {
         switch backend {
-        case .hostGateway: try links.removeRoute(LinkRoute(destination: peer.podNetwork, gateway: peer.address), on: index)
+        case .hostGateway:
+            try links.removeRoute(LinkRoute(destination: peer.podNetwork, gateway: peer.address), on: index)
         case .vxlan:
             try links.removeRoute(LinkRoute(destination: peer.podNetwork, gateway: peer.podNetwork.bytes), on: index)
             try links.removeNeighbour(peer.podNetwork.bytes, mac: peer.mac, on: index)
@@ -134,13 +145,17 @@ package enum LocalAddresses {
     package static func add(_ addresses: [String]) throws(NetlinkError) {
         let links = try Links()
         guard let loopback = links.index(of: "lo") else { throw NetlinkError(request: "find lo", errno: ENODEV) }
-        for address in addresses.compactMap(IPv4Network.address) { try links.addAddress(address, prefixLength: 32, to: loopback) }
+        for address in addresses.compactMap(IPv4Network.address) {
+            try links.addAddress(address, prefixLength: 32, to: loopback)
+        }
     }
 
     package static func remove(_ addresses: [String]) throws(NetlinkError) {
         let links = try Links()
         guard let loopback = links.index(of: "lo") else { return }
-        for address in addresses.compactMap(IPv4Network.address) { try links.removeAddress(address, prefixLength: 32, from: loopback) }
+        for address in addresses.compactMap(IPv4Network.address) {
+            try links.removeAddress(address, prefixLength: 32, from: loopback)
+        }
     }
 }
 

@@ -29,7 +29,9 @@ package final class NFTables {
     private let free: Free
 
     package init() throws(NFTablesError) {
-        guard let library = dlopen("libnftables.so.1", RTLD_NOW) else { throw .libraryMissing(String(cString: dlerror())) }
+        guard let library = dlopen("libnftables.so.1", RTLD_NOW) else {
+            throw .libraryMissing(String(cString: dlerror()))
+        }
         func symbol(_ name: String) throws(NFTablesError) -> UnsafeMutableRawPointer {
             guard let found = dlsym(library, name) else { throw .libraryMissing("no \(name)") }
             return found

@@ -18,7 +18,8 @@ package final class RuleKeeper {
     package func apply(_ state: ServiceState) throws(NFTablesError) -> [String] {
         let wanted = RuleSet(state, podNetwork: podNetwork)
         guard let old = applied else {
-            try tables.run(RuleScript.frame(podNetwork: podNetwork) + RuleScript.difference(from: RuleSet(), to: wanted))
+            try tables.run(
+                RuleScript.frame(podNetwork: podNetwork) + RuleScript.difference(from: RuleSet(), to: wanted))
             applied = wanted
             return []
         }
@@ -29,7 +30,8 @@ package final class RuleKeeper {
         } catch {
             logger.warning("proxy: the difference was refused, making the table afresh: \(error)")
             applied = nil
-            try tables.run(RuleScript.frame(podNetwork: podNetwork) + RuleScript.difference(from: RuleSet(), to: wanted))
+            try tables.run(
+                RuleScript.frame(podNetwork: podNetwork) + RuleScript.difference(from: RuleSet(), to: wanted))
         }
         applied = wanted
         return RuleScript.goneUDPEndpoints(from: old, to: wanted)

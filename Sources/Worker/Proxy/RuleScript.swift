@@ -48,9 +48,15 @@ package enum RuleScript {
         var lines: [String] = []
         // Elements go first, so that no chain that is deleted below is still referred to.
         lines += removed(old.serviceElements, new.serviceElements).map { "delete element \(table) services { \($0) }" }
-        lines += removed(old.nodePortElements, new.nodePortElements).map { "delete element \(table) node-ports { \($0) }" }
-        lines += old.emptyElements.subtracting(new.emptyElements).sorted().map { "delete element \(table) empty-services { \($0) }" }
-        lines += old.emptyNodePorts.subtracting(new.emptyNodePorts).sorted().map { "delete element \(table) empty-node-ports { \($0) }" }
+        lines += removed(old.nodePortElements, new.nodePortElements).map {
+            "delete element \(table) node-ports { \($0) }"
+        }
+        lines += old.emptyElements.subtracting(new.emptyElements).sorted().map {
+            "delete element \(table) empty-services { \($0) }"
+        }
+        lines += old.emptyNodePorts.subtracting(new.emptyNodePorts).sorted().map {
+            "delete element \(table) empty-node-ports { \($0) }"
+        }
         for (set, seconds) in new.affinitySets.sorted(by: { $0.key < $1.key }) where old.affinitySets[set] == nil {
             lines.append("add set \(table) \(set) { type ipv4_addr; flags dynamic,timeout; timeout \(seconds)s; }")
         }
@@ -61,18 +67,27 @@ package enum RuleScript {
         let gone = old.chains.keys.filter { new.chains[$0] == nil }.sorted()
         lines += gone.map { "flush chain \(table) \($0)" }
         lines += gone.map { "delete chain \(table) \($0)" }
-        lines += old.affinitySets.keys.filter { new.affinitySets[$0] == nil }.sorted().map { "delete set \(table) \($0)" }
+        lines += old.affinitySets.keys.filter { new.affinitySets[$0] == nil }.sorted().map {
+            "delete set \(table) \($0)"
+        }
         lines += added(old.serviceElements, new.serviceElements).map { "add element \(table) services { \($0) }" }
         lines += added(old.nodePortElements, new.nodePortElements).map { "add element \(table) node-ports { \($0) }" }
-        lines += new.emptyElements.subtracting(old.emptyElements).sorted().map { "add element \(table) empty-services { \($0) }" }
-        lines += new.emptyNodePorts.subtracting(old.emptyNodePorts).sorted().map { "add element \(table) empty-node-ports { \($0) }" }
+        lines += new.emptyElements.subtracting(old.emptyElements).sorted().map {
+            "add element \(table) empty-services { \($0) }"
+        }
+        lines += new.emptyNodePorts.subtracting(old.emptyNodePorts).sorted().map {
+            "add element \(table) empty-node-ports { \($0) }"
+        }
         return lines.isEmpty ? "" : lines.joined(separator: "\n") + "\n"
     }
 
     /// UDP endpoints that were there before and are not any more: their connections must be forgotten.
     package static func goneUDPEndpoints(from old: RuleSet, to new: RuleSet) -> [String] {
         func targets(_ set: RuleSet) -> Set<String> {
-            Set(set.chains.values.flatMap { $0 }.filter { $0.hasPrefix("meta l4proto udp dnat to ") }.map { String($0.dropFirst(25)) })
+            Set(
+                set.chains.values.flatMap { $0 }.filter { $0.hasPrefix("meta l4proto udp dnat to ") }.map {
+                    String($0.dropFirst(25))
+                })
         }
         return targets(old).subtracting(targets(new)).sorted()
     }

@@ -69,7 +69,9 @@ package struct ServiceState: Sendable {
     package mutating func remove(service: JSON) { services["\(service.namespace)/\(service.name)"] = nil }
 
     package mutating func set(slice: JSON) {
-        guard let service = slice.labels["kubernetes.io/service-name"], slice["addressType"]?.string == "IPv4" else { return }
+        guard let service = slice.labels["kubernetes.io/service-name"], slice["addressType"]?.string == "IPv4" else {
+            return
+        }
         slices["\(slice.namespace)/\(service)", default: [:]][slice.name] = endpoints(of: slice)
     }
 
@@ -105,14 +107,18 @@ package struct ServiceState: Sendable {
         guard clusterIPs.contains(where: isIPv4), !cluster.isEmpty else { return [] }
         let balancer = (service["status", "loadBalancer", "ingress"]?.elements ?? []).compactMap { $0["ip"]?.string }
         let external = ((spec["externalIPs"]?.elements ?? []).compactMap(\.string) + balancer).filter(isIPv4)
-        let affinity = spec["sessionAffinity"]?.string == "ClientIP" ? spec["sessionAffinityConfig", "clientIP", "timeoutSeconds"]?.int ?? 10800 : 0
+        let affinity =
+            spec["sessionAffinity"]?.string == "ClientIP"
+            ? spec["sessionAffinityConfig", "clientIP", "timeoutSeconds"]?.int ?? 10800 : 0
         return (spec["ports"]?.elements ?? []).compactMap { port in
             guard let proto = TransportProtocol(kubernetes: port["protocol"]?.string ?? "TCP") else { return nil }
             return ServicePort(
                 namespace: service.namespace, service: service.name, portName: port["name"]?.string ?? "", proto: proto,
-                port: UInt16(clamping: port["port"]?.int ?? 0), nodePort: UInt16(clamping: port["nodePort"]?.int ?? 0), clusterAddresses: cluster,
+                port: UInt16(clamping: port["port"]?.int ?? 0), nodePort: UInt16(clamping: port["nodePort"]?.int ?? 0),
+                clusterAddresses: cluster,
                 externalAddresses: external, keepsExternalLocal: spec["externalTrafficPolicy"]?.string == "Local",
-                keepsInternalLocal: spec["internalTrafficPolicy"]?.string == "Local", affinitySeconds: UInt32(clamping: affinity))
+                keepsInternalLocal: spec["internalTrafficPolicy"]?.string == "Local",
+                affinitySeconds: UInt32(clamping: affinity))
         }
     }
 
@@ -120,16 +126,20 @@ package struct ServiceState: Sendable {
     private func endpoints(of slice: JSON) -> [String: [ProxyEndpoint]] {
         var found: [String: [ProxyEndpoint]] = [:]
         for port in slice["ports"]?.elements ?? [] {
-            guard let number = port["port"]?.int, let proto = TransportProtocol(kubernetes: port["protocol"]?.string ?? "TCP") else { continue }
+            guard let number = port["port"]?.int,
+                let proto = TransportProtocol(kubernetes: port["protocol"]?.string ?? "TCP")
+            else { continue }
             let key = "\(port["name"]?.string ?? "")/\(proto.rawValue)"
             for endpoint in slice["endpoints"]?.elements ?? [] {
                 let ready = endpoint["conditions", "ready"]?.bool ?? true
-                for address in endpoint["addresses"]?.elements.compactMap(\.string).prefix(1) ?? [] where Self.isIPv4(address) {
+                for address in endpoint["addresses"]?.elements.compactMap(\.string).prefix(1) ?? []
+                where Self.isIPv4(address) {
                     found[key, default: []].append(
                         ProxyEndpoint(
                             address: address, port: UInt16(clamping: number), isReady: ready,
                             isServing: endpoint["conditions", "serving"]?.bool ?? ready,
-                            isTerminating: endpoint["conditions", "terminating"]?.bool ?? false, isLocal: endpoint["nodeName"]?.string == node))
+                            isTerminating: endpoint["conditions", "terminating"]?.bool ?? false,
+                            isLocal: endpoint["nodeName"]?.string == node))
                 }
             }
         }

@@ -16,7 +16,10 @@ package struct Containerd: Sendable {
     package var environment: [String: String]
     package var sandboxImage: String
 
-    package init(dataDirectory: String, logFile: String, environment: [String: String], sandboxImage: String = PauseImage.reference) {
+    package init(
+        dataDirectory: String, logFile: String, environment: [String: String],
+        sandboxImage: String = PauseImage.reference
+    ) {
         self.dataDirectory = dataDirectory
         self.logFile = logFile
         self.environment = environment
@@ -73,7 +76,9 @@ package struct Containerd: Sendable {
             for (i, byte) in Self.socket.utf8.enumerated() { path[i] = byte }
         }
         return withUnsafePointer(to: &address) {
-            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_un>.size)) == 0 || errno == EAGAIN }
+            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_un>.size)) == 0 || errno == EAGAIN
+            }
         }
     }
 
@@ -89,7 +94,9 @@ package struct Containerd: Sendable {
 
     private func ensureSandboxImage() throws {
         guard sandboxImage == PauseImage.reference else { return }
-        let present = try Subprocess.run(["ctr", "-a", Self.socket, "-n", "k8s.io", "images", "ls", "-q", "name==\(sandboxImage)"])
+        let present = try Subprocess.run([
+            "ctr", "-a", Self.socket, "-n", "k8s.io", "images", "ls", "-q", "name==\(sandboxImage)"
+        ])
         if present.contains(sandboxImage) { return }
         let path = "\(dataDirectory)/containerd/pause.tar"
         try Files.write(PauseImage.archive(), to: path)
@@ -99,8 +106,11 @@ package struct Containerd: Sendable {
     private func configurationText() -> String {
         let plugins = ["/usr/lib/cni", "/opt/cni/bin"].first { Files.exists("\($0)/bridge") } ?? "/opt/cni/bin"
         let runc = Subprocess.find("runc") ?? "runc"
-        let disabled = ["snapshotter.v1.btrfs", "snapshotter.v1.zfs", "snapshotter.v1.aufs", "snapshotter.v1.devmapper", "internal.v1.opt",
-            "tracing.processor.v1.otlp"].map { "\"io.containerd.\($0)\"" }.joined(separator: ", ")
+        let disabled = [
+            "snapshotter.v1.btrfs", "snapshotter.v1.zfs", "snapshotter.v1.aufs", "snapshotter.v1.devmapper",
+            "internal.v1.opt",
+            "tracing.processor.v1.otlp"
+        ].map { "\"io.containerd.\($0)\"" }.joined(separator: ", ")
         return """
             version = 2
             root = "\(dataDirectory)/containerd/root"

@@ -69,7 +69,9 @@ package enum Files {
     /// Makes a directory and those above it.
     package static func makeDirectory(_ path: String, mode: mode_t = 0o755) throws(FileError) {
         if exists(path) { return }
-        if let slash = path.lastIndex(of: "/"), slash != path.startIndex { try makeDirectory(String(path[..<slash]), mode: mode) }
+        if let slash = path.lastIndex(of: "/"), slash != path.startIndex {
+            try makeDirectory(String(path[..<slash]), mode: mode)
+        }
         guard mkdir(path, mode) == 0 || errno == EEXIST else { throw FileError(path: path, errno: errno) }
     }
 

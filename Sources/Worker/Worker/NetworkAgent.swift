@@ -56,11 +56,14 @@ package final class NetworkAgent: Sendable {
 
     /// Nil until the node's pod range is known.
     private func begin() throws -> Overlay? {
-        guard let range = podRange.withLock({ $0 }), let address = IPv4Network.address(configuration.nodeAddress) else { return nil }
+        guard let range = podRange.withLock({ $0 }), let address = IPv4Network.address(configuration.nodeAddress) else {
+            return nil
+        }
         let me = OverlayPeer(node: configuration.name, podNetwork: range, address: address)
         let overlay = try Overlay(me: me, backend: configuration.overlay)
         try NFTables().run(Self.masqueradeScript(podNetwork: configuration.podNetwork))
-        let text = CNIConfiguration.text(podNetwork: range, mtu: overlay.mtu, dataDirectory: "\(configuration.dataDirectory)/cni-addresses")
+        let text = CNIConfiguration.text(
+            podNetwork: range, mtu: overlay.mtu, dataDirectory: "\(configuration.dataDirectory)/cni-addresses")
         let path = "\(Self.cniDirectory)/\(CNIConfiguration.fileName)"
         let present = Files.exists(path) ? try Files.text(path) : ""
         if present != text { try Files.write(text, to: path) }

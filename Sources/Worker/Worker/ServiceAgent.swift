@@ -21,7 +21,10 @@ package final class ServiceAgent: Sendable {
     private let logger: Logger
     private let lastApplied = Mutex<ContinuousClock.Instant?>(nil)
 
-    package init(client: any ObjectClient, node: String, localAddresses: Set<String>, podNetwork: String, zone: SharedZone, logger: Logger) {
+    package init(
+        client: any ObjectClient, node: String, localAddresses: Set<String>, podNetwork: String, zone: SharedZone,
+        logger: Logger
+    ) {
         services = Informer(client, InformerScope(.services)) { Self.slim($0) }
         slices = Informer(client, InformerScope(.endpointSlices)) { Self.slim($0) }
         state = Mutex(ServiceState(node: node, localAddresses: localAddresses))
@@ -70,7 +73,9 @@ package final class ServiceAgent: Sendable {
 
     /// UDP has no end of a connection: without this a client would be sent to a pod that is gone.
     private func forgetConnections(to endpoint: String) {
-        guard let address = endpoint.split(separator: ":").first, let program = Subprocess.find("conntrack") else { return }
+        guard let address = endpoint.split(separator: ":").first, let program = Subprocess.find("conntrack") else {
+            return
+        }
         do {
             _ = try Subprocess.attempt([program, "-D", "-p", "udp", "--dst-nat", String(address)], timeoutSeconds: 10)
         } catch {

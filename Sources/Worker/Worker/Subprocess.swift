@@ -29,7 +29,9 @@ package enum Subprocess {
 
     /// Runs a program to its end and returns what it printed; throws when it exits with another status than 0.
     @discardableResult
-    package static func run(_ arguments: [String], environment: [String: String]? = nil, timeoutSeconds: Int = 120) throws(SubprocessError) -> String {
+    package static func run(
+        _ arguments: [String], environment: [String: String]? = nil, timeoutSeconds: Int = 120
+    ) throws(SubprocessError) -> String {
         let result = try attempt(arguments, environment: environment, timeoutSeconds: timeoutSeconds)
         guard result.status == 0 else {
             throw .failed(command: arguments.joined(separator: " "), status: result.status, output: result.output)
@@ -63,7 +65,9 @@ package enum Subprocess {
     }
 
     /// Starts a program in a session of its own, so that it outlives this process; output goes to the end of `log`.
-    package static func launch(_ arguments: [String], environment: [String: String]? = nil, log: String) throws(SubprocessError) -> pid_t {
+    package static func launch(
+        _ arguments: [String], environment: [String: String]? = nil, log: String
+    ) throws(SubprocessError) -> pid_t {
         let output = open(log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0o644)
         guard output >= 0 else { throw .notStarted(program: arguments[0], errno: errno) }
         defer { close(output) }
@@ -87,7 +91,8 @@ package enum Subprocess {
     /// The first directory of PATH (and the sbin ones) that holds the program.
     package static func find(_ program: String) -> String? {
         let path = getenv("PATH").map { String(cString: $0) } ?? ""
-        let folders = path.split(separator: ":").map(String.init) + ["/usr/local/sbin", "/usr/sbin", "/sbin", "/usr/bin", "/bin"]
+        let folders =
+            path.split(separator: ":").map(String.init) + ["/usr/local/sbin", "/usr/sbin", "/sbin", "/usr/bin", "/bin"]
         return folders.map { "\($0)/\(program)" }.first { access($0, X_OK) == 0 }
     }
 
@@ -119,7 +124,8 @@ package enum Subprocess {
         var child: pid_t = 0
         let code: Int32
         if let environment {
-            var variables: [UnsafeMutablePointer<CChar>?] = environment.sorted { $0.key < $1.key }.map { strdup("\($0.key)=\($0.value)") } + [nil]
+            var variables: [UnsafeMutablePointer<CChar>?] =
+                environment.sorted { $0.key < $1.key }.map { strdup("\($0.key)=\($0.value)") } + [nil]
             defer { variables.forEach { free($0) } }
             code = posix_spawn(&child, program, &actions, &attributes, &argv, &variables)
         } else {

@@ -31,21 +31,28 @@ package final class WorkerNode: Sendable {
         self.logger = logger
         authority = try PEMFile.read(configuration.authorityFile)
         identity = try TLSIdentity(
-            certificatePEM: try PEMFile.read(configuration.certificateFile), keyPEM: try PEMFile.read(configuration.keyFile))
+            certificatePEM: try PEMFile.read(configuration.certificateFile),
+            keyPEM: try PEMFile.read(configuration.keyFile))
         let tls = try ClientTLS(trustRootsPEM: authority, identity: identity)
         let prober = HTTPClient(configuration: HTTPClientConfiguration(tls: tls), group: group, logger: logger)
-        balancer = Balancer(backends: configuration.masters, listenGroup: group, probe: MasterProbe(prober).check, logger: logger)
+        balancer = Balancer(
+            backends: configuration.masters, listenGroup: group, probe: MasterProbe(prober).check, logger: logger)
         client = try RESTClient(
-            RESTClientConfiguration(servers: ["https://127.0.0.1:\(configuration.balancerPort)"], tls: tls), group: group, logger: logger)
-        guard let zone = Zone(domain: configuration.clusterDomain) else { throw WorkerError("no domain: \(configuration.clusterDomain)") }
+            RESTClientConfiguration(servers: ["https://127.0.0.1:\(configuration.balancerPort)"], tls: tls),
+            group: group, logger: logger)
+        guard let zone = Zone(domain: configuration.clusterDomain) else {
+            throw WorkerError("no domain: \(configuration.clusterDomain)")
+        }
         let shared = SharedZone(zone)
         let local: Set<String> = [configuration.serviceAddress, configuration.dnsAddress]
         services = ServiceAgent(
-            client: client, node: configuration.name, localAddresses: local, podNetwork: configuration.podNetwork, zone: shared, logger: logger)
+            client: client, node: configuration.name, localAddresses: local, podNetwork: configuration.podNetwork,
+            zone: shared, logger: logger)
         network = NetworkAgent(configuration: configuration, client: client, logger: logger)
         dns = DNSService(
             configuration: DNSConfiguration(
-                host: configuration.dnsAddress, domain: configuration.clusterDomain, upstreams: try Self.upstreams(local)),
+                host: configuration.dnsAddress, domain: configuration.clusterDomain,
+                upstreams: try Self.upstreams(local)),
             zone: shared, group: group, logger: logger)
     }
 
@@ -86,7 +93,8 @@ package final class WorkerNode: Sendable {
             environment["NO_PROXY"] = configuration.egressDirect ?? ""
         }
         return Containerd(
-            dataDirectory: configuration.dataDirectory, logFile: "\(configuration.dataDirectory)/containerd.log", environment: environment)
+            dataDirectory: configuration.dataDirectory, logFile: "\(configuration.dataDirectory)/containerd.log",
+            environment: environment)
     }
 
     private func makeKubelet() async throws -> Kubelet {
@@ -102,7 +110,8 @@ package final class WorkerNode: Sendable {
         let runtime = RuntimeClient.connect(endpoint: endpoint, group: group).client
         let network = network
         return try Kubelet(
-            configuration: settings, client: client, runtime: runtime, group: group, logger: logger, onPodCIDRs: { network.setPodRanges($0) })
+            configuration: settings, client: client, runtime: runtime, group: group, logger: logger,
+            onPodCIDRs: { network.setPodRanges($0) })
     }
 
     /// `/healthz` of the proxy: 200 once the rules have agreed with the services.
@@ -111,11 +120,15 @@ package final class WorkerNode: Sendable {
         let service = HTTPClosureService { request, response in
             let isHealthy = services.lastSync != nil
             let known = ["/healthz", "/livez", "/readyz"].contains(request.path)
-            let body = ByteBuffer(string: known ? (isHealthy ? "ok" : "the rules are not in place yet") : "404 page not found\n")
-            response.send(status: known ? (isHealthy ? 200 : 503) : 404, headers: [("content-type", "text/plain; charset=utf-8")], body: body)
+            let body = ByteBuffer(
+                string: known ? (isHealthy ? "ok" : "the rules are not in place yet") : "404 page not found\n")
+            response.send(
+                status: known ? (isHealthy ? 200 : 503) : 404, headers: [("content-type", "text/plain; charset=utf-8")],
+                body: body)
         }
         let server = HTTPServer(
-            configuration: HTTPServerConfiguration(host: "0.0.0.0", port: configuration.proxyHealthPort), service: service, group: group, logger: logger)
+            configuration: HTTPServerConfiguration(host: "0.0.0.0", port: configuration.proxyHealthPort),
+            service: service, group: group, logger: logger)
         _ = try await server.start()
         return server
     }
@@ -140,7 +153,9 @@ package struct MasterProbe: Sendable {
     package func check(_ backend: Backend) async -> Bool {
         let endpoint = HTTPEndpoint(host: backend.host, port: backend.port, isSecure: true)
         do {
-            return try await client.send(HTTPClientRequest(method: "GET", endpoint: endpoint, target: "/livez", timeout: .seconds(2))).status == 200
+            return try await client.send(
+                HTTPClientRequest(method: "GET", endpoint: endpoint, target: "/livez", timeout: .seconds(2))
+            ).status == 200
         } catch {
             return false
         }

@@ -20,7 +20,8 @@ struct HostArgument: ParsableArguments {
 
 struct KillCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "kill", abstract: "Kill every process of a host with SIGKILL; `tern start` brings it back with its data.")
+        commandName: "kill",
+        abstract: "Kill every process of a host with SIGKILL; `tern start` brings it back with its data.")
     @OptionGroup var host: HostArgument
     @Flag(help: "Cut its network first, so that its peers see silence instead of closed connections.")
     var power = false
@@ -69,7 +70,8 @@ struct IsolateCommand: ParsableCommand {
 }
 
 struct HealCommand: ParsableCommand {
-    static let configuration = CommandConfiguration(commandName: "heal", abstract: "Connect, thaw and start every host again.")
+    static let configuration = CommandConfiguration(
+        commandName: "heal", abstract: "Connect, thaw and start every host again.")
 
     func run() throws {
         try requireRoot("to act on hosts")
@@ -85,7 +87,8 @@ struct HealCommand: ParsableCommand {
 
 struct HostCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "host", abstract: "Run a command inside a host of the development cluster: tern host w1 -- ip addr")
+        commandName: "host", abstract: "Run a command inside a host of the development cluster: tern host w1 -- ip addr"
+    )
     @OptionGroup var host: HostArgument
     @Argument(parsing: .captureForPassthrough, help: "The command and its arguments.")
     var command: [String] = []
@@ -94,7 +97,8 @@ struct HostCommand: ParsableCommand {
         let process = try host.process()
         guard let pid = process.initPid else { throw CommandFailure("\(process.host.name) does not run") }
         let words = command.first == "--" ? Array(command.dropFirst()) : command
-        let inside = ["nsenter", "-t", "\(pid)", "-n", "-m", "-u", "-i", "-p", "-C", "--"] + (words.isEmpty ? ["sh"] : words)
+        let inside =
+            ["nsenter", "-t", "\(pid)", "-n", "-m", "-u", "-i", "-p", "-C", "--"] + (words.isEmpty ? ["sh"] : words)
         var argv: [UnsafeMutablePointer<CChar>?] = inside.map { strdup($0) } + [nil]
         execvp("nsenter", &argv)
         throw CommandFailure("nsenter: \(String(cString: strerror(errno)))")

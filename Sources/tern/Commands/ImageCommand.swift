@@ -8,7 +8,8 @@ struct ImageCommand: ParsableCommand {
 
     struct Load: ParsableCommand {
         static let configuration = CommandConfiguration(
-            commandName: "load", abstract: "Import image archives (as `docker save` writes them) into every worker that runs.")
+            commandName: "load",
+            abstract: "Import image archives (as `docker save` writes them) into every worker that runs.")
         @Argument(help: "Archives.")
         var files: [String]
 
@@ -35,9 +36,12 @@ struct HostImages {
         while true {
             if let pid = HostProcess(layout: layout, host: host).initPid,
                 attempt(["nsenter", "-t", "\(pid)", "-m", "--", "ctr", "-a", Containerd.socket, "version"])
-            { return }
+            {
+                return
+            }
             guard monotonicMilliseconds() < deadline else {
-                throw CommandFailure("\(host.name): the container runtime does not answer; see \(layout.log(host.name))")
+                throw CommandFailure(
+                    "\(host.name): the container runtime does not answer; see \(layout.log(host.name))")
             }
             try await Task.sleep(for: .milliseconds(50))
         }
@@ -45,9 +49,14 @@ struct HostImages {
 
     /// Imports an archive; the worker must run.
     func load(_ path: String, quietly: Bool = false) throws {
-        guard let pid = HostProcess(layout: layout, host: host).initPid else { throw CommandFailure("\(host.name) does not run") }
+        guard let pid = HostProcess(layout: layout, host: host).initPid else {
+            throw CommandFailure("\(host.name) does not run")
+        }
         let output = try Subprocess.run(
-            ["nsenter", "-t", "\(pid)", "-m", "--", "ctr", "-a", Containerd.socket, "-n", "k8s.io", "images", "import", path])
+            [
+                "nsenter", "-t", "\(pid)", "-m", "--", "ctr", "-a", Containerd.socket, "-n", "k8s.io", "images",
+                "import", path
+            ])
         if quietly { return }
         for line in output.split(separator: "\n") { say("\(host.name): \(line)") }
     }

@@ -13,7 +13,9 @@ import Raft
 import Worker
 
 struct KVCommand: AsyncParsableCommand {
-    static let configuration = CommandConfiguration(commandName: "kv", abstract: "Run one member of the replicated store, with etcd's flags and etcd's v3 interface.")
+    static let configuration = CommandConfiguration(
+        commandName: "kv",
+        abstract: "Run one member of the replicated store, with etcd's flags and etcd's v3 interface.")
     @Option(help: "This member's name.") var name = "default"
     @Option(help: "Where the data are kept. [default: <name>.tern]") var dataDir: String?
     @Option(help: "The address for clients; http only on loopback.") var listenClientUrls = "http://localhost:2379"
@@ -63,39 +65,55 @@ struct KVCommand: AsyncParsableCommand {
         guard let members = InitialMember.parse(text), members.contains(where: { $0.name == name }) else {
             throw ValidationError("--initial-cluster is malformed or does not name \(name): \(text)")
         }
-        guard ["new", "existing"].contains(initialClusterState) else { throw ValidationError("--initial-cluster-state is new or existing") }
-        let peers = members.map { PeerAddress(id: $0.id(token: initialClusterToken), name: $0.name, host: $0.host, port: $0.port) }
-        guard let me = peers.first(where: { $0.name == name }) else { throw ValidationError("--initial-cluster does not name \(name)") }
+        guard ["new", "existing"].contains(initialClusterState) else {
+            throw ValidationError("--initial-cluster-state is new or existing")
+        }
+        let peers = members.map {
+            PeerAddress(id: $0.id(token: initialClusterToken), name: $0.name, host: $0.host, port: $0.port)
+        }
+        guard let me = peers.first(where: { $0.name == name }) else {
+            throw ValidationError("--initial-cluster does not name \(name)")
+        }
         let folder = dataDir ?? "\(name).tern"
         try Files.makeDirectory(folder, mode: 0o700)
         var configuration = ReplicaConfiguration(
             dataDirectory: folder, id: me.id, name: name, clusterID: fnv64(initialClusterToken), initialPeers: peers,
-            listenHost: peer.host == "localhost" ? "127.0.0.1" : peer.host, listenPort: peer.port, tls: peer.isSecure ? try peerTLS() : nil, logger: logger)
+            listenHost: peer.host == "localhost" ? "127.0.0.1" : peer.host, listenPort: peer.port,
+            tls: peer.isSecure ? try peerTLS() : nil, logger: logger)
         configuration.joins = initialClusterState == "existing"
         return configuration
     }
 
     private func address(_ text: String, _ flag: String) throws -> (host: String, port: Int, isSecure: Bool) {
-        guard let member = InitialMember.parse("x=\(text)")?.first else { throw ValidationError("\(flag) is malformed: \(text)") }
+        guard let member = InitialMember.parse("x=\(text)")?.first else {
+            throw ValidationError("\(flag) is malformed: \(text)")
+        }
         let isSecure = text.hasPrefix("https://")
         let isLoopback = member.host == "localhost" || member.host.hasPrefix("127.") || member.host == "[::1]"
-        if !isSecure && !isLoopback { throw ValidationError("\(flag): http is for loopback only; use https with certificates") }
+        if !isSecure && !isLoopback {
+            throw ValidationError("\(flag): http is for loopback only; use https with certificates")
+        }
         return (member.host, member.port, isSecure)
     }
 
     private func clientTLS() throws -> ServerTLS {
-        guard let certFile, let keyFile else { throw ValidationError("https for clients needs --cert-file and --key-file") }
+        guard let certFile, let keyFile else {
+            throw ValidationError("https for clients needs --cert-file and --key-file")
+        }
         let identity = try TLSIdentity(certificatePEM: try PEMFile.read(certFile), keyPEM: try PEMFile.read(keyFile))
         let authority = try trustedCaFile.map { (path) throws(PKIError) in try PEMFile.read(path) }
         if clientCertAuth && authority == nil { throw ValidationError("--client-cert-auth needs --trusted-ca-file") }
-        return try ServerTLS(identity: identity, clientCAPEM: authority, policy: clientCertAuth ? .required : nil, alpn: ["h2"])
+        return try ServerTLS(
+            identity: identity, clientCAPEM: authority, policy: clientCertAuth ? .required : nil, alpn: ["h2"])
     }
 
     private func peerTLS() throws -> PeerTLS {
         guard let peerCertFile, let peerKeyFile, let peerTrustedCaFile else {
-            throw ValidationError("https for members needs --peer-cert-file, --peer-key-file and --peer-trusted-ca-file")
+            throw ValidationError(
+                "https for members needs --peer-cert-file, --peer-key-file and --peer-trusted-ca-file")
         }
         return PeerTLS(
-            certificatePEM: try PEMFile.read(peerCertFile), keyPEM: try PEMFile.read(peerKeyFile), authorityPEM: try PEMFile.read(peerTrustedCaFile))
+            certificatePEM: try PEMFile.read(peerCertFile), keyPEM: try PEMFile.read(peerKeyFile),
+            authorityPEM: try PEMFile.read(peerTrustedCaFile))
     }
 }

@@ -11,7 +11,9 @@ struct LogArguments: ParsableArguments {
     var logLevel = "info"
 
     func logger(_ label: String) throws -> Logger {
-        guard let level = Logger.Level(rawValue: logLevel) else { throw ValidationError("no such log level: \(logLevel)") }
+        guard let level = Logger.Level(rawValue: logLevel) else {
+            throw ValidationError("no such log level: \(logLevel)")
+        }
         var logger = Logger(label: label, factory: { StreamLogHandler.standardError(label: $0) })
         logger.logLevel = level
         return logger
@@ -19,12 +21,16 @@ struct LogArguments: ParsableArguments {
 }
 
 struct MasterCommand: AsyncParsableCommand {
-    static let configuration = CommandConfiguration(commandName: "master", abstract: "Run a master: replicated store, API server, scheduler, controllers.")
+    static let configuration = CommandConfiguration(
+        commandName: "master", abstract: "Run a master: replicated store, API server, scheduler, controllers.")
     @Option(help: "This master's name, as in --initial-cluster.")
     var name: String
     @Option(help: "Where the data are kept.")
     var dataDir: String
-    @Option(help: "The cluster's identity: certificate authorities and the service-account key. Made when it is empty. [default: <data-dir>/pki]")
+    @Option(
+        help:
+            "The cluster's identity: certificate authorities and the service-account key. Made when it is empty. [default: <data-dir>/pki]"
+    )
     var pkiDir: String?
     @Option(help: "The address by which others reach this master.")
     var advertiseAddress: String
@@ -58,12 +64,17 @@ struct MasterCommand: AsyncParsableCommand {
 
     func run() async throws {
         Signals.block()
-        guard let members = InitialMember.parse(initialCluster) else { throw ValidationError("--initial-cluster is malformed: \(initialCluster)") }
-        guard let me = members.first(where: { $0.name == name }) else { throw ValidationError("--initial-cluster does not name \(name)") }
+        guard let members = InitialMember.parse(initialCluster) else {
+            throw ValidationError("--initial-cluster is malformed: \(initialCluster)")
+        }
+        guard let me = members.first(where: { $0.name == name }) else {
+            throw ValidationError("--initial-cluster does not name \(name)")
+        }
         let pki = pkiDir ?? "\(dataDir)/pki"
         for folder in [dataDir, "\(dataDir)/store", pki] { try Files.makeDirectory(folder, mode: 0o700) }
         var configuration = MasterConfiguration(
-            name: name, dataDirectory: dataDir, identityDirectory: pki, advertiseAddress: advertiseAddress, initialCluster: members)
+            name: name, dataDirectory: dataDir, identityDirectory: pki, advertiseAddress: advertiseAddress,
+            initialCluster: members)
         configuration.clusterToken = initialClusterToken
         configuration.listenHost = bindAddress
         configuration.apiPort = securePort

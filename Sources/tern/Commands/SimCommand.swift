@@ -3,7 +3,8 @@ import ArgumentParser
 import Simulation
 
 struct SimCommand: ParsableCommand {
-    static let configuration = CommandConfiguration(commandName: "sim", abstract: "Simulate clusters under faults; the same seed gives the same run.")
+    static let configuration = CommandConfiguration(
+        commandName: "sim", abstract: "Simulate clusters under faults; the same seed gives the same run.")
     @Option(help: "The first seed.")
     var seed: UInt64 = 1
     @Option(help: "How many seeds.")

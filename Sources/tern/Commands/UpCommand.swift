@@ -5,7 +5,8 @@ import Worker
 
 struct UpCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "up", abstract: "Start (or repair) three masters and two workers on this machine; `make up` builds first.")
+        commandName: "up",
+        abstract: "Start (or repair) three masters and two workers on this machine; `make up` builds first.")
     @Option(help: "Seconds to wait until every host is ready.")
     var timeout = 120
 
@@ -37,7 +38,8 @@ struct UpCommand: AsyncParsableCommand {
         guard let busybox = ["/bin/busybox", "/usr/bin/busybox"].first(where: Files.exists) else {
             throw CommandFailure("busybox is not there: install busybox-static")
         }
-        for (file, image) in ClusterImages.all(busybox: try Files.read(busybox)) where !Files.exists("\(folder)/\(file)") {
+        for (file, image) in ClusterImages.all(busybox: try Files.read(busybox))
+        where !Files.exists("\(folder)/\(file)") {
             try Files.write(image.archive(), to: "\(folder)/\(file)")
         }
     }
@@ -48,7 +50,9 @@ struct UpCommand: AsyncParsableCommand {
             if Files.exists(marker) { continue }
             let images = HostImages(layout: layout, host: host)
             try await images.waitForRuntime(seconds: timeout)
-            for name in Files.list("\(layout.root)/images") { try images.load("\(layout.root)/images/\(name)", quietly: true) }
+            for name in Files.list("\(layout.root)/images") {
+                try images.load("\(layout.root)/images/\(name)", quietly: true)
+            }
             try Files.write("", to: marker)
         }
     }
@@ -65,7 +69,8 @@ struct UpCommand: AsyncParsableCommand {
 
 struct DownCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "down", abstract: "Stop the development cluster and keep its data; `make down` removes everything.")
+        commandName: "down", abstract: "Stop the development cluster and keep its data; `make down` removes everything."
+    )
 
     func run() throws {
         try requireRoot("to stop hosts")

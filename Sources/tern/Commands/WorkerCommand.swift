@@ -8,7 +8,8 @@ import Network
 import Worker
 
 struct WorkerCommand: AsyncParsableCommand {
-    static let configuration = CommandConfiguration(commandName: "worker", abstract: "Run a worker: kubelet, proxy, overlay network, DNS.")
+    static let configuration = CommandConfiguration(
+        commandName: "worker", abstract: "Run a worker: kubelet, proxy, overlay network, DNS.")
     @Option(help: "The node's name.")
     var name: String
     @Option(help: "Where the data are kept; certificates in its folder pki.")
@@ -17,7 +18,10 @@ struct WorkerCommand: AsyncParsableCommand {
     var nodeIp: String
     @Option(help: "The masters: host:port,host:port,...")
     var masters: String
-    @Option(help: "The cluster's identity directory: the node's certificate is issued from it when the data directory has none.")
+    @Option(
+        help:
+            "The cluster's identity directory: the node's certificate is issued from it when the data directory has none."
+    )
     var identityDir: String?
     @Option(help: "A container runtime's socket; without one the worker runs a containerd of its own.")
     var containerRuntimeEndpoint: String?
@@ -38,10 +42,18 @@ struct WorkerCommand: AsyncParsableCommand {
     func run() async throws {
         Signals.block()
         let backends = masters.split(separator: ",").map { Backend(String($0)) }
-        guard !backends.isEmpty, !backends.contains(nil) else { throw ValidationError("--masters is malformed: \(masters)") }
-        if let identityDir { try NodeCertificate.ensure(name: name, address: nodeIp, dataDirectory: dataDir, identityDirectory: identityDir) }
-        guard let backend = OverlayBackend(rawValue: overlay) else { throw ValidationError("--overlay is vxlan or host-gw, not \(overlay)") }
-        var configuration = WorkerConfiguration(name: name, nodeAddress: nodeIp, dataDirectory: dataDir, masters: backends.compactMap(\.self))
+        guard !backends.isEmpty, !backends.contains(nil) else {
+            throw ValidationError("--masters is malformed: \(masters)")
+        }
+        if let identityDir {
+            try NodeCertificate.ensure(
+                name: name, address: nodeIp, dataDirectory: dataDir, identityDirectory: identityDir)
+        }
+        guard let backend = OverlayBackend(rawValue: overlay) else {
+            throw ValidationError("--overlay is vxlan or host-gw, not \(overlay)")
+        }
+        var configuration = WorkerConfiguration(
+            name: name, nodeAddress: nodeIp, dataDirectory: dataDir, masters: backends.compactMap(\.self))
         configuration.runtimeEndpoint = containerRuntimeEndpoint
         configuration.serviceAddress = serviceAddress
         configuration.dnsAddress = clusterDns
@@ -52,7 +64,8 @@ struct WorkerCommand: AsyncParsableCommand {
         configuration.egressProxy = getenv("TERN_EGRESS_PROXY").map { String(cString: $0) }
         configuration.egressDirect = getenv("TERN_EGRESS_DIRECT").map { String(cString: $0) }
         let logger = try log.logger("tern.worker")
-        let worker = try WorkerNode(configuration, group: MultiThreadedEventLoopGroup(numberOfThreads: 2), logger: logger)
+        let worker = try WorkerNode(
+            configuration, group: MultiThreadedEventLoopGroup(numberOfThreads: 2), logger: logger)
         let running = Task { try await worker.run() }
         Task {
             await Signals.wait()
@@ -64,7 +77,8 @@ struct WorkerCommand: AsyncParsableCommand {
 }
 
 struct GatewayCommand: AsyncParsableCommand {
-    static let configuration = CommandConfiguration(commandName: "gateway", abstract: "The development cluster's gateway.", shouldDisplay: false)
+    static let configuration = CommandConfiguration(
+        commandName: "gateway", abstract: "The development cluster's gateway.", shouldDisplay: false)
     @Option var clone: String
     @Option var port: Int
     @OptionGroup var log: LogArguments

@@ -12,7 +12,9 @@ struct Cluster {
 
     /// Everything up to the point where hosts run; returns the local port.
     func up(_ report: (String) -> Void) throws -> Int {
-        for folder in [layout.root, layout.pki, layout.logs, layout.run] { try Files.makeDirectory(folder, mode: 0o755) }
+        for folder in [layout.root, layout.pki, layout.logs, layout.run] {
+            try Files.makeDirectory(folder, mode: 0o755)
+        }
         report("Identity")
         let identity = try ClusterIdentity(directory: layout.pki)
         report("Network: a switch and \(layout.hosts.count) hosts")
@@ -45,16 +47,18 @@ struct Cluster {
             [
                 binary, "master", "--name", host.name, "--data-dir", layout.data(host), "--pki-dir", layout.pki,
                 "--advertise-address", host.address, "--initial-cluster", layout.initialCluster,
-                "--initial-cluster-token", layout.hash,
+                "--initial-cluster-token", layout.hash
             ], environment: environment())
     }
 
     private func startWorker(_ host: Host) throws {
         let data = layout.data(host)
-        try NodeCertificate.ensure(name: host.name, address: host.address, dataDirectory: data, identityDirectory: layout.pki)
+        try NodeCertificate.ensure(
+            name: host.name, address: host.address, dataDirectory: data, identityDirectory: layout.pki)
         try HostProcess(layout: layout, host: host).start(
             [
-                binary, "worker", "--name", host.name, "--data-dir", data, "--node-ip", host.address, "--masters", layout.masterEndpoints,
+                binary, "worker", "--name", host.name, "--data-dir", data, "--node-ip", host.address, "--masters",
+                layout.masterEndpoints
             ], environment: environment())
     }
 
@@ -77,7 +81,8 @@ struct Cluster {
             try PEMFile.write(made.certificatePEM, to: files.certificate, mode: 0o644)
         }
         if !current.contains(kubeconfigPort) {
-            let admin = IssuedCertificate(certificatePEM: try PEMFile.read(files.certificate), keyPEM: try PEMFile.read(files.key))
+            let admin = IssuedCertificate(
+                certificatePEM: try PEMFile.read(files.certificate), keyPEM: try PEMFile.read(files.key))
             try Files.write(kubeconfig(identity, admin, port: port), to: layout.kubeconfig, mode: 0o600)
         }
         let folder = String(binary[..<(binary.lastIndex(of: "/") ?? binary.startIndex)])
@@ -92,7 +97,8 @@ struct Cluster {
 
     /// With sudo, the files that the caller reads are the caller's.
     private func giveToCaller(_ paths: [String]) {
-        guard let user = getenv("SUDO_UID").flatMap({ uid_t(String(cString: $0)) }), let group = getenv("SUDO_GID").flatMap({ gid_t(String(cString: $0)) })
+        guard let user = getenv("SUDO_UID").flatMap({ uid_t(String(cString: $0)) }),
+            let group = getenv("SUDO_GID").flatMap({ gid_t(String(cString: $0)) })
         else { return }
         for path in paths { chown(path, user, group) }
     }

@@ -19,7 +19,9 @@ struct EgressProxy {
                 .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
                 .childChannelOption(.allowRemoteHalfClosure, value: true)
                 .childChannelInitializer { channel in
-                    channel.eventLoop.makeCompletedFuture { try channel.pipeline.syncOperations.addHandler(ConnectHandler(connectGroup)) }
+                    channel.eventLoop.makeCompletedFuture {
+                        try channel.pipeline.syncOperations.addHandler(ConnectHandler(connectGroup))
+                    }
                 }
                 .bind(host: host, port: port)
         }.get()
@@ -58,16 +60,22 @@ private final class ConnectHandler: ChannelInboundHandler, RemovableChannelHandl
         let loop = connectGroup.next()
         loop.execute {
             ClientBootstrap(group: loop)
-                .connectTimeout(.seconds(10)).channelOption(.autoRead, value: false).channelOption(.allowRemoteHalfClosure, value: true)
+                .connectTimeout(.seconds(10)).channelOption(.autoRead, value: false).channelOption(
+                    .allowRemoteHalfClosure, value: true
+                )
                 .connect(host: target.host, port: target.port)
                 .whenComplete { result in
                     switch result {
                     case .success(let server):
-                        client.writeAndFlush(ByteBuffer(string: "HTTP/1.1 200 Connection established\r\n\r\n"), promise: nil)
-                        client.pipeline.handler(type: ConnectHandler.self).flatMap { client.pipeline.syncOperations.removeHandler($0) }
-                            .whenComplete { _ in splice(client, server) }
+                        client.writeAndFlush(
+                            ByteBuffer(string: "HTTP/1.1 200 Connection established\r\n\r\n"), promise: nil)
+                        client.pipeline.handler(type: ConnectHandler.self).flatMap {
+                            client.pipeline.syncOperations.removeHandler($0)
+                        }
+                        .whenComplete { _ in splice(client, server) }
                     case .failure:
-                        client.writeAndFlush(ByteBuffer(string: "HTTP/1.1 502 Bad Gateway\r\ncontent-length: 0\r\n\r\n"), promise: nil)
+                        client.writeAndFlush(
+                            ByteBuffer(string: "HTTP/1.1 502 Bad Gateway\r\ncontent-length: 0\r\n\r\n"), promise: nil)
                         client.close(promise: nil)
                     }
                 }
@@ -76,7 +84,9 @@ private final class ConnectHandler: ChannelInboundHandler, RemovableChannelHandl
 
     private func refuse(_ context: ChannelHandlerContext, _ status: String) {
         isDone = true
-        context.writeAndFlush(wrapOutboundOut(ByteBuffer(string: "HTTP/1.1 \(status)\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")), promise: nil)
+        context.writeAndFlush(
+            wrapOutboundOut(ByteBuffer(string: "HTTP/1.1 \(status)\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")),
+            promise: nil)
         context.close(promise: nil)
     }
 

@@ -21,7 +21,8 @@ struct Gateway {
     func ensureRunning() throws -> Int {
         if let port = runningPort() { return port }
         let port = try freePort()
-        let pid = try Subprocess.launch([binary, "gateway", "--clone", layout.clone, "--port", "\(port)"], log: layout.log(Self.name))
+        let pid = try Subprocess.launch(
+            [binary, "gateway", "--clone", layout.clone, "--port", "\(port)"], log: layout.log(Self.name))
         let process = OwnedProcess(pidFile: layout.pidFile(Self.name))
         try process.record(pid)
         try Files.write("\(port)\n", to: layout.portFile)
@@ -53,7 +54,9 @@ struct Gateway {
 
     /// The port used before when it is free, else the first free one from 16443.
     private func freePort() throws -> Int {
-        let before = Result(catching: { try Files.text(layout.portFile) }).success.flatMap { Int($0.split(separator: "\n").first ?? "") }
+        let before = Result(catching: { try Files.text(layout.portFile) }).success.flatMap {
+            Int($0.split(separator: "\n").first ?? "")
+        }
         if let before, isFree(before) { return before }
         for port in Self.firstPort..<Self.firstPort + 200 where isFree(port) { return port }
         throw CommandFailure("no free port from \(Self.firstPort) on 127.0.0.1")
@@ -78,7 +81,9 @@ struct Gateway {
         address.sin_port = UInt16(port).bigEndian
         address.sin_addr.s_addr = UInt32(0x7f00_0001).bigEndian
         return withUnsafePointer(to: &address) {
-            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { body(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size)) }
+            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                body(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size))
+            }
         }
     }
 }
@@ -98,7 +103,9 @@ struct OwnedProcess {
     }
 
     static func startTime(of pid: pid_t) -> String? {
-        guard let text = Result(catching: { try Files.text("/proc/\(pid)/stat") }).success, let end = text.lastIndex(of: ")") else { return nil }
+        guard let text = Result(catching: { try Files.text("/proc/\(pid)/stat") }).success,
+            let end = text.lastIndex(of: ")")
+        else { return nil }
         let fields = text[end...].split(separator: " ")
         guard fields.count > 20, fields[1] != "Z" else { return nil }
         return String(fields[20])
@@ -114,7 +121,9 @@ struct GatewayServer {
     func run() async throws {
         let outside = MultiThreadedEventLoopGroup(numberOfThreads: 1)
         let namespace = layout.namespacePath(layout.switchNamespace)
-        guard let inside = NamespaceGroup.make(namespace) else { throw CommandFailure("\(namespace) cannot be entered") }
+        guard let inside = NamespaceGroup.make(namespace) else {
+            throw CommandFailure("\(namespace) cannot be entered")
+        }
         let backends = layout.masters.map { Backend(host: $0.address, port: layout.apiPort) }
         let balancer = Balancer(backends: backends, listenGroup: outside, connectGroup: inside, logger: logger)
         let proxy = EgressProxy(listenGroup: inside, connectGroup: outside, logger: logger)
@@ -122,7 +131,8 @@ struct GatewayServer {
         if let zone = Zone(domain: "tern.invalid") {
             let upstreams = nameservers()
             let dns = DNSService(
-                configuration: DNSConfiguration(host: layout.gatewayAddress, upstreams: upstreams), zone: SharedZone(zone), group: inside,
+                configuration: DNSConfiguration(host: layout.gatewayAddress, upstreams: upstreams),
+                zone: SharedZone(zone), group: inside,
                 forwardGroup: outside, logger: logger)
             try await dns.start()
         }

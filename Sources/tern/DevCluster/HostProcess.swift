@@ -15,7 +15,8 @@ struct HostProcess {
 
     /// The host's pid 1 as the machine sees it.
     var initPid: pid_t? {
-        guard let pid, let text = Result(catching: { try Files.text("/proc/\(pid)/task/\(pid)/children") }).success else { return nil }
+        guard let pid, let text = Result(catching: { try Files.text("/proc/\(pid)/task/\(pid)/children") }).success
+        else { return nil }
         return text.split(separator: " ").first.flatMap { pid_t($0) }
     }
 
@@ -24,7 +25,9 @@ struct HostProcess {
         if pid != nil { return }
         killLeftovers()
         let data = layout.data(host)
-        for folder in ["kubelet", "pods", "containers", "cni", "pki", "run"] { try Files.makeDirectory("\(data)/\(folder)") }
+        for folder in ["kubelet", "pods", "containers", "cni", "pki", "run"] {
+            try Files.makeDirectory("\(data)/\(folder)")
+        }
         try Files.makeDirectory(layout.run)
         try Files.makeDirectory(layout.logs)
         makeCgroups()
@@ -35,7 +38,8 @@ struct HostProcess {
         variables["TERN_CGROUP"] = layout.cgroup(host)
         variables["TERN_DNS"] = layout.gatewayAddress
         variables["TERN_HOSTS"] = layout.hosts.map { "\($0.address) \($0.name)" }.joined(separator: "\n")
-        let arguments = ["sh", "-c", Self.enterScript, layout.namespacePath(layout.namespace(host)), Self.insideScript] + command
+        let arguments =
+            ["sh", "-c", Self.enterScript, layout.namespacePath(layout.namespace(host)), Self.insideScript] + command
         let pid = try Subprocess.launch(arguments, environment: variables, log: layout.log(host.name))
         try owned.record(pid)
     }
@@ -60,7 +64,8 @@ struct HostProcess {
         if Files.exists("/sys/fs/cgroup/cgroup.controllers") {
             try writeControl(frozen ? "1" : "0", to: "/sys/fs/cgroup/\(layout.cgroup(host))/cgroup.freeze")
         } else {
-            try writeControl(frozen ? "FROZEN" : "THAWED", to: "/sys/fs/cgroup/freezer/\(layout.cgroup(host))/freezer.state")
+            try writeControl(
+                frozen ? "FROZEN" : "THAWED", to: "/sys/fs/cgroup/freezer/\(layout.cgroup(host))/freezer.state")
         }
     }
 
@@ -75,7 +80,9 @@ struct HostProcess {
     private var cgroupFolders: [String] {
         let top = "/sys/fs/cgroup"
         if Files.exists("\(top)/cgroup.controllers") { return ["\(top)/\(layout.cgroup(host))"] }
-        return Files.list(top).map { "\(top)/\($0)" }.filter { Files.exists("\($0)/cgroup.procs") }.map { "\($0)/\(layout.cgroup(host))" }
+        return Files.list(top).map { "\(top)/\($0)" }.filter { Files.exists("\($0)/cgroup.procs") }.map {
+            "\($0)/\(layout.cgroup(host))"
+        }
     }
 
     private func makeCgroups() {
@@ -102,7 +109,8 @@ struct HostProcess {
 
     private func processes(below folder: String) -> [pid_t] {
         guard Files.exists(folder) else { return [] }
-        let own = (Result(catching: { try Files.text("\(folder)/cgroup.procs") }).success ?? "").split(separator: "\n").compactMap { pid_t($0) }
+        let own = (Result(catching: { try Files.text("\(folder)/cgroup.procs") }).success ?? "").split(separator: "\n")
+            .compactMap { pid_t($0) }
         return own + children(of: folder).flatMap(processes(below:))
     }
 

@@ -4,10 +4,13 @@ import Worker
 
 enum ClusterImages {
     static let applets = [
-        "ash", "awk", "cat", "chmod", "cp", "cut", "date", "dd", "df", "du", "echo", "env", "expr", "false", "find", "free", "grep", "head", "hostname",
-        "httpd", "id", "ip", "kill", "less", "ln", "ls", "mkdir", "mv", "nc", "netstat", "nslookup", "ping", "printf", "ps", "pwd", "readlink", "rm", "sed",
-        "seq", "sh", "sleep", "sort", "stat", "sync", "tail", "tar", "tee", "test", "time", "timeout", "top", "touch", "tr", "true", "uname", "uniq",
-        "vi", "wc", "wget", "which", "whoami", "xargs", "yes",
+        "ash", "awk", "cat", "chmod", "cp", "cut", "date", "dd", "df", "du", "echo", "env", "expr", "false", "find",
+        "free", "grep", "head", "hostname",
+        "httpd", "id", "ip", "kill", "less", "ln", "ls", "mkdir", "mv", "nc", "netstat", "nslookup", "ping", "printf",
+        "ps", "pwd", "readlink", "rm", "sed",
+        "seq", "sh", "sleep", "sort", "stat", "sync", "tail", "tar", "tee", "test", "time", "timeout", "top", "touch",
+        "tr", "true", "uname", "uniq",
+        "vi", "wc", "wget", "which", "whoami", "xargs", "yes"
     ]
 
     /// Name of the archive's file and the image.
@@ -15,15 +18,18 @@ enum ClusterImages {
         [
             ("web-1.tar", web(busybox, version: "1")),
             ("web-2.tar", web(busybox, version: "2")),
-            ("tools-1.tar", tools(busybox)),
+            ("tools-1.tar", tools(busybox))
         ]
     }
 
     private static func base(_ image: inout ImageArchive, _ busybox: [UInt8]) {
-        for folder in ["bin", "etc", "root", "tmp", "www", "var", "usr", "usr/bin"] { image.add(directory: folder, mode: folder == "tmp" ? 0o1777 : 0o755) }
+        for folder in ["bin", "etc", "root", "tmp", "www", "var", "usr", "usr/bin"] {
+            image.add(directory: folder, mode: folder == "tmp" ? 0o1777 : 0o755)
+        }
         image.add(file: "bin/busybox", busybox, mode: 0o755)
         for applet in applets { image.add(link: "bin/\(applet)", to: "busybox") }
-        image.add(file: "etc/passwd", Array("root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n".utf8))
+        image.add(
+            file: "etc/passwd", Array("root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n".utf8))
         image.add(file: "etc/group", Array("root:x:0:\nnobody:x:65534:\n".utf8))
     }
 

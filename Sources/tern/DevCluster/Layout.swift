@@ -23,7 +23,8 @@ struct Layout {
         self.clone = clone
         let digest = SHA256.hash(data: Array(clone.utf8))
         hash = digest.prefix(3).map { byte in (byte < 16 ? "0" : "") + String(byte, radix: 16) }.joined()
-        hosts = (1...masters).map { Host(name: "m\($0)", role: .master, address: "10.89.0.1\($0)") }
+        hosts =
+            (1...masters).map { Host(name: "m\($0)", role: .master, address: "10.89.0.1\($0)") }
             + (1...workers).map { Host(name: "w\($0)", role: .worker, address: "10.89.0.2\($0)") }
     }
 
@@ -64,7 +65,9 @@ struct Layout {
     static func current() throws -> Layout {
         var folder = currentDirectory()
         while !folder.isEmpty {
-            if Files.exists("\(folder)/.tern") || Files.exists("\(folder)/Package.swift") { return Layout(clone: folder) }
+            if Files.exists("\(folder)/.tern") || Files.exists("\(folder)/Package.swift") {
+                return Layout(clone: folder)
+            }
             folder = String(folder[..<(folder.lastIndex(of: "/") ?? folder.startIndex)])
         }
         throw CommandFailure("no development cluster here: run this inside the clone in which 'make up' was run")

@@ -20,7 +20,9 @@ enum NamespaceGroup {
             { raw in
                 guard let raw else { return nil }
                 let request = Unmanaged<Request>.fromOpaque(raw).takeUnretainedValue()
-                if tern_enter_network_namespace(request.path) == 0 { request.group = MultiThreadedEventLoopGroup(numberOfThreads: 1) }
+                if tern_enter_network_namespace(request.path) == 0 {
+                    request.group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
+                }
                 return nil
             }, Unmanaged.passUnretained(request).toOpaque())
         guard code == 0 else { return nil }

@@ -19,7 +19,8 @@ struct Readiness {
         var logger = Logger(label: "tern.up", factory: { StreamLogHandler.standardError(label: $0) })
         logger.logLevel = .error
         return try RESTClient(
-            RESTClientConfiguration(servers: ["https://127.0.0.1:\(port)"], tls: tls), group: MultiThreadedEventLoopGroup.singleton, logger: logger)
+            RESTClientConfiguration(servers: ["https://127.0.0.1:\(port)"], tls: tls),
+            group: MultiThreadedEventLoopGroup.singleton, logger: logger)
     }
 
     func waitForMasters(seconds: Int) async throws {
@@ -41,7 +42,9 @@ struct Readiness {
     }
 
     private static func isReady(_ node: JSON) -> Bool {
-        node["status", "conditions"]?.elements.contains { $0["type"]?.string == "Ready" && $0["status"]?.string == "True" } ?? false
+        node["status", "conditions"]?.elements.contains {
+            $0["type"]?.string == "Ready" && $0["status"]?.string == "True"
+        } ?? false
     }
 
     private func wait(_ seconds: Int, _ failure: String, _ isDone: () async throws -> Bool) async throws {

@@ -17,7 +17,8 @@ struct Switch {
     }
 
     func down() {
-        for name in layout.hosts.map(layout.namespace) + [layout.switchNamespace] where Files.exists(layout.namespacePath(name)) {
+        for name in layout.hosts.map(layout.namespace) + [layout.switchNamespace]
+        where Files.exists(layout.namespacePath(name)) {
             attempt(["ip", "netns", "delete", name])
         }
     }
@@ -31,7 +32,9 @@ struct Switch {
         let namespace = layout.namespace(host)
         try addNamespace(namespace)
         if !linkExists("eth0", in: namespace) {
-            try ip(layout.switchNamespace, ["link", "add", host.name, "type", "veth", "peer", "name", "eth0", "netns", namespace])
+            try ip(
+                layout.switchNamespace,
+                ["link", "add", host.name, "type", "veth", "peer", "name", "eth0", "netns", namespace])
             try ip(namespace, ["addr", "add", "\(host.address)/\(layout.networkPrefixLength)", "dev", "eth0"])
         }
         try ip(layout.switchNamespace, ["link", "set", host.name, "master", "br0", "up"])

@@ -36,7 +36,8 @@ final class LoopsCluster: Sendable {
         let policy = Policy(PolicyConfiguration(serviceAccountKey: try ServiceAccountKey.make(.es256)))
         let schema = SchemaTable()
         server = APIServer(
-            APIServerConfiguration(name: "m1"), store: replica, schema: schema, policy: policy.server, metrics: MetricsRegistry(), group: group,
+            APIServerConfiguration(name: "m1"), store: replica, schema: schema, policy: policy.server,
+            metrics: MetricsRegistry(), group: group,
             logger: logger)
         server.start()
         client = server.client()
@@ -81,17 +82,21 @@ final class LoopsCluster: Sendable {
 
     func join(_ name: String) async throws {
         let lease: JSON = [
-            "apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": ["name": .string(name), "namespace": "kube-node-lease"],
-            "spec": ["holderIdentity": .string(name), "renewTime": .string(Timestamp.microseconds(loopsNow()))],
+            "apiVersion": "coordination.k8s.io/v1", "kind": "Lease",
+            "metadata": ["name": .string(name), "namespace": "kube-node-lease"],
+            "spec": ["holderIdentity": .string(name), "renewTime": .string(Timestamp.microseconds(loopsNow()))]
         ]
         _ = try await client.create(.leases, namespace: "kube-node-lease", lease)
         var object = node(name)
         for field in ["uid", "resourceVersion", "creationTimestamp"] { object["metadata", field] = nil }
         object["spec"] = [:]
-        object["status", "conditions"] = [[
-            "type": "Ready", "status": "True", "reason": "KubeletReady", "message": "ok", "lastHeartbeatTime": .string(Timestamp.seconds(loopsNow())),
-            "lastTransitionTime": .string(Timestamp.seconds(loopsNow())),
-        ]]
+        object["status", "conditions"] = [
+            [
+                "type": "Ready", "status": "True", "reason": "KubeletReady", "message": "ok",
+                "lastHeartbeatTime": .string(Timestamp.seconds(loopsNow())),
+                "lastTransitionTime": .string(Timestamp.seconds(loopsNow()))
+            ]
+        ]
         object["status", "capacity"] = object["status", "allocatable"]
         _ = try await client.create(.nodes, namespace: nil, object)
         revive(name)
@@ -113,24 +118,38 @@ final class LoopsCluster: Sendable {
 
     private static func beat(_ client: InProcessClient, _ name: String, _ address: inout Int) async throws {
         let renewal: JSON = ["spec": ["renewTime": .string(Timestamp.microseconds(loopsNow()))]]
-        _ = try await client.patch(.leases, namespace: "kube-node-lease", name: name, subresource: nil, type: .merge, renewal)
+        _ = try await client.patch(
+            .leases, namespace: "kube-node-lease", name: name, subresource: nil, type: .merge, renewal)
         let own = try await client.get(.nodes, namespace: nil, name: name)
         if own["status"]?["conditions"]?[0]?["status"] != "True" {
-            let ready: JSON = ["status": ["conditions": [["type": "Ready", "status": "True", "reason": "KubeletReady"]]]]
-            _ = try await client.patch(.nodes, namespace: nil, name: name, subresource: "status", type: .strategic, ready)
+            let ready: JSON = [
+                "status": ["conditions": [["type": "Ready", "status": "True", "reason": "KubeletReady"]]]
+            ]
+            _ = try await client.patch(
+                .nodes, namespace: nil, name: name, subresource: "status", type: .strategic, ready)
         }
-        for pod in try await client.list(.pods, namespace: nil, ListOptions(fieldSelector: "spec.nodeName=\(name)")).items {
+        for pod in try await client.list(.pods, namespace: nil, ListOptions(fieldSelector: "spec.nodeName=\(name)"))
+            .items
+        {
             if pod.isBeingDeleted {
-                try await client.delete(.pods, namespace: pod.namespace, name: pod.name, DeleteOptions(gracePeriodSeconds: 0, uid: pod.uid))
+                try await client.delete(
+                    .pods, namespace: pod.namespace, name: pod.name, DeleteOptions(gracePeriodSeconds: 0, uid: pod.uid))
             } else if pod["status", "phase"]?.string == "Pending" {
                 address += 1
                 let range = own["spec", "podCIDR"]?.string ?? "10.9.9.0/24"
                 let ip = range.split(separator: ".").dropLast().joined(separator: ".") + ".\(address)"
                 var status = readyStatus(ip, since: loopsNow())
                 if pod["spec", "containers"]?[0]?["image"]?.string == "broken" {
-                    status["conditions"] = [["type": "Ready", "status": "False", "lastTransitionTime": .string(Timestamp.seconds(loopsNow()))]]
+                    status["conditions"] = [
+                        [
+                            "type": "Ready", "status": "False",
+                            "lastTransitionTime": .string(Timestamp.seconds(loopsNow()))
+                        ]
+                    ]
                 }
-                _ = try await client.patch(.pods, namespace: pod.namespace, name: pod.name, subresource: "status", type: .strategic, ["status": status])
+                _ = try await client.patch(
+                    .pods, namespace: pod.namespace, name: pod.name, subresource: "status", type: .strategic,
+                    ["status": status])
             }
         }
     }
@@ -146,7 +165,9 @@ final class LoopsCluster: Sendable {
     func wait<T>(_ what: String, seconds: Double = 10, _ probe: () async throws -> T?) async throws -> T {
         let deadline = Timestamp.nowSeconds() + seconds
         while Timestamp.nowSeconds() < deadline {
-            do { if let found = try await probe() { return found } } catch let error as StatusError where error.isNotFound {}
+            do { if let found = try await probe() { return found } } catch let error as StatusError
+                where error.isNotFound
+            {}
             try await Task.sleep(for: .milliseconds(20))
         }
         throw Late(description: "\(what) did not come true within \(seconds) s")
@@ -154,7 +175,9 @@ final class LoopsCluster: Sendable {
 
     /// Asks again and again until it is so.
     func until(_ what: String, seconds: Double = 10, _ probe: () async throws -> Bool) async throws {
-        let _: Bool = try await wait(what, seconds: seconds) { () async throws -> Bool? in try await probe() ? true : nil }
+        let _: Bool = try await wait(what, seconds: seconds) { () async throws -> Bool? in
+            try await probe() ? true : nil
+        }
     }
 
     func pods(_ selector: String = "", in namespace: String = "default") async throws -> [JSON] {

@@ -59,7 +59,8 @@ struct ExpectationTests {
 }
 
 struct EventTests {
-    private let about = ObjectReference(apiVersion: "v1", kind: "Pod", namespace: "n", name: "p", uid: "u", resourceVersion: "1")
+    private let about = ObjectReference(
+        apiVersion: "v1", kind: "Pod", namespace: "n", name: "p", uid: "u", resourceVersion: "1")
 
     @Test func `the same fact is counted, another one is new`() {
         var counter = EventCounter()
@@ -70,7 +71,9 @@ struct EventTests {
         #expect(event["involvedObject", "uid"] == "u")
         #expect(event["type"] == "Warning")
         #expect(event["count"] == 1)
-        guard case .count("n", event.name, let patch, _) = record("m", epoch + 5000) else { Issue.record("not counted"); return }
+        guard case .count("n", event.name, let patch, _) = record("m", epoch + 5000) else {
+            Issue.record("not counted"); return
+        }
         #expect(patch["count"] == 2)
         guard case .create(let other) = record("other", epoch + 5000) else { Issue.record("not new"); return }
         #expect(other.name != event.name)
@@ -85,6 +88,8 @@ struct LeaseTests {
         #expect(again["spec", "leaseTransitions"] == 0)
         #expect(again["spec", "acquireTime"] == first["spec", "acquireTime"])
         #expect(again["spec", "renewTime"] != first["spec", "renewTime"])
-        #expect(LeaderLease.renewed(again, name: "kube-scheduler", holder: "m2", now: epoch)["spec", "leaseTransitions"] == 1)
+        #expect(
+            LeaderLease.renewed(again, name: "kube-scheduler", holder: "m2", now: epoch)["spec", "leaseTransitions"]
+                == 1)
     }
 }

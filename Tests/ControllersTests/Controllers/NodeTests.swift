@@ -7,24 +7,36 @@ private func view(_ node: JSON) -> NodeView { NodeView(node) }
 struct NodeLifecycleTests {
     private func plan(_ nodes: [JSON], silent: [String: Int64] = [:], pods: [JSON] = []) -> [Change] {
         NodeLifecyclePlan(NodeLifecycleOptions(), now: epoch)
-            .changes(nodes.map(view), silence: { silent[$0] ?? 0 }, pods: { name in pods.map { PodView($0) }.filter { $0.nodeName == name } })
+            .changes(
+                nodes.map(view), silence: { silent[$0] ?? 0 },
+                pods: { name in pods.map { PodView($0) }.filter { $0.nodeName == name } }
+            )
             .flatMap { $0 }
     }
 
     private func taints(_ changes: [Change], _ name: String) -> [String]? {
         for case .patch(.nodes, let target, nil, _, let patch) in changes where target.name == name {
-            return (patch["spec", "taints"]?.elements ?? []).map { "\($0["key"]?.string ?? ""):\($0["effect"]?.string ?? "")" }
+            return (patch["spec", "taints"]?.elements ?? []).map {
+                "\($0["key"]?.string ?? ""):\($0["effect"]?.string ?? "")"
+            }
         }
         return nil
     }
 
     @Test func `a silent node becomes Unknown, is tainted, and its pods stop being ready`() {
-        let changes = plan([node("w1"), node("w2")], silent: ["w1": 8_001], pods: [pod("a", on: "w1", status: readyStatus("10.0.0.1"))])
-        #expect(changes.summaries == [
-            "patch nodes w1", "patch nodes w1/status", "note NodeNotReady: Node w1 status is now: NodeNotReady", "patch pods a/status",
-            "note NodeNotReady: Node is not ready",
-        ])
-        #expect(taints(changes, "w1") == ["node.kubernetes.io/unreachable:NoSchedule", "node.kubernetes.io/unreachable:NoExecute"])
+        let changes = plan(
+            [node("w1"), node("w2")], silent: ["w1": 8_001], pods: [pod("a", on: "w1", status: readyStatus("10.0.0.1"))]
+        )
+        #expect(
+            changes.summaries == [
+                "patch nodes w1", "patch nodes w1/status", "note NodeNotReady: Node w1 status is now: NodeNotReady",
+                "patch pods a/status",
+                "note NodeNotReady: Node is not ready"
+            ])
+        #expect(
+            taints(changes, "w1") == [
+                "node.kubernetes.io/unreachable:NoSchedule", "node.kubernetes.io/unreachable:NoExecute"
+            ])
     }
 
     @Test func `within the grace nothing happens`() {
@@ -37,10 +49,13 @@ struct NodeLifecycleTests {
     }
 
     @Test func `a node that comes back loses the taints, and foreign taints stay`() {
-        let back = node("w1", taints: [
-            ["key": "mine", "effect": "NoSchedule"], ["key": "node.kubernetes.io/unreachable", "effect": "NoExecute"],
-            ["key": "node.kubernetes.io/unreachable", "effect": "NoSchedule"],
-        ])
+        let back = node(
+            "w1",
+            taints: [
+                ["key": "mine", "effect": "NoSchedule"],
+                ["key": "node.kubernetes.io/unreachable", "effect": "NoExecute"],
+                ["key": "node.kubernetes.io/unreachable", "effect": "NoSchedule"]
+            ])
         #expect(taints(plan([back]), "w1") == ["mine:NoSchedule"])
     }
 
@@ -48,7 +63,10 @@ struct NodeLifecycleTests {
         var cordoned = node("w2")
         cordoned["spec", "unschedulable"] = true
         let changes = plan([node("w1", ready: "False"), cordoned])
-        #expect(taints(changes, "w1") == ["node.kubernetes.io/not-ready:NoSchedule", "node.kubernetes.io/not-ready:NoExecute"])
+        #expect(
+            taints(changes, "w1") == [
+                "node.kubernetes.io/not-ready:NoSchedule", "node.kubernetes.io/not-ready:NoExecute"
+            ])
         #expect(taints(changes, "w2") == ["node.kubernetes.io/unschedulable:NoSchedule"])
     }
 
@@ -67,7 +85,7 @@ struct NodeLifecycleTests {
 
 struct EvictionTests {
     private let unreachable: JSON = [
-        "key": "node.kubernetes.io/unreachable", "effect": "NoExecute", "timeAdded": .string(Timestamp.seconds(epoch)),
+        "key": "node.kubernetes.io/unreachable", "effect": "NoExecute", "timeAdded": .string(Timestamp.seconds(epoch))
     ]
 
     private func tolerating(_ seconds: Int64?) -> JSON {
@@ -77,17 +95,24 @@ struct EvictionTests {
     }
 
     @Test func `pods go when their toleration ends, at once without one, never with an endless one`() {
-        let pods = [pod("none", on: "w1"), pod("ten", on: "w1", spec: tolerating(10)), pod("ever", on: "w1", spec: tolerating(nil))]
+        let pods = [
+            pod("none", on: "w1"), pod("ten", on: "w1", spec: tolerating(10)),
+            pod("ever", on: "w1", spec: tolerating(nil))
+        ]
         let node = view(node("w1", taints: [unreachable]))
         func deleted(_ now: Int64) -> [String] {
-            TaintEvictionPlan.changes(node, pods.map { PodView($0) }, now: now).flatMap { $0 }.summaries.filter { !$0.hasPrefix("patch") && !$0.hasPrefix("note") }
+            TaintEvictionPlan.changes(node, pods.map { PodView($0) }, now: now).flatMap { $0 }.summaries.filter {
+                !$0.hasPrefix("patch") && !$0.hasPrefix("note")
+            }
         }
         #expect(deleted(epoch + 3 * second) == ["delete pods none", "again 7000"])
         #expect(deleted(epoch + 10 * second) == ["delete pods none", "delete pods ten"])
     }
 
     @Test func `the event says which pod`() {
-        let changes = TaintEvictionPlan.changes(view(node("w1", taints: [unreachable])), [PodView(pod("a", on: "w1"))], now: epoch).flatMap { $0 }
+        let changes = TaintEvictionPlan.changes(
+            view(node("w1", taints: [unreachable])), [PodView(pod("a", on: "w1"))], now: epoch
+        ).flatMap { $0 }
         #expect(changes.summaries.first == "note TaintManagerEviction: Marking for deletion Pod default/a")
     }
 }
@@ -95,19 +120,23 @@ struct EvictionTests {
 struct AddressRangeTests {
     private func ranges(_ changes: [Change]) -> [String: String] {
         var ranges: [String: String] = [:]
-        for case .patch(.nodes, let target, nil, _, let patch) in changes { ranges[target.name] = patch["spec", "podCIDR"]?.string }
+        for case .patch(.nodes, let target, nil, _, let patch) in changes {
+            ranges[target.name] = patch["spec", "podCIDR"]?.string
+        }
         return ranges
     }
 
     @Test func `each node gets the lowest free range`() throws {
         let range = try #require(PodRange())
-        let nodes = [node("w1", cidr: "10.244.0.0/24"), node("w2"), node("w3", cidr: "10.244.2.0/24"), node("w4")].map(view)
+        let nodes = [node("w1", cidr: "10.244.0.0/24"), node("w2"), node("w3", cidr: "10.244.2.0/24"), node("w4")].map(
+            view)
         #expect(ranges(NodeIPAMPlan.changes(nodes, range)) == ["w2": "10.244.1.0/24", "w4": "10.244.3.0/24"])
     }
 
     @Test func `foreign and wide ranges are respected, and an empty pool is told`() throws {
         let range = try #require(PodRange("10.0.0.0/23", nodePrefix: 24))
-        let nodes = [node("w1", cidr: "192.168.0.0/24"), node("w2", cidr: "10.0.0.0/24"), node("w3"), node("w4")].map(view)
+        let nodes = [node("w1", cidr: "192.168.0.0/24"), node("w2", cidr: "10.0.0.0/24"), node("w3"), node("w4")].map(
+            view)
         let changes = NodeIPAMPlan.changes(nodes, range)
         #expect(ranges(changes) == ["w3": "10.0.1.0/24"])
         #expect(changes.summaries.last == "note CIDRNotAvailable: Node w4 status is now: CIDRNotAvailable")
@@ -124,7 +153,9 @@ struct PodGarbageTests {
         let pods = [PodView(pod("a", on: "gone")), PodView(pod("b", on: "w1"))]
         let plan = PodGarbagePlan()
         #expect(plan.changes(pods, nodes: [], missingSince: missing.since, now: epoch + 39 * second).isEmpty)
-        let changes = plan.changes(pods, nodes: [], missingSince: missing.since, now: epoch + 40 * second).flatMap { $0 }
+        let changes = plan.changes(pods, nodes: [], missingSince: missing.since, now: epoch + 40 * second).flatMap {
+            $0
+        }
         #expect(changes.summaries == ["patch pods a/status", "delete pods a"])
     }
 
@@ -133,7 +164,9 @@ struct PodGarbageTests {
         ending["metadata", "deletionTimestamp"] = "2026-01-01T00:00:00Z"
         var plan = PodGarbagePlan()
         plan.finishedMax = 1
-        let pods = [ending, pod("x", on: "w1", status: ["phase": "Succeeded"]), pod("y", on: "w1", status: ["phase": "Failed"])]
+        let pods = [
+            ending, pod("x", on: "w1", status: ["phase": "Succeeded"]), pod("y", on: "w1", status: ["phase": "Failed"])
+        ]
         let changes = plan.changes(pods.map { PodView($0) }, nodes: [], missingSince: [:], now: epoch).flatMap { $0 }
         #expect(changes.summaries == ["delete pods x", "delete pods ending"])
     }

@@ -2,11 +2,20 @@ import API
 import Controllers
 import Testing
 
-private func object(_ kind: GroupVersionResource, _ name: String, owners: [(String, Bool)] = [], finalizers: [String] = [], ending: Bool = false, namespace: String = "default") -> OwnedObject {
-    var tree: JSON = ["metadata": ["name": .string(name), "namespace": .string(namespace), "uid": .string("uid-\(name)")]]
-    tree["metadata", "ownerReferences"] = .array(owners.map { owner, blocks in
-        ["apiVersion": "apps/v1", "kind": "ReplicaSet", "name": .string(owner), "uid": .string("uid-\(owner)"), "blockOwnerDeletion": .bool(blocks)]
-    })
+private func object(
+    _ kind: GroupVersionResource, _ name: String, owners: [(String, Bool)] = [], finalizers: [String] = [],
+    ending: Bool = false, namespace: String = "default"
+) -> OwnedObject {
+    var tree: JSON = [
+        "metadata": ["name": .string(name), "namespace": .string(namespace), "uid": .string("uid-\(name)")]
+    ]
+    tree["metadata", "ownerReferences"] = .array(
+        owners.map { owner, blocks in
+            [
+                "apiVersion": "apps/v1", "kind": "ReplicaSet", "name": .string(owner), "uid": .string("uid-\(owner)"),
+                "blockOwnerDeletion": .bool(blocks)
+            ]
+        })
     tree["metadata", "finalizers"] = .array(finalizers.map(JSON.string))
     if ending { tree["metadata", "deletionTimestamp"] = "2026-01-01T00:00:00Z" }
     return OwnedObject(kind, tree)
@@ -71,29 +80,43 @@ struct OwnerGraphTests {
 
 struct NamespaceTests {
     @Test func `conditions say what is left`() {
-        let conditions = NamespaceConditions.make([Remainder(.pods, count: 2, finalizers: ["x/y": 1]), Remainder(.services)], now: epoch)
-        #expect(conditions.map { "\($0["type"]?.string ?? "")=\($0["status"]?.string ?? "")" } == [
-            "NamespaceDeletionDiscoveryFailure=False", "NamespaceDeletionGroupVersionParsingFailure=False", "NamespaceDeletionContentFailure=False",
-            "NamespaceContentRemaining=True", "NamespaceFinalizersRemaining=True",
-        ])
+        let conditions = NamespaceConditions.make(
+            [Remainder(.pods, count: 2, finalizers: ["x/y": 1]), Remainder(.services)], now: epoch)
+        #expect(
+            conditions.map { "\($0["type"]?.string ?? "")=\($0["status"]?.string ?? "")" } == [
+                "NamespaceDeletionDiscoveryFailure=False", "NamespaceDeletionGroupVersionParsingFailure=False",
+                "NamespaceDeletionContentFailure=False",
+                "NamespaceContentRemaining=True", "NamespaceFinalizersRemaining=True"
+            ])
         #expect(conditions[3]["message"] == "Some resources are remaining: pods. has 2 resource instances")
-        #expect(conditions[4]["message"] == "Some content in the namespace has finalizers remaining: x/y in 1 resource instances")
+        #expect(
+            conditions[4]["message"]
+                == "Some content in the namespace has finalizers remaining: x/y in 1 resource instances")
     }
 
     @Test func `a namespace gets its account and its CA, an ending one nothing`() {
         let namespace: JSON = ["metadata": ["name": "n"]]
         #expect(ServiceAccountPlan.changes(namespace, exists: false).summaries == ["create serviceaccounts default"])
         #expect(ServiceAccountPlan.changes(namespace, exists: true) == [])
-        #expect(RootCAPublisher.changes(namespace, existing: nil, ca: "PEM").created(.configMaps).first?["data"] == ["ca.crt": "PEM"])
+        #expect(
+            RootCAPublisher.changes(namespace, existing: nil, ca: "PEM").created(.configMaps).first?["data"] == [
+                "ca.crt": "PEM"
+            ])
         let stale: JSON = ["metadata": ["name": "kube-root-ca.crt", "namespace": "n"], "data": ["ca.crt": "old"]]
-        #expect(RootCAPublisher.changes(namespace, existing: stale, ca: "PEM").summaries == ["update configmaps kube-root-ca.crt"])
+        #expect(
+            RootCAPublisher.changes(namespace, existing: stale, ca: "PEM").summaries == [
+                "update configmaps kube-root-ca.crt"
+            ])
         let ending: JSON = ["metadata": ["name": "n", "deletionTimestamp": "2026-01-01T00:00:00Z"]]
         #expect(ServiceAccountPlan.changes(ending, exists: false) == [])
     }
 
     @Test func `an aggregated role has the rules of those that its labels select`() {
         let rule: JSON = ["verbs": ["get"], "resources": ["pods"], "apiGroups": [""]]
-        let role: JSON = ["metadata": ["name": "view"], "aggregationRule": ["clusterRoleSelectors": [["matchLabels": ["to-view": "true"]]]]]
+        let role: JSON = [
+            "metadata": ["name": "view"],
+            "aggregationRule": ["clusterRoleSelectors": [["matchLabels": ["to-view": "true"]]]]
+        ]
         let part: JSON = ["metadata": ["name": "part", "labels": ["to-view": "true"]], "rules": [rule]]
         let other: JSON = ["metadata": ["name": "other"], "rules": [["verbs": ["*"]]]]
         let changes = ClusterRoleAggregation.changes(role, all: [other, part, role])
@@ -112,9 +135,15 @@ struct CertificateTests {
     @Test func `a kubelet's client certificate is approved after a review`() {
         let usages: [JSON] = ["digital signature", "client auth"]
         let boot = request(CertificatePlan.clientSigner, user: "system:bootstrap:abc", usages: usages)
-        #expect(CertificatePlan.approval(boot, node, approvesServing: true) == .ask(subresource: "nodeclient", message: "Auto approving kubelet client certificate after SubjectAccessReview."))
+        #expect(
+            CertificatePlan.approval(boot, node, approvesServing: true)
+                == .ask(
+                    subresource: "nodeclient",
+                    message: "Auto approving kubelet client certificate after SubjectAccessReview."))
         let own = request(CertificatePlan.clientSigner, user: "system:node:w1", usages: usages)
-        guard case .ask("selfnodeclient", _) = CertificatePlan.approval(own, node, approvesServing: true) else { Issue.record("not approved"); return }
+        guard case .ask("selfnodeclient", _) = CertificatePlan.approval(own, node, approvesServing: true) else {
+            Issue.record("not approved"); return
+        }
     }
 
     @Test func `other names, usages and subjects are left to a human`() {
@@ -130,17 +159,29 @@ struct CertificateTests {
     }
 
     @Test func `only the node itself gets a serving certificate`() {
-        let names = RequestedIdentity(commonName: "system:node:w1", organizations: ["system:nodes"], dnsNames: ["w1"], addresses: ["10.0.0.1"])
+        let names = RequestedIdentity(
+            commonName: "system:node:w1", organizations: ["system:nodes"], dnsNames: ["w1"], addresses: ["10.0.0.1"])
         let usages: [JSON] = ["server auth"]
-        #expect(CertificatePlan.approval(request(CertificatePlan.servingSigner, user: "system:node:w2", usages: usages), names, approvesServing: true) == nil)
-        #expect(CertificatePlan.approval(request(CertificatePlan.servingSigner, user: "system:node:w1", usages: usages), names, approvesServing: true) != nil)
-        #expect(CertificatePlan.approval(request(CertificatePlan.servingSigner, user: "system:node:w1", usages: usages), names, approvesServing: false) == nil)
+        #expect(
+            CertificatePlan.approval(
+                request(CertificatePlan.servingSigner, user: "system:node:w2", usages: usages), names,
+                approvesServing: true) == nil)
+        #expect(
+            CertificatePlan.approval(
+                request(CertificatePlan.servingSigner, user: "system:node:w1", usages: usages), names,
+                approvesServing: true) != nil)
+        #expect(
+            CertificatePlan.approval(
+                request(CertificatePlan.servingSigner, user: "system:node:w1", usages: usages), names,
+                approvesServing: false) == nil)
     }
 }
 
 struct TokenTests {
     private func token(_ data: JSON) -> BootstrapToken {
-        BootstrapToken(["metadata": ["name": "bootstrap-token-abcdef", "namespace": "kube-system", "uid": "t"], "data": data])
+        BootstrapToken([
+            "metadata": ["name": "bootstrap-token-abcdef", "namespace": "kube-system", "uid": "t"], "data": data
+        ])
     }
 
     @Test func `a bootstrap token goes when its time is over`() {

@@ -2,18 +2,25 @@ import API
 import Controllers
 import Testing
 
-private let template: JSON = ["metadata": ["labels": ["app": "web"]], "spec": ["containers": [["name": "c", "image": "web:1"]]]]
+private let template: JSON = [
+    "metadata": ["labels": ["app": "web"]], "spec": ["containers": [["name": "c", "image": "web:1"]]]
+]
 
-private func deployment(_ replicas: Int64, image: String = "web:1", strategy: JSON? = nil, status: JSON? = nil) -> JSON {
+private func deployment(_ replicas: Int64, image: String = "web:1", strategy: JSON? = nil, status: JSON? = nil) -> JSON
+{
     var template = template
     template["spec", "containers"] = [["name": "c", "image": .string(image)]]
     var object: JSON = [
         "apiVersion": "apps/v1", "kind": "Deployment",
         "metadata": ["name": "web", "namespace": "default", "uid": "d1", "resourceVersion": "3", "generation": 1],
         "spec": [
-            "replicas": .int(replicas), "selector": ["matchLabels": ["app": "web"]], "template": template, "progressDeadlineSeconds": 600,
-            "revisionHistoryLimit": 10, "strategy": strategy ?? ["type": "RollingUpdate", "rollingUpdate": ["maxSurge": "25%", "maxUnavailable": "25%"]],
-        ],
+            "replicas": .int(replicas), "selector": ["matchLabels": ["app": "web"]], "template": template,
+            "progressDeadlineSeconds": 600,
+            "revisionHistoryLimit": 10,
+            "strategy": strategy ?? [
+                "type": "RollingUpdate", "rollingUpdate": ["maxSurge": "25%", "maxUnavailable": "25%"]
+            ]
+        ]
     ]
     object["status"] = status
     return object
@@ -28,7 +35,8 @@ private struct Stage {
 
     mutating func round(ready: Bool = true) -> [Change] {
         now += second
-        let changes = DeploymentPlan.changes(deployment, sets: sets.values.sorted { $0.name < $1.name }, pods: [:], now: now)
+        let changes = DeploymentPlan.changes(
+            deployment, sets: sets.values.sorted { $0.name < $1.name }, pods: [:], now: now)
         for change in changes {
             switch change {
             case .create(.replicaSets, var set):
@@ -50,13 +58,21 @@ private struct Stage {
     mutating func settle() {
         for (name, set) in sets {
             let count = set["spec", "replicas"] ?? 0
-            sets[name]?["status"] = ["replicas": count, "readyReplicas": count, "availableReplicas": count, "observedGeneration": 1]
+            sets[name]?["status"] = [
+                "replicas": count, "readyReplicas": count, "availableReplicas": count, "observedGeneration": 1
+            ]
         }
     }
 
     /// (replicas by image)
     var replicas: [String: Int64] {
-        Dictionary(sets.values.map { ($0["spec", "template", "spec", "containers"]?[0]?["image"]?.string ?? "", $0["spec", "replicas"]?.int ?? 0) }, uniquingKeysWith: +)
+        Dictionary(
+            sets.values.map {
+                (
+                    $0["spec", "template", "spec", "containers"]?[0]?["image"]?.string ?? "",
+                    $0["spec", "replicas"]?.int ?? 0
+                )
+            }, uniquingKeysWith: +)
     }
 }
 
@@ -167,7 +183,9 @@ struct DeploymentTests {
         var stage = Stage(deployment: deployment(1))
         stage.deployment["spec", "revisionHistoryLimit"] = 1
         for revision in 1...4 {
-            stage.deployment["spec", "template", "spec", "containers"] = [["name": "c", "image": .string("web:\(revision)")]]
+            stage.deployment["spec", "template", "spec", "containers"] = [
+                ["name": "c", "image": .string("web:\(revision)")]
+            ]
             for _ in 0..<8 { _ = stage.round() }
         }
         #expect(stage.sets.count == 2)
@@ -175,7 +193,9 @@ struct DeploymentTests {
     }
 
     @Test func `scaling in the middle of a rollout keeps the proportion`() {
-        var stage = Stage(deployment: deployment(10, strategy: ["type": "RollingUpdate", "rollingUpdate": ["maxSurge": 3, "maxUnavailable": 2]]))
+        var stage = Stage(
+            deployment: deployment(
+                10, strategy: ["type": "RollingUpdate", "rollingUpdate": ["maxSurge": 3, "maxUnavailable": 2]]))
         for _ in 0..<4 { _ = stage.round() }
         stage.deployment["spec", "template", "spec", "containers"] = [["name": "c", "image": "broken"]]
         for _ in 0..<10 { _ = stage.round(ready: false) }
@@ -189,7 +209,7 @@ struct DeploymentTests {
 private let replicaSet: JSON = [
     "apiVersion": "apps/v1", "kind": "ReplicaSet",
     "metadata": ["name": "rs", "namespace": "default", "uid": "r1", "generation": 1],
-    "spec": ["replicas": 3, "selector": ["matchLabels": ["app": "web"]], "template": template],
+    "spec": ["replicas": 3, "selector": ["matchLabels": ["app": "web"]], "template": template]
 ]
 
 struct ReplicaSetTests {
@@ -207,7 +227,9 @@ struct ReplicaSetTests {
     }
 
     @Test func `orphans that match are adopted, own pods that no longer match are released`() {
-        let changes = plan(replicaSet, [pod("orphan"), pod("lost", labels: ["app": "other"], owner: replicaSet), pod("mine", owner: replicaSet)])
+        let changes = plan(
+            replicaSet,
+            [pod("orphan"), pod("lost", labels: ["app": "other"], owner: replicaSet), pod("mine", owner: replicaSet)])
         #expect(changes.summaries.contains("patch pods orphan"))
         #expect(changes.summaries.contains("patch pods lost"))
         #expect(changes.created(.pods).count == 1)
@@ -235,11 +257,15 @@ struct ReplicaSetTests {
         let pods = [
             pod("old", on: "w1", status: readyStatus("10.0.0.1", since: epoch - 20 * second), owner: object),
             pod("young", on: "w1", status: readyStatus("10.0.0.2", since: epoch - 4 * second), owner: object),
-            pod("unready", on: "w1", owner: object),
+            pod("unready", on: "w1", owner: object)
         ]
         let changes = plan(object, pods)
         let status = changes.updated(.replicaSets, "status")?["status"]
-        #expect(status == ["replicas": 3, "fullyLabeledReplicas": 3, "readyReplicas": 2, "availableReplicas": 1, "observedGeneration": 1])
+        #expect(
+            status == [
+                "replicas": 3, "fullyLabeledReplicas": 3, "readyReplicas": 2, "availableReplicas": 1,
+                "observedGeneration": 1
+            ])
         #expect(changes.summaries.last == "again 6000")
     }
 
@@ -255,7 +281,7 @@ struct ReplicaSetTests {
         let controller: JSON = [
             "apiVersion": "v1", "kind": "ReplicationController",
             "metadata": ["name": "rc", "namespace": "default", "uid": "c1", "generation": 1],
-            "spec": ["replicas": 1, "selector": ["app": "web"], "template": template],
+            "spec": ["replicas": 1, "selector": ["app": "web"], "template": template]
         ]
         let changes = ReplicaPlan(.replicationController, controller, now: epoch).changes([PodView(pod("orphan"))])
         #expect(changes.summaries == ["patch pods orphan", "update replicationcontrollers rc/status"])
@@ -264,16 +290,20 @@ struct ReplicaSetTests {
 
 private let daemonSet: JSON = [
     "apiVersion": "apps/v1", "kind": "DaemonSet",
-    "metadata": ["name": "ds", "namespace": "default", "uid": "s1", "generation": 1, "annotations": ["deprecated.daemonset.template.generation": "1"]],
+    "metadata": [
+        "name": "ds", "namespace": "default", "uid": "s1", "generation": 1,
+        "annotations": ["deprecated.daemonset.template.generation": "1"]
+    ],
     "spec": [
         "selector": ["matchLabels": ["app": "web"]], "template": template, "revisionHistoryLimit": 10,
-        "updateStrategy": ["type": "RollingUpdate", "rollingUpdate": ["maxUnavailable": 1, "maxSurge": 0]],
-    ],
+        "updateStrategy": ["type": "RollingUpdate", "rollingUpdate": ["maxUnavailable": 1, "maxSurge": 0]]
+    ]
 ]
 
 struct DaemonSetTests {
     private func plan(_ set: JSON, _ pods: [JSON], _ revisions: [JSON], _ nodes: [JSON]) -> [Change] {
-        DaemonPlan.changes(set, pods: pods.map { PodView($0) }, revisions: revisions, nodes: nodes.map { NodeView($0) }, now: epoch)
+        DaemonPlan.changes(
+            set, pods: pods.map { PodView($0) }, revisions: revisions, nodes: nodes.map { NodeView($0) }, now: epoch)
     }
 
     private func revision(of set: JSON) throws -> JSON {
@@ -302,14 +332,17 @@ struct DaemonSetTests {
         let hash = first.labels["controller-revision-hash"] ?? ""
         let names: [String] = ["w1", "w2"]
         let pods = names.map { name in
-            pod("ds-\(name)", on: name, labels: ["app": "web", "controller-revision-hash": .string(hash), "pod-template-generation": "1"],
+            pod(
+                "ds-\(name)", on: name,
+                labels: ["app": "web", "controller-revision-hash": .string(hash), "pod-template-generation": "1"],
                 status: readyStatus("10.0.0.1"), owner: daemonSet)
         }
         var changed = daemonSet
         changed["metadata", "generation"] = 2
         changed["metadata", "annotations", "deprecated.daemonset.template.generation"] = "2"
         changed["spec", "template", "spec", "containers"] = [["name": "c", "image": "web:2"]]
-        let second = try #require(plan(changed, pods, [first], [node("w1"), node("w2")]).created(.controllerRevisions).first)
+        let second = try #require(
+            plan(changed, pods, [first], [node("w1"), node("w2")]).created(.controllerRevisions).first)
         #expect(second["revision"] == 2)
         let changes = plan(changed, pods, [first, second], [node("w1"), node("w2")])
         #expect(changes.summaries.first == "many [delete pods ds-w1]")
@@ -328,7 +361,9 @@ struct DaemonSetTests {
     @Test func `pods leave a node that they do not tolerate any more`() throws {
         let revision = try revision(of: daemonSet)
         let hash = revision.labels["controller-revision-hash"] ?? ""
-        let there = pod("ds-a", on: "w1", labels: ["app": "web", "controller-revision-hash": .string(hash)], status: readyStatus("10.0.0.1"), owner: daemonSet)
+        let there = pod(
+            "ds-a", on: "w1", labels: ["app": "web", "controller-revision-hash": .string(hash)],
+            status: readyStatus("10.0.0.1"), owner: daemonSet)
         let evicting = node("w1", taints: [["key": "out", "effect": "NoExecute"]])
         #expect(plan(daemonSet, [there], [revision], [evicting]).summaries.contains("many [delete pods ds-a]"))
         let unreachable = node("w1", taints: [["key": "node.kubernetes.io/unreachable", "effect": "NoExecute"]])

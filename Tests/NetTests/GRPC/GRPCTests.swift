@@ -27,8 +27,11 @@ private struct TestService: GRPCService {
     }
 }
 
-private func withGRPC(_ address: GRPCServerConfiguration.Address, tls: ServerTLS? = nil, _ body: (Int) async throws -> Void) async throws {
-    let server = GRPCServer(configuration: GRPCServerConfiguration(address: address, tls: tls), service: TestService(), group: testGroup)
+private func withGRPC(
+    _ address: GRPCServerConfiguration.Address, tls: ServerTLS? = nil, _ body: (Int) async throws -> Void
+) async throws {
+    let server = GRPCServer(
+        configuration: GRPCServerConfiguration(address: address, tls: tls), service: TestService(), group: testGroup)
     let port = try await server.start()
     do { try await body(port) } catch {
         await server.stop(grace: .milliseconds(10))
@@ -44,7 +47,9 @@ private func exercise(_ channel: GRPCChannel, user: String) async throws {
     let big = [UInt8](repeating: 7, count: 5 << 20)
     #expect(try await channel.unary("/t.T/Echo", big) == big)
     await #expect(throws: GRPCStatus(.notFound, "no such thing: 100% ä\n")) { try await channel.unary("/t.T/Fail", []) }
-    await #expect(throws: GRPCStatus(.unimplemented, "unknown method /t.T/None")) { try await channel.unary("/t.T/None", []) }
+    await #expect(throws: GRPCStatus(.unimplemented, "unknown method /t.T/None")) {
+        try await channel.unary("/t.T/None", [])
+    }
     let many = try await channel.serverStream("/t.T/Many", [])
     var count = 0
     while let message = try await many.next() {
@@ -72,12 +77,17 @@ struct GRPCTests {
 
     @Test func `all four kinds of call work over TLS and show the client's certificate`() async throws {
         let pki = TestPKI.shared
-        let tls = try ServerTLS(certificatePEM: pki.server.certificatePEM, keyPEM: pki.server.keyPEM, clientCAPEM: pki.ca.certificatePEM, policy: .required, alpn: ["h2"])
+        let tls = try ServerTLS(
+            certificatePEM: pki.server.certificatePEM, keyPEM: pki.server.keyPEM, clientCAPEM: pki.ca.certificatePEM,
+            policy: .required, alpn: ["h2"])
         try await withGRPC(.tcp(host: "127.0.0.1", port: 0), tls: tls) { port in
-            let channel = GRPCChannel(target: .tcp(host: "127.0.0.1", port: port, tls: try pki.clientTLS(identity: pki.client)), group: testGroup)
+            let channel = GRPCChannel(
+                target: .tcp(host: "127.0.0.1", port: port, tls: try pki.clientTLS(identity: pki.client)),
+                group: testGroup)
             try await exercise(channel, user: "alice")
             await channel.close()
-            let bare = GRPCChannel(target: .tcp(host: "127.0.0.1", port: port, tls: try pki.clientTLS()), group: testGroup)
+            let bare = GRPCChannel(
+                target: .tcp(host: "127.0.0.1", port: port, tls: try pki.clientTLS()), group: testGroup)
             await #expect(throws: GRPCStatus.self) { try await bare.unary("/t.T/Echo", []) }
             await bare.close()
         }
@@ -156,7 +166,11 @@ struct GRPCTests {
             default: break
             }
         }
-        #expect(seen == [1: "18446744073709551615", 2: "-5", 3: "ä", 4: "true", 5: "-1.5", 6: "a=1;b=2;", 7: "1;-1;300;", 8: "-77"])
+        #expect(
+            seen == [
+                1: "18446744073709551615", 2: "-5", 3: "ä", 4: "true", 5: "-1.5", 6: "a=1;b=2;", 7: "1;-1;300;",
+                8: "-77"
+            ])
     }
 
     @Test func `hostile protobuf bytes are refused, never a trap`() {
@@ -165,7 +179,9 @@ struct GRPCTests {
             let bytes = (0..<Int.random(in: 0...24)).map { _ in UInt8.random(in: .min ... .max, using: &random) }
             var reader = ProtobufReader(bytes)
             do throws(ProtobufError) {
-                while try reader.next() { if reader.wireType == .bytes { _ = try reader.stringPair() } else { _ = try reader.int() } }
+                while try reader.next() {
+                    if reader.wireType == .bytes { _ = try reader.stringPair() } else { _ = try reader.int() }
+                }
             } catch {
                 continue
             }
@@ -181,7 +197,9 @@ struct GRPCTests {
         while try reader.next() { texts[reader.field] = try reader.string() }
         #expect(texts[2] == "containerd", "\(texts)")
         for _ in 0..<1000 { _ = try await channel.unary("/runtime.v1.ImageService/ListImages", []) }
-        await #expect(throws: GRPCStatus.self) { try await channel.unary("/runtime.v1.RuntimeService/ContainerStatus", [0x0A, 1, 120]) }
+        await #expect(throws: GRPCStatus.self) {
+            try await channel.unary("/runtime.v1.RuntimeService/ContainerStatus", [0x0A, 1, 120])
+        }
         await channel.close()
     }
 }

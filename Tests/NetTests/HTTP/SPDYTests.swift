@@ -11,7 +11,8 @@ import Testing
 struct SPDYTests {
     @Test(.enabled(if: ProcessInfo.processInfo.environment["NETTESTS_CRI"] != nil))
     func `containerd's streaming server runs a command over SPDY and sees the end of its input`() async throws {
-        let channel = GRPCChannel(target: .unix(path: ProcessInfo.processInfo.environment["NETTESTS_CRI"] ?? ""), group: testGroup)
+        let channel = GRPCChannel(
+            target: .unix(path: ProcessInfo.processInfo.environment["NETTESTS_CRI"] ?? ""), group: testGroup)
         let probe = CRIProbe(channel: channel)
         let (sandbox, container) = try await probe.run(image: "registry.local/bb:1")
         do {
@@ -27,7 +28,9 @@ struct SPDYTests {
     private func catOverSPDY(_ url: String) async throws {
         let client = HTTPClient(configuration: HTTPClientConfiguration(), group: testGroup)
         var request = try HTTPClientRequest(method: "POST", url: url)
-        request.headers = [("connection", "Upgrade"), ("upgrade", "SPDY/3.1"), ("x-stream-protocol-version", "v4.channel.k8s.io")]
+        request.headers = [
+            ("connection", "Upgrade"), ("upgrade", "SPDY/3.1"), ("x-stream-protocol-version", "v4.channel.k8s.io")
+        ]
         let answer = try await client.upgrade(request)
         #expect(answer.status == 101, "\(answer.status) \(String(buffer: answer.body))")
         let raw = try #require(answer.connection)
@@ -57,7 +60,8 @@ struct SPDYTests {
             }
         }) { port in
             let client = HTTPClient(configuration: HTTPClientConfiguration(), group: testGroup)
-            var request = HTTPClientRequest(method: "POST", endpoint: HTTPEndpoint(host: "127.0.0.1", port: port, isSecure: false), target: "/")
+            var request = HTTPClientRequest(
+                method: "POST", endpoint: HTTPEndpoint(host: "127.0.0.1", port: port, isSecure: false), target: "/")
             request.headers = [("connection", "Upgrade"), ("upgrade", "SPDY/3.1")]
             let raw = try #require(try await client.upgrade(request).connection)
             let session = try #require(await SPDYSession.start(on: raw))

@@ -9,7 +9,8 @@ import Testing
 private func echo(_ request: HTTPRequest, _ response: HTTPResponseWriter) {
     let user = request.clientCertificate?.commonName ?? (request.clientCertificateFailure ?? "nobody")
     let groups = request.clientCertificate?.organizations.joined(separator: ",") ?? ""
-    let text = "\(request.method) \(request.path) v\(request.version) body=\(request.body.readableBytes) user=\(user) groups=\(groups)\n"
+    let text =
+        "\(request.method) \(request.path) v\(request.version) body=\(request.body.readableBytes) user=\(user) groups=\(groups)\n"
     response.send(status: 200, headers: [("content-type", "text/plain")], body: ByteBuffer(string: text))
 }
 
@@ -22,7 +23,8 @@ private func stream(_ request: HTTPRequest, _ response: HTTPResponseWriter) {
 struct ServerTests {
     @Test func `curl gets an answer over plain HTTP 1.1`() async throws {
         try await withServer(service: echo) { port in
-            guard let result = try await run("/usr/bin/curl", ["-sS", "-i", "http://127.0.0.1:\(port)/a%20b?x=1"]) else { return }
+            guard let result = try await run("/usr/bin/curl", ["-sS", "-i", "http://127.0.0.1:\(port)/a%20b?x=1"])
+            else { return }
             #expect(result.output.hasPrefix("HTTP/1.1 200 OK"), "\(result)")
             #expect(result.output.contains("GET /a b v1"))
         }
@@ -36,12 +38,14 @@ struct ServerTests {
             try PEMFile.write(pki.client.certificatePEM, to: folder + "/c.pem")
             try PEMFile.write(pki.client.keyPEM, to: folder + "/k.pem")
             let common = ["-sS", version, "--cacert", folder + "/ca.pem"]
-            try await withServer(tls: try pki.serverTLS(), service: { $0.path == "/s" ? stream($0, $1) : echo($0, $1) }) { port in
+            try await withServer(tls: try pki.serverTLS(), service: { $0.path == "/s" ? stream($0, $1) : echo($0, $1) })
+            { port in
                 let url = "https://127.0.0.1:\(port)"
                 guard let plain = try await run("/usr/bin/curl", common + [url + "/x"]) else { return }
                 #expect(plain.output.contains("user=nobody"), "\(plain)")
                 #expect(plain.output.contains(version == "--http2" ? "v2" : "v1"))
-                let known = try await run("/usr/bin/curl", common + ["--cert", folder + "/c.pem", "--key", folder + "/k.pem", url + "/x"])
+                let known = try await run(
+                    "/usr/bin/curl", common + ["--cert", folder + "/c.pem", "--key", folder + "/k.pem", url + "/x"])
                 #expect(known?.output.contains("user=alice groups=dev,ops") == true, "\(String(describing: known))")
                 let streamed = try await run("/usr/bin/curl", common + [url + "/s"])
                 #expect(streamed?.output == (0..<5).map { "event \($0)\n" }.joined())
@@ -56,25 +60,35 @@ struct ServerTests {
         }
     }
 
-    @Test func `an expired and a foreign client certificate leave the client unauthenticated with a reason`() async throws {
+    @Test func `an expired and a foreign client certificate leave the client unauthenticated with a reason`()
+        async throws
+    {
         let pki = TestPKI.shared
-        let old = try pki.ca.issue(CertificateSpec(commonName: "old", usages: [.client], validitySeconds: 60), now: wallClockSeconds() - 86_400)
-        let foreign = try CertificateAuthority.make(commonName: "other").issue(CertificateSpec(commonName: "eve", usages: [.client]))
+        let old = try pki.ca.issue(
+            CertificateSpec(commonName: "old", usages: [.client], validitySeconds: 60), now: wallClockSeconds() - 86_400
+        )
+        let foreign = try CertificateAuthority.make(commonName: "other").issue(
+            CertificateSpec(commonName: "eve", usages: [.client]))
         try await withFolder { folder in
             try PEMFile.write(pki.ca.certificatePEM, to: folder + "/ca.pem")
             try await withServer(tls: try pki.serverTLS(), service: echo) { port in
                 for (issued, text) in [(old, "expired or is not yet valid"), (foreign, "unknown authority")] {
                     try PEMFile.write(issued.certificatePEM + issued.keyPEM, to: folder + "/c.pem")
-                    let arguments = ["-sS", "--cacert", folder + "/ca.pem", "--cert", folder + "/c.pem", "https://127.0.0.1:\(port)/"]
+                    let arguments = [
+                        "-sS", "--cacert", folder + "/ca.pem", "--cert", folder + "/c.pem", "https://127.0.0.1:\(port)/"
+                    ]
                     guard let result = try await run("/usr/bin/curl", arguments) else { return }
                     #expect(result.output.contains(text), "\(result)")
                 }
             }
             try await withServer(tls: try pki.serverTLS(policy: .required), service: echo) { port in
                 let url = "https://127.0.0.1:\(port)/"
-                guard let bare = try await run("/usr/bin/curl", ["-sS", "--cacert", folder + "/ca.pem", url]) else { return }
+                guard let bare = try await run("/usr/bin/curl", ["-sS", "--cacert", folder + "/ca.pem", url]) else {
+                    return
+                }
                 #expect(bare.status != 0)
-                let bad = try await run("/usr/bin/curl", ["-sS", "--cacert", folder + "/ca.pem", "--cert", folder + "/c.pem", url])
+                let bad = try await run(
+                    "/usr/bin/curl", ["-sS", "--cacert", folder + "/ca.pem", "--cert", folder + "/c.pem", url])
                 #expect(bad?.status != 0)
             }
         }
@@ -82,9 +96,14 @@ struct ServerTests {
 
     @Test func `openssl cannot agree on TLS 1 point 1`() async throws {
         try await withServer(tls: try TestPKI.shared.serverTLS(), service: echo) { port in
-            let old = try await run("/usr/bin/openssl", ["s_client", "-connect", "127.0.0.1:\(port)", "-tls1_1"], input: "")
+            let old = try await run(
+                "/usr/bin/openssl", ["s_client", "-connect", "127.0.0.1:\(port)", "-tls1_1"], input: "")
             #expect(old?.status != 0)
-            guard let new = try await run("/usr/bin/openssl", ["s_client", "-connect", "127.0.0.1:\(port)", "-tls1_2", "-alpn", "h2"], input: "") else { return }
+            guard
+                let new = try await run(
+                    "/usr/bin/openssl", ["s_client", "-connect", "127.0.0.1:\(port)", "-tls1_2", "-alpn", "h2"],
+                    input: "")
+            else { return }
             #expect(new.output.contains("ALPN protocol: h2"), "\(new)")
         }
     }
@@ -96,11 +115,16 @@ struct ServerTests {
             try PEMFile.write(pki.ca.certificatePEM, to: folder + "/ca.pem")
             try Data(repeating: 120, count: 10 << 20).write(to: URL(fileURLWithPath: folder + "/big"))
             try await withServer(tls: try pki.serverTLS(), service: echo) { port in
-                let common = ["-sS", "-o", "/dev/null", "-w", "%{http_code}", version, "--cacert", folder + "/ca.pem", "-H", "Expect:"]
+                let common = [
+                    "-sS", "-o", "/dev/null", "-w", "%{http_code}", version, "--cacert", folder + "/ca.pem", "-H",
+                    "Expect:"
+                ]
                 let url = "https://127.0.0.1:\(port)/"
-                guard let sized = try await run("/usr/bin/curl", common + ["--data-binary", "@\(folder)/big", url]) else { return }
+                guard let sized = try await run("/usr/bin/curl", common + ["--data-binary", "@\(folder)/big", url])
+                else { return }
                 #expect(sized.output == "413", "\(sized)")
-                let unsized = try await run("/usr/bin/curl", common + ["-H", "Transfer-Encoding: chunked", "-T", folder + "/big", url])
+                let unsized = try await run(
+                    "/usr/bin/curl", common + ["-H", "Transfer-Encoding: chunked", "-T", folder + "/big", url])
                 #expect(unsized?.output == "413", "\(String(describing: unsized))")
                 let after = try await run("/usr/bin/curl", common + [url])
                 #expect(after?.output == "200")
@@ -116,7 +140,9 @@ struct ServerTests {
             }
         }) { port in
             let get = { (path: String) in "GET \(path) HTTP/1.1\r\nHost: a\r\n\r\n" }
-            let text = try await exchange(port: port, [get("/slow") + get("/2"), get("/3") + "GET /4 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"])
+            let text = try await exchange(
+                port: port,
+                [get("/slow") + get("/2"), get("/3") + "GET /4 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"])
             let order = ["</slow>", "</2>", "</3>", "</4>"].compactMap { text.range(of: $0)?.lowerBound }
             #expect(order.count == 4 && order == order.sorted(), "\(text)")
         }
@@ -130,7 +156,7 @@ struct ServerTests {
         ("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: -5\r\n\r\n", "400"),
         ("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 99999999999999999999\r\n\r\n", "400"),
         ("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4000000\r\n\r\n", "413"),
-        ("GET / HTTP/9.9\r\nHost: a\r\n\r\n", "400"),
+        ("GET / HTTP/9.9\r\nHost: a\r\n\r\n", "400")
     ])
     func `malformed requests are refused`(request: String, status: String) async throws {
         try await withServer(service: echo) { port in
@@ -141,17 +167,24 @@ struct ServerTests {
 
     @Test func `an oversized header is answered with 431 and the server lives on`() async throws {
         try await withServer(adjust: { $0.headerBytesMax = 8 << 10 }, service: echo) { port in
-            let text = try await exchange(port: port, ["GET / HTTP/1.1\r\nHost: a\r\nX: \(String(repeating: "y", count: 20_000))\r\n\r\n"])
+            let text = try await exchange(
+                port: port, ["GET / HTTP/1.1\r\nHost: a\r\nX: \(String(repeating: "y", count: 20_000))\r\n\r\n"])
             #expect(text.hasPrefix("HTTP/1.1 431"), "\(text)")
             #expect(try await exchange(port: port, ["GET / HTTP/1.0\r\n\r\n"]).hasPrefix("HTTP/1.1 200"))
         }
     }
 
     @Test func `half sent requests are closed after their time`() async throws {
-        try await withServer(adjust: { $0.headerTimeout = .seconds(1); $0.bodyTimeout = .seconds(1) }, service: echo) { port in
+        try await withServer(
+            adjust: {
+                $0.headerTimeout = .seconds(1); $0.bodyTimeout = .seconds(1)
+            }, service: echo
+        ) { port in
             let began = NIODeadline.now()
             #expect(try await exchange(port: port, ["GET / HTTP/1.1\r\nHos"]) == "")
-            #expect(try await exchange(port: port, ["POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nabc"]).hasPrefix("HTTP/1.1 408"))
+            #expect(
+                try await exchange(port: port, ["POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nabc"])
+                    .hasPrefix("HTTP/1.1 408"))
             let second = try await exchange(port: port, ["GET / HTTP/1.1\r\nHost: a\r\n\r\n", "GET / HT"])
             #expect(second.hasPrefix("HTTP/1.1 200"))
             #expect(NIODeadline.now() - began < .seconds(25))
@@ -172,7 +205,9 @@ struct ServerTests {
                 _ = try await exchange(port: port, ["GET / HTTP/1.1\r\nHost: a\r\n\r\n"], until: seen)
             }
             #expect(try await eventually { closes.value == 3 })
-            for writer in writers.withLock({ $0 }) { writer.write(ByteBuffer(string: "late")); writer.end(); writer.reset() }
+            for writer in writers.withLock({ $0 }) {
+                writer.write(ByteBuffer(string: "late")); writer.end(); writer.reset()
+            }
             try await Task.sleep(nanoseconds: 50_000_000)
             #expect(closes.value == 3)
         }

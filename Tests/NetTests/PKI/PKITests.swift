@@ -6,7 +6,9 @@ import Testing
 struct PKITests {
     @Test func `an issued certificate says what was asked and is verified by openssl`() async throws {
         let ca = try CertificateAuthority.make(commonName: "kubernetes-ca")
-        let spec = CertificateSpec(commonName: "system:node:w1", organizations: ["system:nodes"], dnsNames: ["w1"], ipAddresses: ["10.0.0.1", "fd00::1"])
+        let spec = CertificateSpec(
+            commonName: "system:node:w1", organizations: ["system:nodes"], dnsNames: ["w1"],
+            ipAddresses: ["10.0.0.1", "fd00::1"])
         let issued = try ca.issue(spec)
         let read = try ClientCertificate(pem: issued.certificatePEM)
         #expect(read.commonName == "system:node:w1" && read.organizations == ["system:nodes"])
@@ -16,7 +18,10 @@ struct PKITests {
         try await withFolder { folder in
             try PEMFile.write(ca.certificatePEM, to: folder + "/ca.pem")
             try PEMFile.write(issued.certificatePEM, to: folder + "/c.pem")
-            guard let result = try await run("/usr/bin/openssl", ["verify", "-x509_strict", "-CAfile", folder + "/ca.pem", folder + "/c.pem"]) else { return }
+            guard
+                let result = try await run(
+                    "/usr/bin/openssl", ["verify", "-x509_strict", "-CAfile", folder + "/ca.pem", folder + "/c.pem"])
+            else { return }
             #expect(result.output.contains("OK"), "\(result)")
         }
     }
@@ -28,30 +33,49 @@ struct PKITests {
         let chain = try pemCertificates(leaf.certificatePEM)
         #expect(try TrustBundle(pem: ca.certificatePEM).verifyClient(chain).commonName == "x")
         let other = try CertificateAuthority.make(commonName: "a")
-        #expect(throws: PKIError.self) { try CertificateAuthority(certificatePEM: ca.certificatePEM, keyPEM: other.keyPEM) }
-        #expect(throws: PKIError.self) { try CertificateAuthority(certificatePEM: leaf.certificatePEM, keyPEM: leaf.keyPEM) }
+        #expect(throws: PKIError.self) {
+            try CertificateAuthority(certificatePEM: ca.certificatePEM, keyPEM: other.keyPEM)
+        }
+        #expect(throws: PKIError.self) {
+            try CertificateAuthority(certificatePEM: leaf.certificatePEM, keyPEM: leaf.keyPEM)
+        }
         #expect(throws: PKIError.self) { try TrustBundle(pem: other.certificatePEM).verifyClient(chain) }
-        #expect(throws: PKIError.self) { try TrustBundle(pem: ca.certificatePEM).verifyClient(chain, now: wallClockSeconds() + 400 * 86_400) }
+        #expect(throws: PKIError.self) {
+            try TrustBundle(pem: ca.certificatePEM).verifyClient(chain, now: wallClockSeconds() + 400 * 86_400)
+        }
         let serverOnly = try ca.issue(CertificateSpec(commonName: "s", usages: [.server]))
-        #expect(throws: PKIError.self) { try TrustBundle(pem: ca.certificatePEM).verifyClient(try pemCertificates(serverOnly.certificatePEM)) }
+        #expect(throws: PKIError.self) {
+            try TrustBundle(pem: ca.certificatePEM).verifyClient(try pemCertificates(serverOnly.certificatePEM))
+        }
     }
 
     @Test func `requests of ours and of openssl are signed, altered ones are refused`() async throws {
         let ca = try CertificateAuthority.make(commonName: "ca")
-        let (pem, key) = try CertificateRequest.make(CertificateSpec(commonName: "bob", organizations: ["dev"], dnsNames: ["b"], ipAddresses: ["1.2.3.4"]))
+        let (pem, key) = try CertificateRequest.make(
+            CertificateSpec(commonName: "bob", organizations: ["dev"], dnsNames: ["b"], ipAddresses: ["1.2.3.4"]))
         let request = try CertificateRequest(pem: pem)
-        #expect(request.commonName == "bob" && request.organizations == ["dev"] && request.dnsNames == ["b"] && request.ipAddresses == ["1.2.3.4"])
+        #expect(
+            request.commonName == "bob" && request.organizations == ["dev"] && request.dnsNames == ["b"]
+                && request.ipAddresses == ["1.2.3.4"])
         let signed = try ca.sign(request, usages: [.client], validitySeconds: 3600)
         _ = try TLSIdentity(certificatePEM: signed, keyPEM: key)
         #expect(try ClientCertificate(pem: signed).usages == [.client])
         try await withFolder { folder in
-            let arguments = ["req", "-new", "-newkey", "rsa:2048", "-nodes", "-keyout", folder + "/k", "-out", folder + "/r", "-subj", "/O=ops/CN=carol"]
+            let arguments = [
+                "req", "-new", "-newkey", "rsa:2048", "-nodes", "-keyout", folder + "/k", "-out", folder + "/r",
+                "-subj", "/O=ops/CN=carol"
+            ]
             guard let made = try await run("/usr/bin/openssl", arguments), made.status == 0 else { return }
             let foreign = try CertificateRequest(pem: try PEMFile.read(folder + "/r"))
             #expect(foreign.commonName == "carol" && foreign.organizations == ["ops"])
-            #expect(try ClientCertificate(pem: try ca.sign(foreign, usages: [.client], validitySeconds: 60)).commonName == "carol")
+            #expect(
+                try ClientCertificate(pem: try ca.sign(foreign, usages: [.client], validitySeconds: 60)).commonName
+                    == "carol")
         }
-        #expect(throws: PKIError.self) { try CertificateRequest(pem: "-----BEGIN CERTIFICATE REQUEST-----\nAAAA\n-----END CERTIFICATE REQUEST-----\n") }
+        #expect(throws: PKIError.self) {
+            try CertificateRequest(
+                pem: "-----BEGIN CERTIFICATE REQUEST-----\nAAAA\n-----END CERTIFICATE REQUEST-----\n")
+        }
         #expect(throws: PKIError.self) { try CertificateRequest(der: [0x30, 0x84, 0xFF, 0xFF, 0xFF, 0xFF]) }
     }
 
@@ -67,7 +91,10 @@ struct PKITests {
         #expect(throws: PKIError.self) { try other.verify(token) }
         var parts = token.split(separator: ".").map(String.init)
         parts[1] = Base64URL.encode(#"{"sub":"admin"}"#.utf8)
-        for bad in [parts.joined(separator: "."), "", "a.b", "a.b.c.d", token + "A", Base64URL.encode(#"{"alg":"none"}"#.utf8) + "." + parts[1] + "."] {
+        for bad in [
+            parts.joined(separator: "."), "", "a.b", "a.b.c.d", token + "A",
+            Base64URL.encode(#"{"alg":"none"}"#.utf8) + "." + parts[1] + "."
+        ] {
             #expect(throws: PKIError.self, "\(bad)") { try key.verify(bad) }
         }
         #expect(try key.jwks().contains("\"kid\":\"\(key.keyID)\""))
@@ -78,7 +105,11 @@ struct PKITests {
             let bytes = (0..<size).map { UInt8(truncatingIfNeeded: $0 &* 37) }
             let text = Base64URL.encode(bytes)
             #expect(Base64URL.decode(text) == bytes)
-            #expect(text == Data(bytes).base64EncodedString().replacingOccurrences(of: "+", with: "-").replacingOccurrences(of: "/", with: "_").replacingOccurrences(of: "=", with: ""))
+            #expect(
+                text
+                    == Data(bytes).base64EncodedString().replacingOccurrences(of: "+", with: "-").replacingOccurrences(
+                        of: "/", with: "_"
+                    ).replacingOccurrences(of: "=", with: ""))
         }
         for bad in ["A", "AB", "A=", "A b", "AAAAA", "é"] { #expect(Base64URL.decode(bad) == nil, "\(bad)") }
     }

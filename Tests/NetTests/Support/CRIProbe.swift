@@ -21,7 +21,8 @@ struct CRIProbe {
             request.message(3) { sandboxConfig(&$0) }
         }
         let containerID = try firstString(try await channel.unary("/runtime.v1.RuntimeService/CreateContainer", create))
-        _ = try await channel.unary("/runtime.v1.RuntimeService/StartContainer", ProtobufWriter.build { $0.string(1, containerID) })
+        _ = try await channel.unary(
+            "/runtime.v1.RuntimeService/StartContainer", ProtobufWriter.build { $0.string(1, containerID) })
         return (sandboxID, containerID)
     }
 
@@ -48,8 +49,10 @@ struct CRIProbe {
     }
 
     func remove(sandbox: String) async throws {
-        _ = try await channel.unary("/runtime.v1.RuntimeService/StopPodSandbox", ProtobufWriter.build { $0.string(1, sandbox) })
-        _ = try await channel.unary("/runtime.v1.RuntimeService/RemovePodSandbox", ProtobufWriter.build { $0.string(1, sandbox) })
+        _ = try await channel.unary(
+            "/runtime.v1.RuntimeService/StopPodSandbox", ProtobufWriter.build { $0.string(1, sandbox) })
+        _ = try await channel.unary(
+            "/runtime.v1.RuntimeService/RemovePodSandbox", ProtobufWriter.build { $0.string(1, sandbox) })
     }
 
     private func firstString(_ bytes: [UInt8]) throws -> String {

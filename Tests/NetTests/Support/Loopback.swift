@@ -17,14 +17,18 @@ struct TestPKI {
 
     init() throws {
         ca = try CertificateAuthority.make(commonName: "test-ca")
-        server = try ca.issue(CertificateSpec(commonName: "server", dnsNames: ["localhost"], ipAddresses: ["127.0.0.1", "::1"], usages: [.server]))
+        server = try ca.issue(
+            CertificateSpec(
+                commonName: "server", dnsNames: ["localhost"], ipAddresses: ["127.0.0.1", "::1"], usages: [.server]))
         client = try ca.issue(CertificateSpec(commonName: "alice", organizations: ["dev", "ops"], usages: [.client]))
     }
 
     static let shared: TestPKI = { do { return try TestPKI() } catch { fatalError("\(error)") } }()
 
     func serverTLS(policy: ClientCertificatePolicy = .optional) throws -> ServerTLS {
-        try ServerTLS(certificatePEM: server.certificatePEM, keyPEM: server.keyPEM, clientCAPEM: ca.certificatePEM, policy: policy)
+        try ServerTLS(
+            certificatePEM: server.certificatePEM, keyPEM: server.keyPEM, clientCAPEM: ca.certificatePEM, policy: policy
+        )
     }
 
     func clientTLS(identity: IssuedCertificate? = nil, alpn: [String] = ["h2", "http/1.1"]) throws -> ClientTLS {
@@ -59,7 +63,9 @@ func withFolder(_ body: (String) async throws -> Void) async throws {
 }
 
 /// Runs an outside program; nil when the machine has none.
-func run(_ program: String, _ arguments: [String], input: String? = nil) async throws -> (status: Int32, output: String, errors: String)? {
+func run(
+    _ program: String, _ arguments: [String], input: String? = nil
+) async throws -> (status: Int32, output: String, errors: String)? {
     guard FileManager.default.isExecutableFile(atPath: program) else { return nil }
     let process = Process()
     process.executableURL = URL(fileURLWithPath: program)
@@ -76,13 +82,20 @@ func run(_ program: String, _ arguments: [String], input: String? = nil) async t
             let out = output.fileHandleForReading.readDataToEndOfFile()
             let err = errors.fileHandleForReading.readDataToEndOfFile()
             process.waitUntilExit()
-            continuation.resume(returning: (process.terminationStatus, String(decoding: out, as: UTF8.self), String(decoding: err, as: UTF8.self)))
+            continuation.resume(
+                returning: (
+                    process.terminationStatus, String(decoding: out, as: UTF8.self),
+                    String(decoding: err, as: UTF8.self)
+                ))
         }.start()
     }
 }
 
 /// Sends bytes over a plain TCP connection and returns everything until the server closes, or `isDone` holds, or the timeout.
-func exchange(port: Int, _ parts: [String], pause: TimeAmount = .milliseconds(20), seconds: Int = 20, until isDone: (@Sendable () -> Bool)? = nil) async throws -> String {
+func exchange(
+    port: Int, _ parts: [String], pause: TimeAmount = .milliseconds(20), seconds: Int = 20,
+    until isDone: (@Sendable () -> Bool)? = nil
+) async throws -> String {
     let collector = Collector()
     let channel = try await ClientBootstrap(group: testGroup).channelInitializer { channel in
         channel.eventLoop.makeCompletedFuture { try channel.pipeline.syncOperations.addHandler(Collecting(collector)) }

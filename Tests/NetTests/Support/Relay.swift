@@ -15,7 +15,8 @@ final class Relay: Sendable {
     static func start(to target: Int, isFrozen: @escaping @Sendable () -> Bool) async throws -> Relay {
         let listener = try await ServerBootstrap(group: testGroup).childChannelOption(.autoRead, value: true)
             .childChannelInitializer { inbound in
-                ClientBootstrap(group: inbound.eventLoop).connect(host: "127.0.0.1", port: target).flatMapThrowing { outbound in
+                ClientBootstrap(group: inbound.eventLoop).connect(host: "127.0.0.1", port: target).flatMapThrowing {
+                    outbound in
                     try inbound.pipeline.syncOperations.addHandler(Forward(to: outbound, isFrozen: isFrozen))
                     try outbound.pipeline.syncOperations.addHandler(Forward(to: inbound, isFrozen: isFrozen))
                 }
@@ -25,7 +26,8 @@ final class Relay: Sendable {
 
     func stop() async {
         listener.close(promise: nil)
-        await withCheckedContinuation { continuation in listener.closeFuture.whenComplete { _ in continuation.resume() } }
+        await withCheckedContinuation { continuation in listener.closeFuture.whenComplete { _ in continuation.resume() }
+        }
     }
 }
 

@@ -37,7 +37,7 @@ package struct ObjectReference: Sendable, Hashable {
     package var tree: JSON {
         let pairs = [
             ("kind", kind), ("namespace", namespace), ("name", name), ("uid", uid), ("apiVersion", apiVersion),
-            ("resourceVersion", resourceVersion), ("fieldPath", fieldPath),
+            ("resourceVersion", resourceVersion), ("fieldPath", fieldPath)
         ]
         return .object(
             JSONObject(uniqueMembers: pairs.filter { !$0.1.isEmpty }.map { .init(key: $0.0, value: .string($0.1)) }))
@@ -95,7 +95,7 @@ package struct EventCounter: Sendable {
                 ? ["component": .string(component)] : ["component": .string(component), "host": .string(host)],
             "firstTimestamp": .string(Timestamp.seconds(known.first)),
             "lastTimestamp": .string(Timestamp.seconds(known.last)),
-            "reportingComponent": .string(component), "reportingInstance": .string(host),
+            "reportingComponent": .string(component), "reportingInstance": .string(host)
         ]
         guard known.count > 1 else { return .create(event) }
         let patch: JSON = ["count": .int(known.count), "lastTimestamp": .string(Timestamp.seconds(now))]

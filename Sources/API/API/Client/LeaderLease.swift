@@ -22,7 +22,7 @@ package struct LeaderLease: Sendable {
         var lease =
             lease ?? [
                 "apiVersion": "coordination.k8s.io/v1", "kind": "Lease",
-                "metadata": ["name": .string(name), "namespace": "kube-system"],
+                "metadata": ["name": .string(name), "namespace": "kube-system"]
             ]
         if lease["spec", "holderIdentity"]?.string != holder {
             lease["spec", "leaseTransitions"] = .int((lease["spec", "leaseTransitions"]?.int ?? -1) + 1)

@@ -108,10 +108,14 @@ package struct DeleteOptions: Sendable, Hashable {
 /// code 503 or 504). `namespace` is nil for cluster-scoped kinds and for lists over all namespaces.
 package protocol ObjectClient: Sendable {
     func get(_ resource: GroupVersionResource, namespace: String?, name: String) async throws(StatusError) -> JSON
-    func list(_ resource: GroupVersionResource, namespace: String?, _ options: ListOptions) async throws(StatusError)
+    func list(
+        _ resource: GroupVersionResource, namespace: String?, _ options: ListOptions
+    ) async throws(StatusError)
         -> ObjectList
     /// Events after `options.resourceVersion`, which must be given, with bookmarks.
-    func watch(_ resource: GroupVersionResource, namespace: String?, _ options: ListOptions) async throws(StatusError)
+    func watch(
+        _ resource: GroupVersionResource, namespace: String?, _ options: ListOptions
+    ) async throws(StatusError)
         -> WatchStream
     /// Creates an object, or posts to a subresource of `name` (binding, eviction, token) and returns what that answers.
     func create(
@@ -125,7 +129,8 @@ package protocol ObjectClient: Sendable {
         _ resource: GroupVersionResource, namespace: String?, name: String, subresource: String?, type: PatchType,
         _ patch: JSON
     ) async throws(StatusError) -> JSON
-    func delete(_ resource: GroupVersionResource, namespace: String?, name: String, _ options: DeleteOptions)
+    func delete(
+        _ resource: GroupVersionResource, namespace: String?, name: String, _ options: DeleteOptions)
         async throws(StatusError)
     func deleteCollection(
         _ resource: GroupVersionResource, namespace: String?, _ list: ListOptions, _ options: DeleteOptions)
@@ -133,17 +138,23 @@ package protocol ObjectClient: Sendable {
 }
 
 extension ObjectClient {
-    package func create(_ resource: GroupVersionResource, namespace: String?, _ object: JSON) async throws(StatusError)
+    package func create(
+        _ resource: GroupVersionResource, namespace: String?, _ object: JSON
+    ) async throws(StatusError)
         -> JSON
     {
         try await create(resource, namespace: namespace, name: nil, subresource: nil, object)
     }
-    package func update(_ resource: GroupVersionResource, namespace: String?, name: String, _ object: JSON)
+    package func update(
+        _ resource: GroupVersionResource, namespace: String?, name: String, _ object: JSON
+    )
         async throws(StatusError) -> JSON
     {
         try await update(resource, namespace: namespace, name: name, subresource: nil, object)
     }
-    package func updateStatus(_ resource: GroupVersionResource, namespace: String?, name: String, _ object: JSON)
+    package func updateStatus(
+        _ resource: GroupVersionResource, namespace: String?, name: String, _ object: JSON
+    )
         async throws(StatusError) -> JSON
     {
         try await update(resource, namespace: namespace, name: name, subresource: "status", object)

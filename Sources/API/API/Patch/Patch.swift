@@ -10,7 +10,7 @@ package enum Patch {
         guard case .object = patch else {
             let text =
                 "error decoding patch: json: cannot unmarshal \(Go.jsonType(patch)) into Go value of type "
-                    + "map[string]interface {}"
+                + "map[string]interface {}"
             throw Status.badRequest(text)
         }
         return merged(patch, into: object)
@@ -35,7 +35,7 @@ package enum Patch {
         guard case .array(let operations) = patch else {
             let text =
                 "error decoding patch: json: cannot unmarshal \(Go.jsonType(patch)) into Go value of type "
-                    + "[]handlers.jsonPatchOp"
+                + "[]handlers.jsonPatchOp"
             throw Status.badRequest(text)
         }
         guard operations.count <= operationsMax else {

@@ -69,7 +69,9 @@ struct StrategicMerge {
     }
 
     /// Directives for lists that the patch itself does not carry.
-    private func applyListDirectives(_ patch: JSONObject, to result: inout JSONObject, _ schema: TypeSchema?)
+    private func applyListDirectives(
+        _ patch: JSONObject, to result: inout JSONObject, _ schema: TypeSchema?
+    )
         throws(StatusError)
     {
         for change in patch where change.key.hasPrefix(Self.deletePrefix) {
@@ -110,7 +112,9 @@ struct StrategicMerge {
 
 // Lists.
 extension StrategicMerge {
-    private func mergeList(_ patch: [JSON], into old: [JSON], _ field: FieldSchema?, order: JSON?) throws(StatusError)
+    private func mergeList(
+        _ patch: [JSON], into old: [JSON], _ field: FieldSchema?, order: JSON?
+    ) throws(StatusError)
         -> [JSON]
     {
         guard let field, field.mergesPatch else { return patch.map(cleaned) }

@@ -73,7 +73,9 @@ package struct MatchSelector: Sendable, Hashable {
     }
 
     /// The same with one more condition for each of the named labels that the pod itself carries (`matchLabelKeys`).
-    package func narrowed(by keys: JSON?, of labels: [String: String], _ operation: MatchExpression.Operator = .in)
+    package func narrowed(
+        by keys: JSON?, of labels: [String: String], _ operation: MatchExpression.Operator = .in
+    )
         -> MatchSelector
     {
         let extra = (keys?.elements ?? []).compactMap(\.string).compactMap { key in

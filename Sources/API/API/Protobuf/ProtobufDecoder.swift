@@ -22,7 +22,7 @@ extension SchemaTable {
         let members = try decoder.message(envelope.body, schema, depth: 0).members
         let head: [JSONObject.Member] = [
             .init(key: "kind", value: .string(envelope.kind)),
-            .init(key: "apiVersion", value: .string(envelope.apiVersion)),
+            .init(key: "apiVersion", value: .string(envelope.apiVersion))
         ]
         return .object(JSONObject(uniqueMembers: head + members.filter { $0.key != "kind" && $0.key != "apiVersion" }))
     }
@@ -185,7 +185,9 @@ struct ProtobufDecoder {
 
 // Values.
 extension ProtobufDecoder {
-    private func scalar(_ value: ProtobufReader.Value, _ type: FieldType, _ field: FieldSchema, _ depth: Int)
+    private func scalar(
+        _ value: ProtobufReader.Value, _ type: FieldType, _ field: FieldSchema, _ depth: Int
+    )
         throws(ProtobufError) -> JSON
     {
         switch (type, value) {

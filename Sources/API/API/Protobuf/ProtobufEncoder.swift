@@ -46,7 +46,9 @@ struct ProtobufEncoder {
         return writer.bytes
     }
 
-    private func write(_ value: JSON, _ type: FieldType, _ number: UInt32, _ writer: inout ProtobufWriter)
+    private func write(
+        _ value: JSON, _ type: FieldType, _ number: UInt32, _ writer: inout ProtobufWriter
+    )
         throws(ProtobufError)
     {
         switch (type, value) {

@@ -50,7 +50,7 @@ enum PodDefaults {
 
     private static func probe(_ probe: inout JSON) {
         for (name, value) in [
-            ("timeoutSeconds", 1), ("periodSeconds", 10), ("successThreshold", 1), ("failureThreshold", 3),
+            ("timeoutSeconds", 1), ("periodSeconds", 10), ("successThreshold", 1), ("failureThreshold", 3)
         ] as [(String, JSON)] {
             if probe[name] == nil || probe[name] == 0 { probe[name] = value }
         }

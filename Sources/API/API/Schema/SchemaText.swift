@@ -40,7 +40,7 @@ struct SchemaText: Sendable {
     static func fullName(_ short: String) -> String {
         let prefixes = [
             ("meta.", "io.k8s.apimachinery.pkg.apis."), ("apiextensions.", "io.k8s.apiextensions-apiserver.pkg.apis."),
-            ("apiregistration.", "io.k8s.kube-aggregator.pkg.apis."),
+            ("apiregistration.", "io.k8s.kube-aggregator.pkg.apis.")
         ]
         return (prefixes.first { short.hasPrefix($0.0) }?.1 ?? "io.k8s.api.") + short
     }
@@ -167,6 +167,6 @@ struct FieldRow {
     private static let scalars: [String: FieldType] = [
         "s": .string, "i": .int32, "l": .int64, "b": .bool, "d": .double, "q": .quantity, "o": .intOrString, "t": .time,
         "u": .microTime,
-        "y": .bytes, "x": .raw,
+        "y": .bytes, "x": .raw
     ]
 }

@@ -94,7 +94,9 @@ struct TypeCheck {
         }
     }
 
-    private mutating func value(_ json: JSON, _ type: FieldType, _ field: FieldSchema, _ owner: TypeSchema)
+    private mutating func value(
+        _ json: JSON, _ type: FieldType, _ field: FieldSchema, _ owner: TypeSchema
+    )
         throws(DecodeError) -> JSON
     {
         switch (type, json) {
@@ -233,7 +235,7 @@ extension TypeCheck {
             throw DecodeError(
                 message:
                     "parsing time \(Go.quote(text)) as \(Go.quote(layout)): cannot parse \(Go.quote(remainder)) as "
-                        + "\".000000\""
+                    + "\".000000\""
             )
         }
         return .string(Timestamp.text(seconds: parts.seconds, microseconds: parts.nanoseconds / 1000))

@@ -90,7 +90,7 @@ extension LabelSelector.Requirement {
     init(expression: JSON) throws(StatusError) {
         let op = expression["operator"]?.string ?? ""
         let known: [String: LabelSelector.Operator] = [
-            "In": .in, "NotIn": .notIn, "Exists": .exists, "DoesNotExist": .notExists,
+            "In": .in, "NotIn": .notIn, "Exists": .exists, "DoesNotExist": .notExists
         ]
         guard let found = known[op] else {
             throw Status.badRequest("\(Go.quote(op)) is not a valid label selector operator")

@@ -39,23 +39,25 @@ package enum Status {
         "Conflict": 409, "AlreadyExists": 409, "Gone": 410, "Expired": 410, "RequestEntityTooLarge": 413,
         "UnsupportedMediaType": 415,
         "Invalid": 422, "TooManyRequests": 429, "InternalError": 500, "ServerTimeout": 500, "ServiceUnavailable": 503,
-        "Timeout": 504,
+        "Timeout": 504
     ]
     private static let reasons: [Int: String] = [
         400: "BadRequest", 401: "Unauthorized", 403: "Forbidden", 404: "NotFound", 405: "MethodNotAllowed",
         406: "NotAcceptable",
         409: "Conflict", 410: "Gone", 413: "RequestEntityTooLarge", 415: "UnsupportedMediaType", 422: "Invalid",
         429: "TooManyRequests",
-        500: "InternalError", 503: "ServiceUnavailable", 504: "Timeout",
+        500: "InternalError", 503: "ServiceUnavailable", 504: "Timeout"
     ]
 
     /// A failure in free form. `details` nil leaves the member out, an empty object is written as `{}`; `code` nil =
     /// the reason's own.
-    package static func failure(_ reason: String, _ message: String, details: JSON? = nil, code: Int? = nil)
+    package static func failure(
+        _ reason: String, _ message: String, details: JSON? = nil, code: Int? = nil
+    )
         -> StatusError
     {
         var status: JSON = [
-            "kind": "Status", "apiVersion": "v1", "metadata": [:], "status": "Failure", "message": .string(message),
+            "kind": "Status", "apiVersion": "v1", "metadata": [:], "status": "Failure", "message": .string(message)
         ]
         if !reason.isEmpty { status["reason"] = .string(reason) }
         status["details"] = details
@@ -203,7 +205,9 @@ extension Status {
 
     package static func tooLarge(limitBytes: Int) -> StatusError { tooLarge("limit is \(limitBytes)") }
 
-    package static func tooManyRequests(_ message: String, retryAfterSeconds: Int?, causes: [StatusCause] = [])
+    package static func tooManyRequests(
+        _ message: String, retryAfterSeconds: Int?, causes: [StatusCause] = []
+    )
         -> StatusError
     {
         failure(
@@ -224,7 +228,9 @@ extension Status {
     }
 
     /// 504: whether it happened is not known, or what was asked for is not here in time.
-    package static func timeout(_ message: String, retryAfterSeconds: Int? = nil, causes: [StatusCause] = [])
+    package static func timeout(
+        _ message: String, retryAfterSeconds: Int? = nil, causes: [StatusCause] = []
+    )
         -> StatusError
     {
         failure(
@@ -286,7 +292,7 @@ extension Status {
     package static func notAnObject(wanted: String, _ tree: JSON, body: [UInt8]) -> StatusError {
         let shape =
             "struct { APIVersion string \"json:\\\"apiVersion,omitempty\\\"\"; Kind string "
-                + "\"json:\\\"kind,omitempty\\\"\" }"
+            + "\"json:\\\"kind,omitempty\\\"\" }"
         let error = "json: cannot unmarshal \(Go.jsonType(tree)) into Go value of type \(shape)"
         return unparsable(wanted: wanted, JSONError(message: error, offset: 0), body: body)
     }

@@ -24,7 +24,7 @@ extension CellContext {
         }
         return [
             name, .string(role), age, .string(names("User")), .string(names("Group")),
-            .string(accounts.joined(separator: ", ")),
+            .string(accounts.joined(separator: ", "))
         ]
     }
 
@@ -33,7 +33,7 @@ extension CellContext {
         let duration = seconds.map { Timestamp.humanDuration(Double($0)) } ?? "<none>"
         return [
             name, age, text("spec", "signerName", or: "<none>"), text("spec", "username"), .string(duration),
-            .string(signingState),
+            .string(signingState)
         ]
     }
 
@@ -50,7 +50,7 @@ extension CellContext {
         return [
             .string(object.name + (isDefault ? " (default)" : "")), text("provisioner"),
             text("reclaimPolicy", or: "Delete"),
-            text("volumeBindingMode", or: "<unset>"), .bool(object["allowVolumeExpansion"]?.bool ?? false), age,
+            text("volumeBindingMode", or: "<unset>"), .bool(object["allowVolumeExpansion"]?.bool ?? false), age
         ]
     }
 }

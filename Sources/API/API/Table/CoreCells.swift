@@ -53,7 +53,7 @@ extension CellContext {
         return [
             name, text("spec", "type"), .string(ip.isEmpty ? "<none>" : ip), .string(externalIP), .string(servicePorts),
             age,
-            Self.labels(object["spec", "selector"]),
+            Self.labels(object["spec", "selector"])
         ]
     }
 
@@ -99,7 +99,7 @@ extension CellContext {
         }
         return [
             name, text("addressType"), .string(ports.isEmpty ? "<unset>" : Self.shortened(ports)),
-            .string(addresses.isEmpty ? "<unset>" : Self.shortened(addresses)), age,
+            .string(addresses.isEmpty ? "<unset>" : Self.shortened(addresses)), age
         ]
     }
 
@@ -117,7 +117,7 @@ extension CellContext {
             .string(Timestamp.age(last, now: now)), text("type"), text("reason"), .string(named),
             subject?["fieldPath"] ?? "",
             .string(eventSource), .string(Self.trimmed(message)), .string(Timestamp.age(first, now: now)),
-            .int(max(1, count)), name,
+            .int(max(1, count)), name
         ]
     }
 

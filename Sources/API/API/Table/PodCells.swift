@@ -10,7 +10,7 @@ extension CellContext {
             name, .string("\(status.ready)/\(status.total)"), .string(status.text), .string(status.restartsText), age,
             .string(ip.isEmpty ? "<none>" : ip), text("spec", "nodeName", or: "<none>"),
             text("status", "nominatedNodeName", or: "<none>"),
-            readinessGates,
+            readinessGates
         ]
         return TableRow(cells: cells, conditions: completion)
     }
@@ -31,7 +31,7 @@ extension CellContext {
             [
                 [
                     "type": "Completed", "status": "True", "reason": "Succeeded",
-                    "message": "The pod has completed successfully.",
+                    "message": "The pod has completed successfully."
                 ]
             ]
         case "Failed": [["type": "Completed", "status": "True", "reason": "Failed", "message": "The pod failed."]]

@@ -21,7 +21,7 @@ extension SchemaTable {
             Self.columns(of: resource).map { column in
                 [
                     "name": .string(column.name), "type": .string(column.type), "format": .string(column.format),
-                    "description": .string(column.description), "priority": .int(Int64(column.priority)),
+                    "description": .string(column.description), "priority": .int(Int64(column.priority))
                 ]
             })
     }
@@ -45,7 +45,7 @@ extension SchemaTable {
         if !resource.columns.isEmpty { return resource.columns }
         return [
             ColumnSchema(name: "Name", type: "string", format: "name", priority: 0),
-            ColumnSchema(name: "Created At", type: "date", format: "", priority: 0),
+            ColumnSchema(name: "Created At", type: "date", format: "", priority: 0)
         ]
     }
 }

@@ -17,7 +17,7 @@ extension CellContext {
         case "PodDisruptionBudget":
             [
                 name, intOrString("spec", "minAvailable"), intOrString("spec", "maxUnavailable"),
-                number("status", "disruptionsAllowed"), age,
+                number("status", "disruptionsAllowed"), age
             ]
         case "PriorityClass":
             [name, number("value"), .bool(object["globalDefault"]?.bool ?? false), age, text("preemptionPolicy")]
@@ -43,10 +43,10 @@ extension CellContext {
     private var daemonSet: [JSON] {
         let counts = [
             "desiredNumberScheduled", "currentNumberScheduled", "numberReady", "updatedNumberScheduled",
-            "numberAvailable",
+            "numberAvailable"
         ]
         return [name] + counts.map { .int(count(status: $0)) } + [
-            Self.labels(object["spec", "template", "spec", "nodeSelector"]), age,
+            Self.labels(object["spec", "template", "spec", "nodeSelector"]), age
         ] + template
             + [Self.selector(object["spec", "selector"])]
     }
@@ -88,7 +88,7 @@ extension CellContext {
             name, text("spec", "schedule"), text("spec", "timeZone", or: "<none>"),
             .string(isSuspended ? "True" : "False"),
             .int(Int64(count("status", "active"))), .string(last == nil ? "<none>" : Timestamp.age(last, now: now)),
-            age,
+            age
         ] + containers("spec", "jobTemplate", "spec", "template") + [
             Self.selector(object["spec", "jobTemplate", "spec", "selector"])
         ]

@@ -55,7 +55,9 @@ package struct JSONObject: Sendable {
     }
 
     /// Changes one member in place, without a copy of its value.
-    package mutating func modify<R>(_ key: String, default fallback: JSON = .null, _ body: (inout JSON) throws -> R)
+    package mutating func modify<R>(
+        _ key: String, default fallback: JSON = .null, _ body: (inout JSON) throws -> R
+    )
         rethrows -> R
     {
         let i =

@@ -141,7 +141,7 @@ package enum JSONWriter {
             return 3
         default:
             out.append(contentsOf: [
-                UInt8(ascii: "u"), 0x30, 0x30, StaticBytes.hex[Int(bytes[i] >> 4)], StaticBytes.hex[Int(bytes[i] & 15)],
+                UInt8(ascii: "u"), 0x30, 0x30, StaticBytes.hex[Int(bytes[i] >> 4)], StaticBytes.hex[Int(bytes[i] & 15)]
             ])
         }
         return 1

@@ -20,7 +20,7 @@ package enum Names {
         if !isLabel(name.utf8[...]) {
             let message =
                 "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must "
-                    + "start and end with an "
+                + "start and end with an "
                 + "alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is "
                 + "'[a-z0-9]([-a-z0-9]*[a-z0-9])?')"
             problems.append(message)
@@ -35,7 +35,7 @@ package enum Names {
         if !isLabel(name.utf8[...]) || name.utf8.first?.isLowercase != true {
             let message =
                 "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an "
-                    + "alphabetic character, and end "
+                + "alphabetic character, and end "
                 + "with an alphanumeric character (e.g. 'my-name',  or 'abc-123', regex used for validation is "
                 + "'[a-z]([-a-z0-9]*[a-z0-9])?')"
             problems.append(message)
@@ -60,7 +60,7 @@ package enum Names {
         default:
             let message =
                 "a qualified name must consist of alphanumeric characters, '-', '_' or '.', and must start and end "
-                    + "with an alphanumeric "
+                + "with an alphanumeric "
                 + "character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is "
                 + "'([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]') with an optional DNS subdomain prefix and '/' (e.g. "
                 + "'example.com/MyName')"
@@ -74,7 +74,7 @@ package enum Names {
         if !isQualifiedPart(name) {
             let message =
                 "name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an "
-                    + "alphanumeric character "
+                + "alphanumeric character "
                 + "(e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is "
                 + "'([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')"
             problems.append(message)
@@ -88,7 +88,7 @@ package enum Names {
         if !value.isEmpty && !isQualifiedPart(value) {
             let message =
                 "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and "
-                    + "must start and end with an "
+                + "must start and end with an "
                 + "alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for validation is "
                 + "'(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')"
             problems.append(message)
@@ -110,7 +110,7 @@ package enum Names {
         if !isGood {
             let message =
                 "a valid config key must consist of alphanumeric characters, '-', '_' or '.' (e.g. 'key.name',  or "
-                    + "'KEY_NAME',  or "
+                + "'KEY_NAME',  or "
                 + "'key-name', regex used for validation is '[-._a-zA-Z0-9]+')"
             problems.append(message)
         }
@@ -147,7 +147,7 @@ package enum Names {
 
     private static let subdomainMessage =
         "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must "
-            + "start and end with an "
+        + "start and end with an "
         + "alphanumeric character (e.g. 'example.com', regex used for validation is "
         + "'[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')"
 

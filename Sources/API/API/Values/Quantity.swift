@@ -149,12 +149,14 @@ extension Quantity {
     }
 
     private static let decimals: [(name: String, power: Int)] = [
-        ("", 0), ("n", -9), ("u", -6), ("m", -3), ("k", 3), ("M", 6), ("G", 9), ("T", 12), ("P", 15), ("E", 18),
+        ("", 0), ("n", -9), ("u", -6), ("m", -3), ("k", 3), ("M", 6), ("G", 9), ("T", 12), ("P", 15), ("E", 18)
     ]
     private static let binaries = ["Ki", "Mi", "Gi", "Ti", "Pi", "Ei"]
 
     /// Billionths of `digits` × suffix, rounded up, saturated.
-    private static func scaled(_ digits: [UInt8], fractionDigits: Int, by suffix: Suffix) throws(QuantityError)
+    private static func scaled(
+        _ digits: [UInt8], fractionDigits: Int, by suffix: Suffix
+    ) throws(QuantityError)
         -> Int128
     {
         let factor: Int128 = suffix.format == .binary ? Int128(1) << (10 * suffix.power) : 1

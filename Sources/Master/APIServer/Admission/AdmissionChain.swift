@@ -28,7 +28,7 @@ package struct AdmissionChain: AdmissionPolicy {
             DefaultTolerationSeconds(
                 notReadySeconds: notReadyTolerationSeconds, unreachableSeconds: unreachableTolerationSeconds),
             RuntimeClassAdmission(),
-            CertificateAdmission(authorizer: authorizer), RoleEscalationAdmission(authorizer: authorizer),
+            CertificateAdmission(authorizer: authorizer), RoleEscalationAdmission(authorizer: authorizer)
         ])
     }
 

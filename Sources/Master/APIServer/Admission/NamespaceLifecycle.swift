@@ -30,7 +30,7 @@ struct NamespaceLifecycle: AdmissionPlugin {
         error.status["details", "causes"] = [
             [
                 "reason": "NamespaceTerminating", "message": .string("namespace \(namespace) is being terminated"),
-                "field": "metadata.namespace",
+                "field": "metadata.namespace"
             ]
         ]
         return error

@@ -24,7 +24,7 @@ struct DefaultTolerationSeconds: AdmissionPlugin {
         var tolerations = write.object["spec", "tolerations"]?.elements ?? []
         let before = tolerations.count
         for (key, seconds) in [
-            ("node.kubernetes.io/not-ready", notReadySeconds), ("node.kubernetes.io/unreachable", unreachableSeconds),
+            ("node.kubernetes.io/not-ready", notReadySeconds), ("node.kubernetes.io/unreachable", unreachableSeconds)
         ] {
             let isTolerated = tolerations.contains { toleration in
                 let given = toleration["key"]?.string ?? ""
@@ -33,7 +33,7 @@ struct DefaultTolerationSeconds: AdmissionPlugin {
             }
             if isTolerated { continue }
             tolerations.append([
-                "key": .string(key), "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": .int(seconds),
+                "key": .string(key), "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": .int(seconds)
             ])
         }
         if tolerations.count != before { write.object["spec", "tolerations"] = .array(tolerations) }

@@ -44,7 +44,7 @@ struct NodeRestriction: AdmissionPlugin {
         default:
             throw write.forbidden(
                 "unexpected operation \(Go.quote(write.operation.rawValue)), "
-                        + "node \(quoted) can only create and delete mirror pods"
+                    + "node \(quoted) can only create and delete mirror pods"
             )
         }
     }
@@ -106,7 +106,7 @@ struct NodeRestriction: AdmissionPlugin {
         "beta.kubernetes.io/arch",
         "beta.kubernetes.io/instance-type", "node.kubernetes.io/instance-type",
         "failure-domain.beta.kubernetes.io/region",
-        "failure-domain.beta.kubernetes.io/zone", "topology.kubernetes.io/region", "topology.kubernetes.io/zone",
+        "failure-domain.beta.kubernetes.io/zone", "topology.kubernetes.io/region", "topology.kubernetes.io/zone"
     ]
 
     /// Labels of Kubernetes' own domains that are not a kubelet's to set.

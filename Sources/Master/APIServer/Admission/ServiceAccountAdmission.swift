@@ -81,14 +81,14 @@ struct ServiceAccountAdmission: AdmissionPlugin {
                             "items": [
                                 [
                                     "path": "namespace",
-                                    "fieldRef": ["apiVersion": "v1", "fieldPath": "metadata.namespace"],
+                                    "fieldRef": ["apiVersion": "v1", "fieldPath": "metadata.namespace"]
                                 ]
                             ]
                         ]
-                    ],
+                    ]
                 ],
-                "defaultMode": 420,
-            ],
+                "defaultMode": 420
+            ]
         ]
     }
 }

@@ -7,7 +7,9 @@ struct Impersonation: Sendable {
     private static let group = "authentication.k8s.io"
     private static let extraPrefix = "impersonate-extra-"
 
-    func user(_ caller: UserInfo, _ headers: [(name: String, value: String)], reader: any ObjectReader)
+    func user(
+        _ caller: UserInfo, _ headers: [(name: String, value: String)], reader: any ObjectReader
+    )
         throws(StatusError) -> UserInfo
     {
         if headers.isEmpty { return caller }

@@ -28,7 +28,9 @@ package struct TokenIssuer: Sendable {
         self.verificationKeys = [key] + verificationKeys
     }
 
-    package func authenticate(_ token: String, audiences accepted: [String], now: Double, reader: any ObjectReader)
+    package func authenticate(
+        _ token: String, audiences accepted: [String], now: Double, reader: any ObjectReader
+    )
         -> Authenticator.TokenResult
     {
         guard let claims = claims(token), claims["iss"]?.string == issuer else { return .refused([]) }
@@ -81,7 +83,7 @@ package struct TokenIssuer: Sendable {
             "issuer": .string(issuer), "jwks_uri": .string("\(issuer)/openid/v1/jwks"),
             "response_types_supported": ["id_token"],
             "subject_types_supported": ["public"],
-            "id_token_signing_alg_values_supported": [.string(key.algorithm.rawValue)],
+            "id_token_signing_alg_values_supported": [.string(key.algorithm.rawValue)]
         ]
     }
 
@@ -131,7 +133,7 @@ struct BoundToken {
             groups: ["system:serviceaccounts", "system:serviceaccounts:\(namespace)"])
         if let id = claims["jti"]?.string { user.extra["authentication.kubernetes.io/credential-id"] = ["JTI=\(id)"] }
         for (member, resource, isNamespaced) in [
-            ("pod", GroupVersionResource.pods, true), ("secret", .secrets, true), ("node", .nodes, false),
+            ("pod", GroupVersionResource.pods, true), ("secret", .secrets, true), ("node", .nodes, false)
         ] {
             guard let object = bound[member], let name = object["name"]?.string, let uid = object["uid"]?.string else {
                 continue

@@ -45,13 +45,15 @@ struct TokenRequests: Sendable {
             "jti": .string(Identity.uid()),
             "kubernetes.io": [
                 "namespace": .string(account.namespace),
-                "serviceaccount": ["name": .string(account.name), "uid": .string(account.uid)],
+                "serviceaccount": ["name": .string(account.name), "uid": .string(account.uid)]
             ],
-            "nbf": .int(seconds), "sub": .string("system:serviceaccount:\(account.namespace):\(account.name)"),
+            "nbf": .int(seconds), "sub": .string("system:serviceaccount:\(account.namespace):\(account.name)")
         ]
     }
 
-    private func bind(_ claims: inout JSON, _ reference: JSON?, account: JSON, reader: any ObjectReader)
+    private func bind(
+        _ claims: inout JSON, _ reference: JSON?, account: JSON, reader: any ObjectReader
+    )
         throws(StatusError)
     {
         guard let reference, !reference.isNull else { return }
@@ -62,7 +64,7 @@ struct TokenRequests: Sendable {
             if pod["spec", "serviceAccountName"]?.string != account.name {
                 let text =
                     "cannot bind token for serviceaccount \(Go.quote(account.name)) "
-                        + "to pod running with different serviceaccount name."
+                    + "to pod running with different serviceaccount name."
                 throw Status.badRequest(text)
             }
             claims["kubernetes.io", "pod"] = ["name": .string(name), "uid": .string(pod.uid)]
@@ -111,13 +113,13 @@ struct TokenRequests: Sendable {
             "kind": "TokenRequest", "apiVersion": "authentication.k8s.io/v1",
             "metadata": [
                 "name": .string(account.name), "namespace": .string(account.namespace), "uid": .string(Identity.uid()),
-                "creationTimestamp": .string(Timestamp.text(now)),
+                "creationTimestamp": .string(Timestamp.text(now))
             ],
             "spec": [
                 "audiences": .array(audiences.map { .string($0) }), "expirationSeconds": .int(seconds),
-                "boundObjectRef": request["spec", "boundObjectRef"] ?? .null,
+                "boundObjectRef": request["spec", "boundObjectRef"] ?? .null
             ],
-            "status": ["token": .string(token), "expirationTimestamp": .string(Timestamp.text(now + Double(seconds)))],
+            "status": ["token": .string(token), "expirationTimestamp": .string(Timestamp.text(now + Double(seconds)))]
         ]
     }
 }

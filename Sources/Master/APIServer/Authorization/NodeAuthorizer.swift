@@ -54,7 +54,9 @@ package struct NodeAuthorizer: Sendable {
         return nil
     }
 
-    private func object(_ request: RequestAttributes, _ node: String, _ reader: any ObjectReader)
+    private func object(
+        _ request: RequestAttributes, _ node: String, _ reader: any ObjectReader
+    )
         -> AuthorizationDecision
     {
         if request.resource == "persistentvolumeclaims" && request.subresource == "status" { return byRules(request) }
@@ -67,7 +69,9 @@ package struct NodeAuthorizer: Sendable {
         return refuse("no relationship found between node '\(node)' and this object")
     }
 
-    private func isUsed(_ request: RequestAttributes, _ name: String, _ node: String, _ reader: any ObjectReader)
+    private func isUsed(
+        _ request: RequestAttributes, _ name: String, _ node: String, _ reader: any ObjectReader
+    )
         -> Bool
     {
         if request.resource == "persistentvolumes" {
@@ -91,7 +95,9 @@ package struct NodeAuthorizer: Sendable {
         }
     }
 
-    private func account(_ request: RequestAttributes, _ node: String, _ reader: any ObjectReader)
+    private func account(
+        _ request: RequestAttributes, _ node: String, _ reader: any ObjectReader
+    )
         -> AuthorizationDecision
     {
         let isToken = request.verb == "create" && request.subresource == "token"

@@ -30,7 +30,7 @@ package struct PolicyRule: Sendable, Hashable {
         var rule = JSON.object([:])
         for (member, values) in [
             ("verbs", verbs), ("apiGroups", groups), ("resources", resources), ("resourceNames", names),
-            ("nonResourceURLs", urls),
+            ("nonResourceURLs", urls)
         ] where !values.isEmpty {
             rule[member] = .array(values.map { .string($0) })
         }
@@ -131,7 +131,7 @@ extension PolicyRule {
     var description: String {
         let parts = [
             ("APIGroups", groups), ("Resources", resources), ("NonResourceURLs", urls), ("ResourceNames", names),
-            ("Verbs", verbs),
+            ("Verbs", verbs)
         ]
         let shown = parts.filter { !$0.1.isEmpty }.map {
             "\($0.0):[\($0.1.map { Go.quote($0) }.joined(separator: " "))]"

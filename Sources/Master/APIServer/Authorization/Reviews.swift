@@ -61,7 +61,7 @@ package struct Reviews: VirtualResources {
         [
             "kind": "SelfSubjectReview", "apiVersion": "authentication.k8s.io/v1",
             "metadata": ["creationTimestamp": .string(Timestamp.text(now))],
-            "status": ["userInfo": Self.json(user)],
+            "status": ["userInfo": Self.json(user)]
         ]
     }
 
@@ -78,7 +78,7 @@ package struct Reviews: VirtualResources {
         }
         return [
             "kind": "TokenReview", "apiVersion": "authentication.k8s.io/v1", "metadata": [:],
-            "spec": object["spec"] ?? [:], "status": status,
+            "spec": object["spec"] ?? [:], "status": status
         ]
     }
 }
@@ -88,7 +88,9 @@ extension Reviews {
     private static let group = "authorization.k8s.io"
 
     /// `user` nil: the review names whom it asks about.
-    private func access(_ object: JSON, user: UserInfo?, namespace: String?, _ reader: any ObjectReader)
+    private func access(
+        _ object: JSON, user: UserInfo?, namespace: String?, _ reader: any ObjectReader
+    )
         throws(StatusError) -> JSON
     {
         let spec = object["spec"] ?? [:]
@@ -104,7 +106,7 @@ extension Reviews {
         let metadata: JSON = namespace.map { ["namespace": .string($0)] } ?? [:]
         return [
             "kind": .string(kind), "apiVersion": .string("\(Self.group)/v1"), "metadata": metadata,
-            "spec": Self.withoutEmpty(spec), "status": status,
+            "spec": Self.withoutEmpty(spec), "status": status
         ]
     }
 
@@ -176,12 +178,12 @@ extension Reviews {
         var status: JSON = [
             "resourceRules": .array(rules.filter { !$0.resources.isEmpty }.map(\.json)),
             "nonResourceRules": .array(rules.filter { !$0.urls.isEmpty }.map(\.json)),
-            "incomplete": .bool(!errors.isEmpty),
+            "incomplete": .bool(!errors.isEmpty)
         ]
         if !errors.isEmpty { status["evaluationError"] = .string(RoleAuthorizer.aggregate(errors)) }
         return [
             "kind": "SelfSubjectRulesReview", "apiVersion": .string("\(Self.group)/v1"), "metadata": [:], "spec": [:],
-            "status": status,
+            "status": status
         ]
     }
 }

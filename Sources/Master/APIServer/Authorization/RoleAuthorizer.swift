@@ -33,7 +33,9 @@ package struct RoleAuthorizer: Sendable {
     }
 
     /// The rules that a user has in a namespace.
-    package func rules(for user: UserInfo, namespace: String, reader: any ObjectReader) -> (
+    package func rules(
+        for user: UserInfo, namespace: String, reader: any ObjectReader
+    ) -> (
         rules: [PolicyRule], errors: [String]
     ) {
         cache.index(reader).rules(for: user, namespace: namespace)

@@ -50,7 +50,7 @@ package struct Bootstrap: Sendable {
             "system-node-critical": "Used for system critical pods that must not be moved from their current node.",
             "system-cluster-critical":
                 "Used for system critical pods that must run in the cluster, "
-                + "but can be moved to another node if necessary.",
+                + "but can be moved to another node if necessary."
         ]
         try await createMissing(
             .priorityClasses,
@@ -58,7 +58,7 @@ package struct Bootstrap: Sendable {
                 [
                     "kind": "PriorityClass", "apiVersion": "scheduling.k8s.io/v1", "metadata": ["name": .string(name)],
                     "value": .int(value),
-                    "preemptionPolicy": "PreemptLowerPriority", "description": .string(texts[name] ?? ""),
+                    "preemptionPolicy": "PreemptLowerPriority", "description": .string(texts[name] ?? "")
                 ]
             })
     }
@@ -68,7 +68,7 @@ package struct Bootstrap: Sendable {
             .services,
             [
                 MasterService.service(address: configuration.apiAddress, port: configuration.apiPort),
-                MasterService.dns(address: configuration.dnsAddress),
+                MasterService.dns(address: configuration.dnsAddress)
             ])
     }
 
@@ -79,7 +79,7 @@ package struct Bootstrap: Sendable {
         for (kind, resource) in [
             ("ClusterRole", GroupVersionResource.clusterRoles), ("ClusterRoleBinding", .clusterRoleBindings),
             ("Role", .roles),
-            ("RoleBinding", .roleBindings),
+            ("RoleBinding", .roleBindings)
         ] {
             let objects = wanted.filter { $0.kind == kind }
             let present = try await present(resource)

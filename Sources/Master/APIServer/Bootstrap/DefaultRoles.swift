@@ -78,7 +78,7 @@ extension DefaultRoles {
         if isNamespaced, parts.count == 2 { object["metadata", "namespace"] = .string(String(parts[0])) }
         if kind.hasSuffix("Binding") {
             object["roleRef"] = [
-                "apiGroup": .string(group), "kind": .string(String(kind.dropLast(7))), "name": .string(name),
+                "apiGroup": .string(group), "kind": .string(String(kind.dropLast(7))), "name": .string(name)
             ]
         }
         return object
@@ -133,7 +133,7 @@ extension DefaultRoles {
         let account = parts[1].split(separator: "/", maxSplits: 1)
         return [
             "kind": "ServiceAccount", "name": .string(String(account.last ?? "")),
-            "namespace": .string(String(account.first ?? "")),
+            "namespace": .string(String(account.first ?? ""))
         ]
     }
 
@@ -143,7 +143,7 @@ extension DefaultRoles {
             "kind": "ClusterRoleBinding", "apiVersion": .string("\(group)/v1"),
             "metadata": ["name": .string(role.name)],
             "roleRef": ["apiGroup": .string(group), "kind": "ClusterRole", "name": .string(role.name)],
-            "subjects": [["kind": "ServiceAccount", "name": .string(account), "namespace": "kube-system"]],
+            "subjects": [["kind": "ServiceAccount", "name": .string(account), "namespace": "kube-system"]]
         ]
     }
 
@@ -153,7 +153,7 @@ extension DefaultRoles {
         let targets = [
             "system:aggregate-to-admin": "admin", "system:aggregate-to-edit": "edit",
             "system:aggregate-to-view": "view", "edit": "admin",
-            "view": "edit",
+            "view": "edit"
         ]
         if object.kind == "ClusterRole", let target = targets[object.name] {
             object["metadata", "labels", "\(group)/aggregate-to-\(target)"] = "true"

@@ -11,14 +11,14 @@ package enum MasterService {
             "kind": "Service", "apiVersion": "v1",
             "metadata": [
                 "name": .string(name), "namespace": "default",
-                "labels": ["component": "apiserver", "provider": "kubernetes"],
+                "labels": ["component": "apiserver", "provider": "kubernetes"]
             ],
             "spec": [
                 "clusterIP": .string(address), "clusterIPs": [.string(address)], "type": "ClusterIP",
                 "sessionAffinity": "None",
                 "ipFamilies": ["IPv4"], "ipFamilyPolicy": "SingleStack", "internalTrafficPolicy": "Cluster",
-                "ports": [["name": "https", "port": 443, "protocol": "TCP", "targetPort": .int(port)]],
-            ],
+                "ports": [["name": "https", "port": 443, "protocol": "TCP", "targetPort": .int(port)]]
+            ]
         ]
     }
 
@@ -29,8 +29,8 @@ package enum MasterService {
             "metadata": [
                 "name": "kube-dns", "namespace": "kube-system",
                 "labels": [
-                    "k8s-app": "kube-dns", "kubernetes.io/cluster-service": "true", "kubernetes.io/name": "CoreDNS",
-                ],
+                    "k8s-app": "kube-dns", "kubernetes.io/cluster-service": "true", "kubernetes.io/name": "CoreDNS"
+                ]
             ],
             "spec": [
                 "clusterIP": .string(address), "clusterIPs": [.string(address)], "type": "ClusterIP",
@@ -38,9 +38,9 @@ package enum MasterService {
                 "ipFamilies": ["IPv4"], "ipFamilyPolicy": "SingleStack", "internalTrafficPolicy": "Cluster",
                 "ports": [
                     ["name": "dns", "port": 53, "protocol": "UDP", "targetPort": 53],
-                    ["name": "dns-tcp", "port": 53, "protocol": "TCP", "targetPort": 53],
-                ],
-            ],
+                    ["name": "dns-tcp", "port": 53, "protocol": "TCP", "targetPort": 53]
+                ]
+            ]
         ]
     }
 
@@ -50,14 +50,14 @@ package enum MasterService {
             "kind": "Endpoints", "apiVersion": "v1",
             "metadata": [
                 "name": .string(name), "namespace": "default",
-                "labels": ["endpointslice.kubernetes.io/skip-mirror": "true"],
-            ],
+                "labels": ["endpointslice.kubernetes.io/skip-mirror": "true"]
+            ]
         ]
         if !sorted.isEmpty {
             object["subsets"] = [
                 [
                     "addresses": .array(sorted.map { ["ip": .string($0)] }),
-                    "ports": [["name": "https", "port": .int(port), "protocol": "TCP"]],
+                    "ports": [["name": "https", "port": .int(port), "protocol": "TCP"]]
                 ]
             ]
         }
@@ -68,12 +68,12 @@ package enum MasterService {
         [
             "kind": "EndpointSlice", "apiVersion": "discovery.k8s.io/v1",
             "metadata": [
-                "name": .string(name), "namespace": "default", "labels": ["kubernetes.io/service-name": .string(name)],
+                "name": .string(name), "namespace": "default", "labels": ["kubernetes.io/service-name": .string(name)]
             ],
             "addressType": "IPv4",
             "endpoints": .array(
                 Set(addresses).sorted().map { ["addresses": [.string($0)], "conditions": ["ready": true]] }),
-            "ports": [["name": "https", "port": .int(port), "protocol": "TCP"]],
+            "ports": [["name": "https", "port": .int(port), "protocol": "TCP"]]
         ]
     }
 }

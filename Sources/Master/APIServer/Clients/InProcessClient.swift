@@ -52,7 +52,9 @@ package struct InProcessClient: ObjectClient {
             fieldManager: "", fence: fence)
     }
 
-    package func get(_ resource: GroupVersionResource, namespace: String?, name: String) async throws(StatusError)
+    package func get(
+        _ resource: GroupVersionResource, namespace: String?, name: String
+    ) async throws(StatusError)
         -> JSON
     {
         let schema = try self.resource(resource)
@@ -66,7 +68,9 @@ package struct InProcessClient: ObjectClient {
         return tree
     }
 
-    package func list(_ resource: GroupVersionResource, namespace: String?, _ options: ListOptions)
+    package func list(
+        _ resource: GroupVersionResource, namespace: String?, _ options: ListOptions
+    )
         async throws(StatusError) -> ObjectList
     {
         let schema = try self.resource(resource)
@@ -82,7 +86,9 @@ package struct InProcessClient: ObjectClient {
             continueToken: token)
     }
 
-    private static func query(_ resource: ResourceSchema, _ options: ListOptions, isWatch: Bool) throws(StatusError)
+    private static func query(
+        _ resource: ResourceSchema, _ options: ListOptions, isWatch: Bool
+    ) throws(StatusError)
         -> ListQuery
     {
         try ListQuery.parse(resource, name: nil, isWatch: isWatch) { name in
@@ -97,7 +103,9 @@ package struct InProcessClient: ObjectClient {
         }
     }
 
-    package func watch(_ resource: GroupVersionResource, namespace: String?, _ options: ListOptions)
+    package func watch(
+        _ resource: GroupVersionResource, namespace: String?, _ options: ListOptions
+    )
         async throws(StatusError) -> WatchStream
     {
         let schema = try self.resource(resource)
@@ -144,7 +152,9 @@ package struct InProcessClient: ObjectClient {
         return try await objects.patch(call, type, patch, BodyDecoder(schema: objects.schema)).object
     }
 
-    package func delete(_ resource: GroupVersionResource, namespace: String?, name: String, _ options: DeleteOptions)
+    package func delete(
+        _ resource: GroupVersionResource, namespace: String?, name: String, _ options: DeleteOptions
+    )
         async throws(StatusError)
     {
         _ = try await objects.delete(try call("delete", resource, namespace, name), Removal(options))

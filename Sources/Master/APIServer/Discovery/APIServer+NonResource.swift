@@ -70,7 +70,7 @@ extension APIServer {
             "major": "1", "minor": "33", "emulationMajor": "1", "emulationMinor": "33", "minCompatibilityMajor": "1",
             "minCompatibilityMinor": "32", "gitVersion": .string(version), "gitCommit": "", "gitTreeState": "clean",
             "buildDate": "1970-01-01T00:00:00Z", "goVersion": "go1.24", "compiler": "swift",
-            "platform": .string(Self.platform),
+            "platform": .string(Self.platform)
         ]
     }
 
@@ -116,7 +116,7 @@ extension APIServer {
             "kind": "APIVersions", "versions": ["v1"],
             "serverAddressByClientCIDRs": [
                 ["clientCIDR": "0.0.0.0/0", "serverAddress": .string(exchange.request.header("host") ?? "")]
-            ],
+            ]
         ]
     }
 

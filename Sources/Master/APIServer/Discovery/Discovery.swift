@@ -76,7 +76,7 @@ extension Discovery {
         }
         return [
             "kind": "APIGroupDiscoveryList", "apiVersion": .string("apidiscovery.k8s.io/\(version)"), "metadata": [:],
-            "items": .array(items),
+            "items": .array(items)
         ]
     }
 
@@ -84,7 +84,7 @@ extension Discovery {
         var tree: JSON = [
             "resource": .string(schema.plural), "responseKind": kind(schema.kind),
             "scope": schema.isNamespaced ? "Namespaced" : "Cluster",
-            "singularResource": .string(schema.singular), "verbs": strings(schema.verbs),
+            "singularResource": .string(schema.singular), "verbs": strings(schema.verbs)
         ]
         if !schema.shortNames.isEmpty { tree["shortNames"] = strings(schema.shortNames) }
         if !schema.categories.isEmpty { tree["categories"] = strings(schema.categories) }
@@ -109,7 +109,7 @@ extension Discovery {
     func groupList() -> JSON {
         [
             "kind": "APIGroupList", "apiVersion": "v1",
-            "groups": .array(groups.filter { !$0.name.isEmpty }.map(Self.tree)),
+            "groups": .array(groups.filter { !$0.name.isEmpty }.map(Self.tree))
         ]
     }
 
@@ -148,7 +148,7 @@ extension Discovery {
         var tree: JSON = [
             "name": .string(schema.plural), "singularName": .string(schema.singular),
             "namespaced": .bool(schema.isNamespaced),
-            "kind": .string(schema.kind.kind), "verbs": strings(schema.verbs),
+            "kind": .string(schema.kind.kind), "verbs": strings(schema.verbs)
         ]
         if !schema.shortNames.isEmpty { tree["shortNames"] = strings(schema.shortNames) }
         if !schema.categories.isEmpty { tree["categories"] = strings(schema.categories) }
@@ -158,7 +158,7 @@ extension Discovery {
     private static func row(_ schema: ResourceSchema, _ sub: SubresourceSchema) -> JSON {
         var tree: JSON = [
             "name": .string("\(schema.plural)/\(sub.name)"), "singularName": "",
-            "namespaced": .bool(schema.isNamespaced),
+            "namespaced": .bool(schema.isNamespaced)
         ]
         if sub.kind.group != schema.group || sub.kind.version != schema.version {
             if !sub.kind.group.isEmpty { tree["group"] = .string(sub.kind.group) }
@@ -174,7 +174,7 @@ extension Discovery {
         var paths = [
             "/.well-known/openid-configuration", "/api", "/apis", "/healthz", "/livez", "/metrics", "/openapi/v2",
             "/openapi/v3",
-            "/openid/v1/jwks", "/readyz", "/version",
+            "/openid/v1/jwks", "/readyz", "/version"
         ]
         for group in groups {
             if !group.name.isEmpty { paths.append("/apis/\(group.name)") }

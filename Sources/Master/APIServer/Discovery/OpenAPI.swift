@@ -71,7 +71,7 @@ final class OpenAPI: Sendable {
         for resource in resources { paths += OpenAPIPaths.paths(resource) }
         return [
             "openapi": "3.0.0", "info": ["title": "Kubernetes", "version": .string(self.version)],
-            "paths": .object(JSONObject(uniqueMembers: paths)), "components": ["schemas": schemas.tree],
+            "paths": .object(JSONObject(uniqueMembers: paths)), "components": ["schemas": schemas.tree]
         ]
     }
 }

@@ -62,7 +62,7 @@ enum OpenAPIPaths {
         var tree: JSON = [
             "parameters": .array(parameters(action)), "responses": ["200": ["description": "OK", "content": content]],
             "x-kubernetes-action": .string(action == "create" ? "post" : action == "update" ? "put" : action),
-            "x-kubernetes-group-version-kind": OpenAPISchemas.tree(kind),
+            "x-kubernetes-group-version-kind": OpenAPISchemas.tree(kind)
         ]
         if action == "create" || action == "update" {
             tree["requestBody"] = ["content": ["*/*": ["schema": OpenAPISchemas.reference(shown)]]]
@@ -77,16 +77,16 @@ enum OpenAPIPaths {
         case "patch":
             return [
                 query("dryRun", "string"), query("fieldManager", "string"), query("fieldValidation", "string"),
-                query("force", "boolean"),
+                query("force", "boolean")
             ]
         case "delete", "deletecollection":
             return [
-                query("dryRun", "string"), query("gracePeriodSeconds", "integer"), query("propagationPolicy", "string"),
+                query("dryRun", "string"), query("gracePeriodSeconds", "integer"), query("propagationPolicy", "string")
             ]
         case "list":
             return [
                 "allowWatchBookmarks", "continue", "fieldSelector", "labelSelector", "limit", "resourceVersion",
-                "timeoutSeconds", "watch",
+                "timeoutSeconds", "watch"
             ]
             .map {
                 query(

@@ -31,12 +31,12 @@ struct OpenAPISchemas {
                 "apiVersion": ["type": "string"], "kind": ["type": "string"],
                 "items": ["type": "array", "items": ["allOf": [Self.reference(resource.definition)], "default": [:]]],
                 "metadata": [
-                    "allOf": [Self.reference("io.k8s.apimachinery.pkg.apis.meta.v1.ListMeta")], "default": [:],
-                ],
+                    "allOf": [Self.reference("io.k8s.apimachinery.pkg.apis.meta.v1.ListMeta")], "default": [:]
+                ]
             ],
             "x-kubernetes-group-version-kind": [
                 Self.tree(GroupVersionKind(resource.group, resource.version, resource.listKind))
-            ],
+            ]
         ]
     }
 
@@ -125,6 +125,6 @@ struct OpenAPISchemas {
         ),
         ("io.k8s.apimachinery.pkg.apis.meta.v1.Time", ["type": "string", "format": "date-time"]),
         ("io.k8s.apimachinery.pkg.apis.meta.v1.MicroTime", ["type": "string", "format": "date-time"]),
-        ("io.k8s.apimachinery.pkg.runtime.RawExtension", ["type": "object"]),
+        ("io.k8s.apimachinery.pkg.runtime.RawExtension", ["type": "object"])
     ]
 }

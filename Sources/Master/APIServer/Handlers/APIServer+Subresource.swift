@@ -38,7 +38,9 @@ extension APIServer {
         }
     }
 
-    private func decodePosted(_ exchange: Exchange, _ subresource: SubresourceSchema) throws(StatusError)
+    private func decodePosted(
+        _ exchange: Exchange, _ subresource: SubresourceSchema
+    ) throws(StatusError)
         -> BodyDecoder.Decoded
     {
         let kind = subresource.kind

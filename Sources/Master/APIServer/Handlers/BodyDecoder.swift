@@ -71,7 +71,9 @@ struct BodyDecoder: Sendable {
     }
 
     /// Parses and checks a body that must be of `kind` (or of one of `others`, e.g. another version of an Eviction).
-    func decode(_ body: ByteBuffer, contentType: String?, as kind: GroupVersionKind, others: [GroupVersionKind] = [])
+    func decode(
+        _ body: ByteBuffer, contentType: String?, as kind: GroupVersionKind, others: [GroupVersionKind] = []
+    )
         throws(StatusError) -> Decoded
     {
         let raw = try parse(body, contentType: contentType, wanted: kind.kind)

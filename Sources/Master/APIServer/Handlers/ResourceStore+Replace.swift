@@ -18,7 +18,9 @@ extension ResourceStore {
     }
 
     /// Applies a patch to the stored object, again for each attempt.
-    func patch(_ given: WriteCall, _ type: PatchType, _ patch: JSON, _ decoder: BodyDecoder) async throws(StatusError)
+    func patch(
+        _ given: WriteCall, _ type: PatchType, _ patch: JSON, _ decoder: BodyDecoder
+    ) async throws(StatusError)
         -> WriteOutcome
     {
         if type == .apply { throw Status.unsupportedPatchType() }
@@ -44,7 +46,9 @@ extension ResourceStore {
     }
 
     /// Unknown fields that a patch brings are warned of once; the transformation itself may run several times.
-    private func patchWarnings(_ call: WriteCall, _ type: PatchType, _ patch: JSON, _ decoder: BodyDecoder)
+    private func patchWarnings(
+        _ call: WriteCall, _ type: PatchType, _ patch: JSON, _ decoder: BodyDecoder
+    )
         throws(StatusError) -> [String]
     {
         guard decoder.validation == .warn,
@@ -68,7 +72,9 @@ extension ResourceStore {
     }
 
     /// A patched object that does not decode is 422, not 400, since the request's own body was well-formed.
-    private static func decodePatched(_ patched: JSON, _ kind: GroupVersionKind, _ decoder: BodyDecoder)
+    private static func decodePatched(
+        _ patched: JSON, _ kind: GroupVersionKind, _ decoder: BodyDecoder
+    )
         throws(StatusError) -> BodyDecoder.Decoded
     {
         do { return try decoder.check(patched, as: kind) } catch {

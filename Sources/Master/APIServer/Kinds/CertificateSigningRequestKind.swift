@@ -13,7 +13,7 @@ package struct CertificateSigningRequestKind: StoredKind {
         "digital signature", "email protection", "encipher only", "ipsec end system", "ipsec tunnel", "ipsec user",
         "key agreement",
         "key encipherment", "microsoft sgc", "netscape sgc", "ocsp signing", "s/mime", "server auth", "signing",
-        "timestamping",
+        "timestamping"
     ]
     static let approvals = ["Approved", "Denied"]
 

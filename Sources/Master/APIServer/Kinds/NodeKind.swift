@@ -19,7 +19,7 @@ package struct NodeKind: StoredKind {
     private func fillStatus(_ node: inout JSON) {
         let texts = [
             "architecture", "bootID", "containerRuntimeVersion", "kernelVersion", "kubeProxyVersion", "kubeletVersion",
-            "machineID", "operatingSystem", "osImage", "systemUUID",
+            "machineID", "operatingSystem", "osImage", "systemUUID"
         ]
         for text in texts where node["status", "nodeInfo", text] == nil { node["status", "nodeInfo", text] = "" }
         if node["status", "daemonEndpoints", "kubeletEndpoint", "Port"] == nil {

@@ -109,7 +109,7 @@ package struct RoleBindingKind: StoredKind {
         let reference = new["roleRef"]
         let shown: JSON = [
             "APIGroup": reference?["apiGroup"] ?? "", "Kind": reference?["kind"] ?? "",
-            "Name": reference?["name"] ?? "",
+            "Name": reference?["name"] ?? ""
         ]
         issues.invalid("roleRef", shown, "cannot change roleRef")
     }

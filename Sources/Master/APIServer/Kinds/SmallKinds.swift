@@ -28,7 +28,7 @@ package struct PriorityClassKind: StoredKind {
     package var hasGeneration: Bool { true }
     package static let userMax: Int64 = 1_000_000_000
     package static let system: [String: Int64] = [
-        "system-node-critical": 2_000_001_000, "system-cluster-critical": 2_000_000_000,
+        "system-node-critical": 2_000_001_000, "system-cluster-critical": 2_000_000_000
     ]
 
     package func check(_ object: JSON, _ issues: inout Issues) {
@@ -100,7 +100,7 @@ package struct EventKind: StoredKind {
         guard new.apiVersion.hasPrefix("events.k8s.io/") else { return check(new, &issues) }
         for member in [
             "eventTime", "reportingController", "reportingInstance", "action", "reason", "regarding", "related", "note",
-            "type",
+            "type"
         ] {
             issues.immutable(FieldPath(member), new[member], old[member])
         }

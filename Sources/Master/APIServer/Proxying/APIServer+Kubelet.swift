@@ -23,7 +23,9 @@ extension APIServer {
         }
     }
 
-    private func target(_ exchange: Exchange, _ pod: JSON, _ node: JSON?, _ nodeName: String) throws(StatusError) -> (
+    private func target(
+        _ exchange: Exchange, _ pod: JSON, _ node: JSON?, _ nodeName: String
+    ) throws(StatusError) -> (
         KubeletDialer, HTTPEndpoint
     ) {
         guard let kubelets else { throw Status.serviceUnavailable("this master has no access to kubelets") }
@@ -60,7 +62,7 @@ extension APIServer {
         let (dialer, endpoint) = try target(exchange, pod, node, nodeName)
         let names = [
             "stdin": "input", "stdout": "output", "stderr": "error", "tty": "tty", "command": "command",
-            "ports": "port",
+            "ports": "port"
         ]
         var pairs: [String] = []
         for (name, value) in exchange.request.query {
@@ -75,7 +77,7 @@ extension APIServer {
 /// The query of a log.
 enum LogOptions {
     private static let passed = [
-        "follow", "previous", "sinceSeconds", "sinceTime", "timestamps", "tailLines", "limitBytes", "stream",
+        "follow", "previous", "sinceSeconds", "sinceTime", "timestamps", "tailLines", "limitBytes", "stream"
     ]
 
     static func check(_ exchange: Exchange) throws(StatusError) {

@@ -44,7 +44,7 @@ struct KubeletDialer: Sendable {
     func splice(_ exchange: Exchange, _ endpoint: HTTPEndpoint, _ target: String) async throws(StatusError) {
         let passed = [
             "connection", "upgrade", "sec-websocket-key", "sec-websocket-version", "sec-websocket-protocol",
-            "x-stream-protocol-version",
+            "x-stream-protocol-version"
         ]
         let headers = exchange.request.headers.filter { passed.contains($0.name.lowercased()) }.map {
             ($0.name, $0.value)
@@ -59,7 +59,7 @@ struct KubeletDialer: Sendable {
             throw Status.failure(Status.reason(of: answer.status), String(buffer: answer.body), code: answer.status)
         }
         let kept = [
-            "upgrade", "connection", "sec-websocket-accept", "sec-websocket-protocol", "x-stream-protocol-version",
+            "upgrade", "connection", "sec-websocket-accept", "sec-websocket-protocol", "x-stream-protocol-version"
         ]
         let back = answer.headers.filter { kept.contains($0.name.lowercased()) }.map { ($0.name, $0.value) }
         let ended = exchange.observer.streams(exchange)

@@ -99,7 +99,9 @@ struct Renderer: Sendable {
             listTree(objects.map { $0.tree(resource.kind) }, meta, resource, representation.form, rows), representation)
     }
 
-    private func gather(_ objects: [FeedObject], _ storedBytes: Int, _ meta: ListMeta, _ resource: ResourceSchema)
+    private func gather(
+        _ objects: [FeedObject], _ storedBytes: Int, _ meta: ListMeta, _ resource: ResourceSchema
+    )
         -> ByteBuffer
     {
         var buffer = ByteBuffer()
@@ -118,7 +120,9 @@ struct Renderer: Sendable {
         return buffer
     }
 
-    func listTree(_ items: [JSON], _ meta: ListMeta, _ resource: ResourceSchema, _ form: Form, _ rows: RowObject)
+    func listTree(
+        _ items: [JSON], _ meta: ListMeta, _ resource: ResourceSchema, _ form: Form, _ rows: RowObject
+    )
         -> JSON
     {
         switch form {
@@ -127,7 +131,7 @@ struct Renderer: Sendable {
             return [
                 "kind": "PartialObjectMetadataList", "apiVersion": .string("meta.k8s.io/\(version)"),
                 "metadata": meta.tree,
-                "items": .array(items.map { Self.partial($0, version) }),
+                "items": .array(items.map { Self.partial($0, version) })
             ]
         case .object:
             let bare = items.map { item in
@@ -139,7 +143,7 @@ struct Renderer: Sendable {
             return [
                 "kind": .string(resource.listKind), "apiVersion": .string(resource.resource.apiVersion),
                 "metadata": meta.tree,
-                "items": .array(bare),
+                "items": .array(bare)
             ]
         }
     }
@@ -147,7 +151,7 @@ struct Renderer: Sendable {
     static func partial(_ object: JSON, _ version: String) -> JSON {
         [
             "kind": "PartialObjectMetadata", "apiVersion": .string("meta.k8s.io/\(version)"),
-            "metadata": object["metadata"] ?? [:],
+            "metadata": object["metadata"] ?? [:]
         ]
     }
 
@@ -169,7 +173,7 @@ struct Renderer: Sendable {
         }
         return [
             "kind": "Table", "apiVersion": .string("meta.k8s.io/\(version)"), "metadata": metadata,
-            "columnDefinitions": includesColumns ? schema.columnDefinitions(resource) : .null, "rows": .array(made),
+            "columnDefinitions": includesColumns ? schema.columnDefinitions(resource) : .null, "rows": .array(made)
         ]
     }
 }

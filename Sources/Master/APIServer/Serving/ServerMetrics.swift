@@ -25,7 +25,7 @@ package final class ServerMetrics: Sendable {
             "apiserver_request_duration_seconds", help: "Seconds from a request to its answer.",
             labels: ["component", "dry_run", "group", "resource", "scope", "subresource", "verb", "version"],
             buckets: [
-                0.005, 0.025, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1, 1.25, 1.5, 2, 3, 4, 5, 6, 8, 10, 15, 20, 30, 45, 60,
+                0.005, 0.025, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1, 1.25, 1.5, 2, 3, 4, 5, 6, 8, 10, 15, 20, 30, 45, 60
             ])
         responseSizes = registry.histogram(
             "apiserver_response_sizes", help: "Bytes of answers.",
@@ -65,14 +65,14 @@ final class RequestObserver: Sendable {
             1,
             [
                 "\(status)", "apiserver", dry, labels.group, labels.resource, labels.scope, labels.subresource,
-                labels.verb, labels.version,
+                labels.verb, labels.version
             ])
         let elapsed = (ContinuousClock.now - started) / Duration.seconds(1)
         metrics.durations.observe(
             elapsed,
             [
                 "apiserver", dry, labels.group, labels.resource, labels.scope, labels.subresource, labels.verb,
-                labels.version,
+                labels.version
             ])
         if bytes > 0 { metrics.responseSizes.observe(Double(bytes), labels.list) }
     }

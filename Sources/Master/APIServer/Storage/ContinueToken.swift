@@ -41,7 +41,7 @@ package struct ContinueToken: Sendable, Hashable {
     var encoded: String {
         let tree: JSON = [
             "v": "meta.k8s.io/v1", "rv": .int(revision?.rawValue ?? -1),
-            "start": .string(String(decoding: after, as: UTF8.self) + "\0"),
+            "start": .string(String(decoding: after, as: UTF8.self) + "\0")
         ]
         return Base64URL.encode(tree.serialized())
     }

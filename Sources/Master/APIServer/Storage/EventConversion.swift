@@ -8,7 +8,7 @@ enum EventConversion {
         ("message", "note"), ("involvedObject", "regarding"), ("reportingComponent", "reportingController"),
         ("count", "deprecatedCount"),
         ("firstTimestamp", "deprecatedFirstTimestamp"), ("lastTimestamp", "deprecatedLastTimestamp"),
-        ("source", "deprecatedSource"),
+        ("source", "deprecatedSource")
     ]
 
     static func fromCore(_ object: JSON) -> JSON { renamed(object) { key in names.first { $0.core == key }?.named } }

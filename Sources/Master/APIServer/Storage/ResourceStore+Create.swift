@@ -103,7 +103,7 @@ extension JSON {
     /// kind, apiVersion, metadata first; metadata in upstream's order; without managedFields.
     func ordered(_ kind: GroupVersionKind) -> JSON {
         var members: [JSONObject.Member] = [
-            .init(key: "kind", value: .string(kind.kind)), .init(key: "apiVersion", value: .string(kind.apiVersion)),
+            .init(key: "kind", value: .string(kind.kind)), .init(key: "apiVersion", value: .string(kind.apiVersion))
         ]
         let metadata = self["metadata"]?.object ?? [:]
         var sorted: [JSONObject.Member] = []

@@ -21,7 +21,9 @@ extension ResourceStore {
     }
 
     /// PUT of an absent object: a few kinds are created by it.
-    private func planUpsert(_ call: WriteCall, _ transform: Transformation, _ view: KVView) throws(StatusError)
+    private func planUpsert(
+        _ call: WriteCall, _ transform: Transformation, _ view: KVView
+    ) throws(StatusError)
         -> WritePlan
     {
         guard call.subresource.isEmpty, call.attributes.verb == "update", behavior(call).createsOnUpdate else {
@@ -35,7 +37,9 @@ extension ResourceStore {
         return try planUpsertCreate(call, object, view)
     }
 
-    private func planUpdate(_ call: WriteCall, old: JSON, kv: KeyValue, _ given: JSON, _ view: KVView)
+    private func planUpdate(
+        _ call: WriteCall, old: JSON, kv: KeyValue, _ given: JSON, _ view: KVView
+    )
         throws(StatusError) -> WritePlan
     {
         let behavior = behavior(call)
@@ -116,7 +120,7 @@ extension ResourceStore {
         var object = given
         for key in [
             "name", "generateName", "namespace", "uid", "creationTimestamp", "deletionTimestamp",
-            "deletionGracePeriodSeconds",
+            "deletionGracePeriodSeconds"
         ] {
             object["metadata", key] = old["metadata", key]
         }

@@ -97,7 +97,7 @@ extension StoredObject {
     private static let metadataOrder = [
         "name", "generateName", "namespace", "uid", "", "generation", "creationTimestamp", "deletionTimestamp",
         "deletionGracePeriodSeconds",
-        "labels", "annotations", "ownerReferences", "finalizers",
+        "labels", "annotations", "ownerReferences", "finalizers"
     ]
     /// Members of metadata as answers show them.
     static let answerOrder = metadataOrder.map { $0.isEmpty ? "resourceVersion" : $0 }

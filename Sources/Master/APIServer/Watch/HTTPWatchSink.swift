@@ -68,7 +68,9 @@ final class HTTPWatchSink: WatchSink {
         return true
     }
 
-    private func encode(_ type: WatchEventType, _ object: FeedObject, includesColumns: Bool, revision: Revision?)
+    private func encode(
+        _ type: WatchEventType, _ object: FeedObject, includesColumns: Bool, revision: Revision?
+    )
         -> ByteBuffer
     {
         var buffer = ByteBuffer()
@@ -106,7 +108,7 @@ final class HTTPWatchSink: WatchSink {
         if endsInitial { metadata["annotations"] = ["k8s.io/initial-events-end": "true"] }
         var object: JSON = [
             "kind": .string(resource.kind.kind), "apiVersion": .string(resource.resource.apiVersion),
-            "metadata": metadata,
+            "metadata": metadata
         ]
         switch exchange.representation.form {
         case .object: break

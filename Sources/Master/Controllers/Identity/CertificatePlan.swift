@@ -99,7 +99,7 @@ package enum CertificatePlan {
             "resourceAttributes": [
                 "group": "certificates.k8s.io", "version": "*", "resource": "certificatesigningrequests",
                 "verb": "create",
-                "subresource": .string(subresource),
+                "subresource": .string(subresource)
             ]
         ]
         review["user"] = spec["username"]

@@ -8,7 +8,7 @@ package enum ServiceAccountPlan {
         guard let namespace, !namespace.isBeingDeleted, !exists else { return [] }
         let account: JSON = [
             "apiVersion": "v1", "kind": "ServiceAccount",
-            "metadata": ["name": "default", "namespace": .string(namespace.name)],
+            "metadata": ["name": "default", "namespace": .string(namespace.name)]
         ]
         return [.create(.serviceAccounts, account)]
     }
@@ -27,9 +27,9 @@ package enum RootCAPublisher {
                 "apiVersion": "v1", "kind": "ConfigMap",
                 "metadata": [
                     "name": .string(name), "namespace": .string(namespace.name),
-                    "annotations": ["kubernetes.io/description": .string(description)],
+                    "annotations": ["kubernetes.io/description": .string(description)]
                 ],
-                "data": ["ca.crt": .string(ca)],
+                "data": ["ca.crt": .string(ca)]
             ]
             return [.create(.configMaps, made)]
         }

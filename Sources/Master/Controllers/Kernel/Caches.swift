@@ -59,7 +59,7 @@ package final class Caches: Sendable {
         let all: [any AnyShelf] = [
             pods, nodes, nodeLeases, deployments, replicaSets, replicationControllers, daemonSets, controllerRevisions,
             services, endpoints,
-            endpointSlices, namespaces, serviceAccounts, rootCAs, clusterRoles, signingRequests, bootstrapTokens,
+            endpointSlices, namespaces, serviceAccounts, rootCAs, clusterRoles, signingRequests, bootstrapTokens
         ]
         byResource = Dictionary(all.map { ($0.resource, $0) }, uniquingKeysWith: { first, _ in first })
     }

@@ -16,7 +16,7 @@ extension JSON {
         [
             "apiVersion": .string(kind.apiVersion), "kind": .string(kind.kind), "name": .string(name),
             "uid": .string(uid),
-            "controller": true, "blockOwnerDeletion": true,
+            "controller": true, "blockOwnerDeletion": true
         ]
     }
 

@@ -78,7 +78,9 @@ package struct Session: Sendable {
     }
 
     /// Several writes of one object in a list follow each other: the later ones take over the version of the earlier.
-    private func write(_ change: Change, _ versions: inout [String: JSON]) async throws(StatusError) -> (
+    private func write(
+        _ change: Change, _ versions: inout [String: JSON]
+    ) async throws(StatusError) -> (
         [Awaited], name: String
     ) {
         switch change {

@@ -68,7 +68,9 @@ package final class Shelf<Value: Sendable>: AnyShelf {
     }
 
     /// What a controller of the namespace may have a word about: what it owns, and what nobody owns.
-    package func family(of owner: JSON) -> [Value] { values("owner:\(owner.uid)") + values("orphan:\(owner.namespace)") }
+    package func family(of owner: JSON) -> [Value] {
+        values("owner:\(owner.uid)") + values("orphan:\(owner.namespace)")
+    }
 
     package var revision: UInt64 { UInt64(informer.resourceVersion) ?? 0 }
 

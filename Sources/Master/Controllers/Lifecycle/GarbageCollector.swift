@@ -146,7 +146,7 @@ final class GarbageCollector: Sendable {
                 "metadata": [
                     "resourceVersion": .string(tree.resourceVersion),
                     "ownerReferences": metadata["ownerReferences"] ?? .null,
-                    "finalizers": metadata["finalizers"] ?? .null,
+                    "finalizers": metadata["finalizers"] ?? .null
                 ]
             ]
             return await session.perform([.patch(object.resource, object.target, .merge, patch)])

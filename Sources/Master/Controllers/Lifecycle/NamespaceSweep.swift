@@ -28,7 +28,9 @@ package enum NamespaceConditions {
         let errors = remainders.filter { !$0.error.isEmpty }.map(\.error).sorted()
         let left = remainders.filter { $0.count > 0 }.sorted { $0.resource.groupResource < $1.resource.groupResource }
         let finalizers = Dictionary(left.flatMap(\.finalizers), uniquingKeysWith: +).sorted { $0.key < $1.key }
-        func condition(_ type: String, _ isTrue: Bool, _ reasons: (String, String), _ messages: (String, String))
+        func condition(
+            _ type: String, _ isTrue: Bool, _ reasons: (String, String), _ messages: (String, String)
+        )
             -> JSON
         {
             Conditions.make(
@@ -58,7 +60,7 @@ package enum NamespaceConditions {
                 (
                     "Some content in the namespace has finalizers remaining: \(waiting)",
                     "All content-preserving finalizers finished"
-                )),
+                ))
         ]
     }
 

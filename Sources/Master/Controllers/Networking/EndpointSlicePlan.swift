@@ -13,7 +13,9 @@ package enum EndpointSlicePlan {
     private static let trigger = "endpoints.kubernetes.io/last-change-trigger-time"
 
     /// `slices`: those with the service's name; `zones`: by node name.
-    package static func changes(_ service: JSON?, pods: [PodView], slices: [JSON], zones: [String: String], now: Int64)
+    package static func changes(
+        _ service: JSON?, pods: [PodView], slices: [JSON], zones: [String: String], now: Int64
+    )
         -> [Change]
     {
         let own = slices.filter { $0.labels[managedBy] == manager && !$0.isBeingDeleted }
@@ -57,7 +59,9 @@ package enum EndpointSlicePlan {
 
     private static func address(_ endpoint: JSON) -> String { endpoint["addresses"]?[0]?.string ?? "" }
 
-    private static func endpoint(_ backend: ServiceBackend, _ wanted: ServiceEndpoints, _ zones: [String: String])
+    private static func endpoint(
+        _ backend: ServiceBackend, _ wanted: ServiceEndpoints, _ zones: [String: String]
+    )
         -> JSON
     {
         let pod = backend.pod
@@ -65,8 +69,8 @@ package enum EndpointSlicePlan {
         var endpoint: JSON = [
             "addresses": [.string(backend.address)],
             "conditions": [
-                "ready": .bool(ready), "serving": .bool(pod.isReady), "terminating": .bool(pod.isBeingDeleted),
-            ],
+                "ready": .bool(ready), "serving": .bool(pod.isReady), "terminating": .bool(pod.isBeingDeleted)
+            ]
         ]
         if let hostname = backend.hostname(in: wanted.service) { endpoint["hostname"] = .string(hostname) }
         endpoint["targetRef"] = backend.reference
@@ -127,9 +131,9 @@ package enum EndpointSlicePlan {
                 "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice",
                 "metadata": [
                     "generateName": .string("\(service.name)-"), "namespace": .string(service.namespace),
-                    "ownerReferences": [service.controllerReference(GroupVersionKind("", "v1", "Service"))],
+                    "ownerReferences": [service.controllerReference(GroupVersionKind("", "v1", "Service"))]
                 ],
-                "addressType": .string(family),
+                "addressType": .string(family)
             ]
         slice["metadata", "labels"] = JSON(labels)
         slice["metadata", "annotations", trigger] = .string(Timestamp.seconds(now))

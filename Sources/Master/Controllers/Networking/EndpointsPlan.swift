@@ -46,9 +46,9 @@ package enum EndpointsPlan {
             "apiVersion": "v1", "kind": "Endpoints",
             "metadata": [
                 "name": .string(service.name), "namespace": .string(service.namespace), "labels": JSON(labels),
-                "annotations": JSON(annotations),
+                "annotations": JSON(annotations)
             ],
-            "subsets": subsets,
+            "subsets": subsets
         ]
     }
 

@@ -76,7 +76,7 @@ package enum NodeIPAMPlan {
             let text = JSON.string(range.text(next))
             let patch: JSON = [
                 "metadata": ["resourceVersion": .string(node.resourceVersion)],
-                "spec": ["podCIDR": text, "podCIDRs": [text]],
+                "spec": ["podCIDR": text, "podCIDRs": [text]]
             ]
             changes.append(.patch(.nodes, Target(namespace: "", name: node.name, uid: node.uid), .merge, patch))
         }

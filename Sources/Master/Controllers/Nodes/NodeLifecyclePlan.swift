@@ -31,10 +31,10 @@ package struct NodeLifecyclePlan: Sendable {
         ("MemoryPressure", "True", "node.kubernetes.io/memory-pressure"),
         ("DiskPressure", "True", "node.kubernetes.io/disk-pressure"),
         ("PIDPressure", "True", "node.kubernetes.io/pid-pressure"),
-        ("NetworkUnavailable", "True", "node.kubernetes.io/network-unavailable"),
+        ("NetworkUnavailable", "True", "node.kubernetes.io/network-unavailable")
     ]
     private static let managed: Set<String> = Set(conditionTaints.map(\.2)).union([
-        notReady, unreachable, "node.kubernetes.io/unschedulable",
+        notReady, unreachable, "node.kubernetes.io/unschedulable"
     ])
 
     /// `silence`: milliseconds since a node's last sign of life; `pods`: those on a node.
@@ -101,7 +101,7 @@ package struct NodeLifecyclePlan: Sendable {
         let list = kept + added.map { TimedTaint($0, since: now) }
         let patch: JSON = [
             "metadata": ["resourceVersion": .string(node.resourceVersion)],
-            "spec": ["taints": list.isEmpty ? .null : .array(list.map(\.tree))],
+            "spec": ["taints": list.isEmpty ? .null : .array(list.map(\.tree))]
         ]
         return [.patch(.nodes, Target(namespace: "", name: node.name, uid: node.uid), .merge, patch)]
     }
@@ -109,11 +109,11 @@ package struct NodeLifecyclePlan: Sendable {
     private func markPods(_ pods: [PodView]) -> [Change] {
         pods.filter { $0.readyStatus == "True" }.flatMap { pod -> [Change] in
             let condition: JSON = [
-                "type": "Ready", "status": "False", "lastTransitionTime": .string(Timestamp.seconds(now)),
+                "type": "Ready", "status": "False", "lastTransitionTime": .string(Timestamp.seconds(now))
             ]
             return [
                 .patch(.pods, Target(pod), subresource: "status", .strategic, ["status": ["conditions": [condition]]]),
-                .note(pod, warning: true, "NodeNotReady", "Node is not ready"),
+                .note(pod, warning: true, "NodeNotReady", "Node is not ready")
             ]
         }
     }

@@ -43,7 +43,7 @@ package enum TaintEvictionPlan {
         return [
             .note(pod, "TaintManagerEviction", "Marking for deletion Pod \(pod.namespace)/\(pod.name)"),
             .patch(.pods, Target(pod), subresource: "status", .strategic, ["status": ["conditions": [condition]]]),
-            .delete(.pods, Target(pod), DeleteOptions(uid: pod.uid)),
+            .delete(.pods, Target(pod), DeleteOptions(uid: pod.uid))
         ]
     }
 }

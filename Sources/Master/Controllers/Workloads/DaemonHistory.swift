@@ -51,12 +51,12 @@ struct DaemonHistory: Sendable {
         labels[DaemonPlan.hashLabel] = .string(hash)
         var metadata: JSON = [
             "name": .string("\(set.name)-\(hash)"), "namespace": .string(set.namespace), "labels": labels,
-            "ownerReferences": [set.controllerReference(DaemonPlan.kind)],
+            "ownerReferences": [set.controllerReference(DaemonPlan.kind)]
         ]
         metadata["annotations"] = set["metadata", "annotations"]
         return [
             "apiVersion": "apps/v1", "kind": "ControllerRevision", "metadata": metadata, "data": Self.data(set),
-            "revision": .int(revision),
+            "revision": .int(revision)
         ]
     }
 

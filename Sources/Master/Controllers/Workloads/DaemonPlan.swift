@@ -23,7 +23,9 @@ package struct DaemonPlan: Sendable {
     var byNode: [String: [PodView]] = [:]
 
     /// `pods`: its own and those without a controller; `revisions`: the ControllerRevisions of the namespace.
-    package static func changes(_ set: JSON, pods: [PodView], revisions: [JSON], nodes: [NodeView], now: Int64)
+    package static func changes(
+        _ set: JSON, pods: [PodView], revisions: [JSON], nodes: [NodeView], now: Int64
+    )
         -> [Change]
     {
         let selector = MatchSelector(set["spec", "selector"])
@@ -74,12 +76,12 @@ package struct DaemonPlan: Sendable {
         var standard = [
             ("not-ready", "NoExecute"), ("unreachable", "NoExecute"), ("disk-pressure", "NoSchedule"),
             ("memory-pressure", "NoSchedule"),
-            ("pid-pressure", "NoSchedule"), ("unschedulable", "NoSchedule"),
+            ("pid-pressure", "NoSchedule"), ("unschedulable", "NoSchedule")
         ]
         if spec["hostNetwork"]?.bool == true { standard.append(("network-unavailable", "NoSchedule")) }
         for (key, effect) in standard {
             let toleration: JSON = [
-                "key": .string("node.kubernetes.io/\(key)"), "operator": "Exists", "effect": .string(effect),
+                "key": .string("node.kubernetes.io/\(key)"), "operator": "Exists", "effect": .string(effect)
             ]
             if !own.contains(toleration) { own.append(toleration) }
         }
@@ -238,11 +240,11 @@ package struct DaemonPlan: Sendable {
         var status: JSON = [
             "currentNumberScheduled": .int(scheduled), "numberMisscheduled": .int(misplaced),
             "desiredNumberScheduled": .int(desired),
-            "numberReady": .int(ready), "observedGeneration": .int(daemons.generation),
+            "numberReady": .int(ready), "observedGeneration": .int(daemons.generation)
         ]
         let extras = [
             ("updatedNumberScheduled", updated), ("numberAvailable", available),
-            ("numberUnavailable", desired - available),
+            ("numberUnavailable", desired - available)
         ]
         for (key, count) in extras where count > 0 { status[key] = .int(count) }
         status["collisionCount"] = daemons["status", "collisionCount"]

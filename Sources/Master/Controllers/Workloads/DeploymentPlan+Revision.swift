@@ -39,9 +39,9 @@ extension DeploymentPlan {
             "metadata": [
                 "name": .string("\(deployment.name)-\(hash)"), "namespace": .string(deployment.namespace),
                 "labels": template["metadata", "labels"] ?? [:],
-                "ownerReferences": [deployment.controllerReference(Self.kind)],
+                "ownerReferences": [deployment.controllerReference(Self.kind)]
             ],
-            "spec": spec,
+            "spec": spec
         ]
         var draft = ReplicaSetDraft(new: set)
         annotate(&draft, revision, isNew: true)

@@ -11,7 +11,7 @@ extension DeploymentPlan {
             ("observedGeneration", original.generation),
             ("replicas", all.reduce(0) { $0 + $1.actual }), ("updatedReplicas", new?.actual ?? 0),
             ("readyReplicas", all.reduce(0) { $0 + $1.ready }), ("availableReplicas", available),
-            ("unavailableReplicas", max(0, total - available)),
+            ("unavailableReplicas", max(0, total - available))
         ]
         var status: JSON = [:]
         for (key, count) in counts where count != 0 { status[key] = .int(count) }

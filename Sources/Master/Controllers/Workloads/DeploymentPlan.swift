@@ -13,7 +13,7 @@ enum Revision {
     /// Annotations of a deployment that its ReplicaSets do not inherit.
     static let private_: Set<String> = [
         "kubectl.kubernetes.io/last-applied-configuration", annotation, history, desired, most,
-        "deprecated.deployment.rollback.to",
+        "deprecated.deployment.rollback.to"
     ]
 }
 

@@ -148,7 +148,7 @@ enum PodTemplate {
         let template = owner["spec", "template"] ?? .null
         var metadata: JSON = [
             "generateName": .string("\(prefix ?? String(owner.name.prefix(240)))-"),
-            "namespace": .string(owner.namespace),
+            "namespace": .string(owner.namespace)
         ]
         for field in ["labels", "annotations", "finalizers"] { metadata[field] = template["metadata", field] }
         metadata["ownerReferences"] = [owner.controllerReference(kind)]
@@ -165,7 +165,7 @@ enum DeletionOrder {
             return [
                 pod.nodeName.isEmpty ? 0 : 1, phase, pod.isReady ? 1 : 0, pod.deletionCost,
                 -(perNode[pod.nodeName] ?? 0),
-                pod.isReady ? -logarithm(now &- pod.readySince) : 0, -pod.restarts, -logarithm(now &- pod.createdAt),
+                pod.isReady ? -logarithm(now &- pod.readySince) : 0, -pod.restarts, -logarithm(now &- pod.createdAt)
             ]
         }
         return pods.map { (rank($0), $0) }

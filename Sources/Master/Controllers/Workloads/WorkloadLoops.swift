@@ -18,7 +18,9 @@ enum WorkloadLoops {
     }
 
     /// A ReplicaSet of the wanted name exists and is not ours: the hash takes another number in.
-    private static func resolveCollision(_ performed: Performed, _ deployment: JSON, _ session: Session) async
+    private static func resolveCollision(
+        _ performed: Performed, _ deployment: JSON, _ session: Session
+    ) async
         -> Performed
     {
         guard let failure = performed.failures.first, failure.error.isAlreadyExists,

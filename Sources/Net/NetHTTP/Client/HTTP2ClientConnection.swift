@@ -32,7 +32,7 @@ final class HTTP2ClientConnection: ClientConnection {
         http2.initialSettings = [
             HTTP2Setting(parameter: .enablePush, value: 0),
             HTTP2Setting(parameter: .maxHeaderListSize, value: configuration.headerBytesMax),
-            HTTP2Setting(parameter: .initialWindowSize, value: 256 << 10),
+            HTTP2Setting(parameter: .initialWindowSize, value: 256 << 10)
         ]
         http2.targetWindowSize = 4 << 20
         http2.controlFrameRateLimit.maximumCount = 100_000

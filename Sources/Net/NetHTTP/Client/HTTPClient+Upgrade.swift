@@ -15,7 +15,7 @@ extension HTTPClient {
         asking.method = "GET"
         asking.headers += [
             ("connection", "Upgrade"), ("upgrade", "websocket"), ("sec-websocket-version", "13"),
-            ("sec-websocket-key", key),
+            ("sec-websocket-key", key)
         ]
         if !protocols.isEmpty { asking.headers.append(("sec-websocket-protocol", protocols.joined(separator: ", "))) }
         let answer = try await upgrade(asking)

@@ -20,7 +20,7 @@ private let spdyDictionary: [UInt8] = {
         "warning",
         "www-authenticate", "method", "get", "status", "200 OK", "version", "HTTP/1.1", "url", "public", "set-cookie",
         "keep-alive",
-        "origin",
+        "origin"
     ]
     let tail =
         "100101201202205206300302303304305306307402405406407408409410411412413414415416417502504505203 Non-Au"

@@ -163,7 +163,9 @@ package final class SPDYSession: Sendable {
             return stream
         }
         guard let stream else { return nil }
-        if raw.eventLoop.inEventLoop { announce(stream, headers) } else {
+        if raw.eventLoop.inEventLoop {
+            announce(stream, headers)
+        } else {
             raw.eventLoop.execute { self.announce(stream, headers) }
         }
         return stream

@@ -117,7 +117,7 @@ enum SocketKeepAlive {
             (.init(level: .tcp, name: .init(rawValue: 4)), 30),
             (.init(level: .tcp, name: .init(rawValue: 5)), 10),
             (.init(level: .tcp, name: .init(rawValue: 6)), 3),
-            (.init(level: .tcp, name: .init(rawValue: 18)), 30_000),
+            (.init(level: .tcp, name: .init(rawValue: 18)), 30_000)
         ]
         for (option, value) in settings {
             do { try options.setOption(option, value: value) } catch { return }

@@ -39,7 +39,7 @@ enum ServerPipeline {
         http2.initialSettings = [
             HTTP2Setting(parameter: .maxConcurrentStreams, value: configuration.streamsMax),
             HTTP2Setting(parameter: .maxHeaderListSize, value: configuration.headerBytesMax),
-            HTTP2Setting(parameter: .initialWindowSize, value: 256 << 10),
+            HTTP2Setting(parameter: .initialWindowSize, value: 256 << 10)
         ]
         http2.targetWindowSize = 1 << 20
         http2.controlFrameRateLimit.maximumCount = configuration.controlFramesMax

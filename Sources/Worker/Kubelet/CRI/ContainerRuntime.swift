@@ -22,7 +22,7 @@ package struct RuntimeError: Error, Sendable, Equatable, CustomStringConvertible
         "OK", "Canceled", "Unknown", "InvalidArgument", "DeadlineExceeded", "NotFound", "AlreadyExists",
         "PermissionDenied",
         "ResourceExhausted", "FailedPrecondition", "Aborted", "OutOfRange", "Unimplemented", "Internal", "Unavailable",
-        "DataLoss", "Unauthenticated",
+        "DataLoss", "Unauthenticated"
     ]
 
     private static func name(_ code: Int) -> String { names.indices.contains(code) ? names[code] : "Code(\(code))" }
@@ -39,7 +39,9 @@ package protocol ContainerRuntime: Sendable {
     func sandboxStatus(_ id: String) async throws(RuntimeError) -> SandboxStatus
     func sandboxes() async throws(RuntimeError) -> [Sandbox]
     /// Returns the container's id.
-    func createContainer(_ config: ContainerConfig, sandboxID: String, sandbox: SandboxConfig)
+    func createContainer(
+        _ config: ContainerConfig, sandboxID: String, sandbox: SandboxConfig
+    )
         async throws(RuntimeError) -> String
     func startContainer(_ id: String) async throws(RuntimeError)
     /// Returns when the container is dead; it is killed after `timeoutSeconds`.
@@ -59,7 +61,9 @@ package protocol ContainerRuntime: Sendable {
     /// nil when the image is not there.
     func image(_ reference: String) async throws(RuntimeError) -> Image?
     /// Returns the image's reference.
-    func pullImage(_ reference: String, credentials: RegistryCredentials?, sandbox: SandboxConfig)
+    func pullImage(
+        _ reference: String, credentials: RegistryCredentials?, sandbox: SandboxConfig
+    )
         async throws(RuntimeError) -> String
     func removeImage(_ reference: String) async throws(RuntimeError)
     func imageFilesystems() async throws(RuntimeError) -> [FilesystemUsage]

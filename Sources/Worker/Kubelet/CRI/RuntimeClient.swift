@@ -118,7 +118,9 @@ package struct RuntimeClient: ContainerRuntime {
         }
     }
 
-    package func execSync(_ id: String, command: [String], timeoutSeconds: Int64) async throws(RuntimeError)
+    package func execSync(
+        _ id: String, command: [String], timeoutSeconds: Int64
+    ) async throws(RuntimeError)
         -> ExecResult
     {
         let bytes = try await unary("ExecSync", seconds: timeoutSeconds > 0 ? timeoutSeconds &+ 10 : Self.callSeconds) {

@@ -29,7 +29,9 @@ package enum LogFile {
     }
 
     /// The last lines without their newlines, at most `bytesMax` bytes of the file.
-    package static func lastLines(_ path: String, size: Int64, count: Int, bytesMax: Int) throws(FileError)
+    package static func lastLines(
+        _ path: String, size: Int64, count: Int, bytesMax: Int
+    ) throws(FileError)
         -> [ArraySlice<UInt8>]
     {
         let offset = max(try offset(ofLast: count, path, size: size), size - Int64(bytesMax))

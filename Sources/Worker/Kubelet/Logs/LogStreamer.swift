@@ -52,7 +52,9 @@ package struct LogStreamer: Sendable {
         var isAtLineStart = true
     }
 
-    private func copy(_ cursor: inout Cursor, _ response: HTTPResponseWriter, _ flag: ClosedFlag)
+    private func copy(
+        _ cursor: inout Cursor, _ response: HTTPResponseWriter, _ flag: ClosedFlag
+    )
         async throws(FileError)
     {
         while !flag.isClosed && cursor.budget > 0 {
@@ -88,7 +90,9 @@ package struct LogStreamer: Sendable {
     }
 
     /// Reads to the present end; true when something was read.
-    private func readAll(_ file: Int32, _ cursor: inout Cursor, _ response: HTTPResponseWriter, _ flag: ClosedFlag)
+    private func readAll(
+        _ file: Int32, _ cursor: inout Cursor, _ response: HTTPResponseWriter, _ flag: ClosedFlag
+    )
         async throws(FileError) -> Bool
     {
         var isMore = false

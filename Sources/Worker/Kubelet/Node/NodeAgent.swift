@@ -215,12 +215,12 @@ package final class NodeAgent: Sendable {
     private func fresh() -> JSON {
         let name = configuration.nodeName
         let owner: JSON = [
-            "apiVersion": "v1", "kind": "Node", "name": .string(name), "uid": .string(state.withLock { $0.nodeUID }),
+            "apiVersion": "v1", "kind": "Node", "name": .string(name), "uid": .string(state.withLock { $0.nodeUID })
         ]
         return [
             "apiVersion": "coordination.k8s.io/v1", "kind": "Lease",
             "metadata": ["name": .string(name), "namespace": .string(Self.leaseNamespace), "ownerReferences": [owner]],
-            "spec": [:],
+            "spec": [:]
         ]
     }
 }

@@ -25,7 +25,7 @@ package enum NodeObject {
         configuration.labels.merging([
             "kubernetes.io/hostname": configuration.hostname, "kubernetes.io/os": "linux",
             "kubernetes.io/arch": facts.architecture,
-            "beta.kubernetes.io/os": "linux", "beta.kubernetes.io/arch": facts.architecture,
+            "beta.kubernetes.io/os": "linux", "beta.kubernetes.io/arch": facts.architecture
         ]) { $1 }
     }
 
@@ -35,9 +35,9 @@ package enum NodeObject {
             "apiVersion": "v1", "kind": "Node",
             "metadata": [
                 "name": .string(configuration.nodeName), "labels": JSON(labels(configuration, facts)),
-                "annotations": ["volumes.kubernetes.io/controller-managed-attach-detach": "true"],
+                "annotations": ["volumes.kubernetes.io/controller-managed-attach-detach": "true"]
             ],
-            "spec": [:],
+            "spec": [:]
         ]
         if !configuration.taints.isEmpty {
             node["spec", "taints"] = .array(
@@ -49,7 +49,9 @@ package enum NodeObject {
     }
 
     /// The whole status; heartbeats say `now`, transitions keep their time while nothing changes.
-    package static func status(_ report: NodeReport, _ configuration: KubeletConfiguration, old: JSON, now: Nanoseconds)
+    package static func status(
+        _ report: NodeReport, _ configuration: KubeletConfiguration, old: JSON, now: Nanoseconds
+    )
         -> JSON
     {
         let foreign = (old["conditions"]?.elements ?? []).filter { !ownConditions.contains($0["type"]?.string ?? "") }
@@ -62,7 +64,7 @@ package enum NodeObject {
                     + [["type": "Hostname", "address": .string(configuration.hostname)]]),
             "daemonEndpoints": ["kubeletEndpoint": ["Port": .int(Int64(configuration.port))]],
             "nodeInfo": info(report, configuration),
-            "images": .array(images(report.images)),
+            "images": .array(images(report.images))
         ]
         status["runtimeHandlers"] = [
             ["name": "", "features": ["recursiveReadOnlyMounts": false, "userNamespaces": false]]
@@ -78,7 +80,7 @@ package enum NodeObject {
             "cpu": .string(cpu), "ephemeral-storage": .string(reserved ? String(disk) : "\(disk / 1024)Ki"),
             "hugepages-1Gi": "0",
             "hugepages-2Mi": "0", "memory": .string("\(memory / 1024)Ki"),
-            "pods": .string(String(configuration.podsMax)),
+            "pods": .string(String(configuration.podsMax))
         ]
     }
 
@@ -89,7 +91,7 @@ package enum NodeObject {
             "osImage": .string(report.facts.osImage),
             "containerRuntimeVersion": .string("\(report.runtime.name)://\(report.runtime.version)"),
             "kubeletVersion": .string(configuration.version), "kubeProxyVersion": "", "operatingSystem": "linux",
-            "architecture": .string(report.facts.architecture),
+            "architecture": .string(report.facts.architecture)
         ]
     }
 
@@ -97,7 +99,7 @@ package enum NodeObject {
         images.sorted { ($0.sizeBytes, $0.id) > ($1.sizeBytes, $1.id) }.prefix(imagesMax).map { image in
             [
                 "names": .array((image.digests + image.tags).prefix(5).map(JSON.string)),
-                "sizeBytes": .int(Int64(clamping: image.sizeBytes)),
+                "sizeBytes": .int(Int64(clamping: image.sizeBytes))
             ]
         }
     }
@@ -119,7 +121,7 @@ package enum NodeObject {
                 ("kubelet has insufficient PID available", "kubelet has sufficient PID available")),
             condition(
                 "Ready", report.problem == nil, report.problem == nil ? "KubeletReady" : "KubeletNotReady",
-                report.problem ?? "kubelet is posting ready status", old, now),
+                report.problem ?? "kubelet is posting ready status", old, now)
         ]
     }
 
@@ -132,7 +134,7 @@ package enum NodeObject {
         return [
             "type": .string(type), "status": .string(status), "lastHeartbeatTime": .string(TimeText.text(now)),
             "lastTransitionTime": kept ?? .string(TimeText.text(now)), "reason": .string(reason),
-            "message": .string(message),
+            "message": .string(message)
         ]
     }
 

@@ -127,11 +127,11 @@ package struct NodePods: Sendable {
             "apiVersion": "v1", "kind": "Pod",
             "metadata": [
                 "name": .string(metadata?.name ?? labels[PodLabels.podName] ?? ""),
-                "namespace": .string(metadata?.namespace ?? labels[PodLabels.podNamespace] ?? ""), "uid": .string(uid),
+                "namespace": .string(metadata?.namespace ?? labels[PodLabels.podNamespace] ?? ""), "uid": .string(uid)
             ],
             "spec": [
-                "terminationGracePeriodSeconds": .int(grace), "containers": .array(names.map { ["name": .string($0)] }),
-            ],
+                "terminationGracePeriodSeconds": .int(grace), "containers": .array(names.map { ["name": .string($0)] })
+            ]
         ]
     }
 

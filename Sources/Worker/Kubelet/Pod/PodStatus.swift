@@ -38,7 +38,7 @@ extension PodLife {
     private func addContainers(_ status: inout JSON, _ previous: JSON) {
         let groups: [(String, [ContainerKind])] = [
             ("initContainerStatuses", [.initial, .sidecar]), ("containerStatuses", [.app]),
-            ("ephemeralContainerStatuses", [.ephemeral]),
+            ("ephemeralContainerStatuses", [.ephemeral])
         ]
         for (field, kinds) in groups {
             let list = containers.filter { kinds.contains($0.spec.kind) }
@@ -91,7 +91,7 @@ extension PodLife {
             "ready": .bool(life.isReady && !(isWaiting && life.spec.kind != .initial)),
             "restartCount": .int(Int64(restartCount(life, known))),
             "image": .string(life.current?.status.image.nonEmpty ?? life.spec.image),
-            "imageID": .string(life.current?.status.imageReference ?? known?["imageID"]?.string ?? ""),
+            "imageID": .string(life.current?.status.imageReference ?? known?["imageID"]?.string ?? "")
         ]
         if let id = life.current?.status.id {
             status["containerID"] = .string("containerd://\(id)")
@@ -134,7 +134,7 @@ extension PodLife {
         return [
             "exitCode": 137, "reason": "ContainerStatusUnknown",
             "message": "The container could not be located when the pod was terminated", "startedAt": .null,
-            "finishedAt": .null,
+            "finishedAt": .null
         ]
     }
 

@@ -47,7 +47,7 @@ package final class KubeletAuthority: Sendable {
         let now = Clock.now()
         if let (caller, until) = kept.withLock({ $0.callers[token] }), until > now { return caller }
         let body: JSON = [
-            "apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview", "spec": ["token": .string(token)],
+            "apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview", "spec": ["token": .string(token)]
         ]
         let answer = try await client.create(
             GroupVersionResource("authentication.k8s.io", "v1", "tokenreviews"), namespace: nil, body)
@@ -75,9 +75,9 @@ package final class KubeletAuthority: Sendable {
                 "user": .string(caller.name), "groups": .array(caller.groups.map(JSON.string)),
                 "resourceAttributes": [
                     "verb": .string(verb), "version": "v1", "resource": "nodes", "subresource": .string(subresource),
-                    "name": .string(nodeName),
-                ],
-            ],
+                    "name": .string(nodeName)
+                ]
+            ]
         ]
         let answer = try await client.create(
             GroupVersionResource("authorization.k8s.io", "v1", "subjectaccessreviews"), namespace: nil, body)

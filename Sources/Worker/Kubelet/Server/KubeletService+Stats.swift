@@ -41,7 +41,9 @@ extension KubeletService {
         }
     }
 
-    private static func exposition(_ usages: [(PodSpec, String, ContainerStats, Nanoseconds)], _ node: NodeUsage)
+    private static func exposition(
+        _ usages: [(PodSpec, String, ContainerStats, Nanoseconds)], _ node: NodeUsage
+    )
         -> String
     {
         func seconds(_ time: Nanoseconds) -> String {
@@ -50,7 +52,7 @@ extension KubeletService {
         var families: [(name: String, type: String, lines: [String])] = [
             ("container_cpu_usage_seconds_total", "counter", []), ("container_memory_working_set_bytes", "gauge", []),
             ("container_start_time_seconds", "gauge", []), ("pod_cpu_usage_seconds_total", "counter", []),
-            ("pod_memory_working_set_bytes", "gauge", []),
+            ("pod_memory_working_set_bytes", "gauge", [])
         ]
         var pods: [String: (labels: String, cpu: Int64, memory: Int64, at: Int64)] = [:]
         for (pod, container, stats, startedAt) in usages {
@@ -89,9 +91,9 @@ extension KubeletService {
                     "node": [
                         "nodeName": .string(executor.configuration.nodeName),
                         "cpu": Self.cpu(node.cpuNanoseconds, node.at),
-                        "memory": Self.memory(node.workingSetBytes, node.at),
+                        "memory": Self.memory(node.workingSetBytes, node.at)
                     ],
-                    "pods": .array(pods.compactMap { _, list in Self.summary(list) }),
+                    "pods": .array(pods.compactMap { _, list in Self.summary(list) })
                 ])
         } catch {
             response.plain(500, error.message)
@@ -112,17 +114,17 @@ extension KubeletService {
                 "name": .string(usage.container), "startTime": .string(TimeText.text(usage.startedAt)),
                 "cpu": cpu(usage.stats.cpuNanoseconds, usage.stats.cpuTimestamp),
                 "memory": memory(usage.stats.workingSetBytes, usage.stats.memoryTimestamp),
-                "rootfs": ["usedBytes": .int(Int64(clamping: usage.stats.filesystemBytes))],
+                "rootfs": ["usedBytes": .int(Int64(clamping: usage.stats.filesystemBytes))]
             ]
         }
         return [
             "podRef": [
                 "name": .string(first.pod.name), "namespace": .string(first.pod.namespace),
-                "uid": .string(first.pod.uid),
+                "uid": .string(first.pod.uid)
             ],
             "startTime": .string(TimeText.text(list.map(\.startedAt).min() ?? 0)), "containers": .array(containers),
             "cpu": cpu(list.reduce(0) { $0 &+ $1.stats.cpuNanoseconds }, first.stats.cpuTimestamp),
-            "memory": memory(list.reduce(0) { $0 &+ $1.stats.workingSetBytes }, first.stats.memoryTimestamp),
+            "memory": memory(list.reduce(0) { $0 &+ $1.stats.workingSetBytes }, first.stats.memoryTimestamp)
         ]
     }
 }

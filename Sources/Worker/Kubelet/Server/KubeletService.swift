@@ -77,7 +77,9 @@ package final class KubeletService: HTTPService {
     }
 
     /// The newest running container of that name; answers with an error and returns nil when there is none.
-    func running(_ namespace: String, _ pod: String, _ container: String, _ response: HTTPResponseWriter) async
+    func running(
+        _ namespace: String, _ pod: String, _ container: String, _ response: HTTPResponseWriter
+    ) async
         -> String?
     {
         guard let life = await life(namespace, pod) else {

@@ -50,7 +50,9 @@ package struct StreamingProxy: Sendable {
     }
 
     /// A SPDY connection to the runtime's streaming server; answers with the refusal and returns nil otherwise.
-    func upgraded(_ response: HTTPResponseWriter, url: String, headers: [(String, String)]) async
+    func upgraded(
+        _ response: HTTPResponseWriter, url: String, headers: [(String, String)]
+    ) async
         -> HTTPUpgradeResponse?
     {
         do throws(HTTPClientError) {

@@ -8,7 +8,7 @@ package enum Amount {
         ("Pi", 1_125_899_906_842_624),
         ("Ei", 1_152_921_504_606_846_976), ("n", 1e-9), ("u", 1e-6), ("m", 1e-3), ("k", 1e3), ("M", 1e6), ("G", 1e9),
         ("T", 1e12),
-        ("P", 1e15), ("E", 1e18),
+        ("P", 1e15), ("E", 1e18)
     ]
 
     /// Thousandths of a quantity given as string or number, rounded up; nil when it is none.

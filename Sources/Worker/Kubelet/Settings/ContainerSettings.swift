@@ -57,25 +57,29 @@ package enum ContainerSettings {
         return config
     }
 
-    private static func annotations(_ spec: ContainerSpec, _ pod: JSON, _ attempt: UInt32, _ node: NodeSettings)
+    private static func annotations(
+        _ spec: ContainerSpec, _ pod: JSON, _ attempt: UInt32, _ node: NodeSettings
+    )
         -> [String: String]
     {
         [
             PodLabels.hash: spec.hash, PodLabels.restartCount: String(attempt), PodLabels.node: node.nodeName,
             PodLabels.terminationPath: spec.json["terminationMessagePath"]?.string ?? terminationPathDefault,
             PodLabels.terminationPolicy: spec.json["terminationMessagePolicy"]?.string ?? "File",
-            PodLabels.podGrace: String(pod["spec", "terminationGracePeriodSeconds"]?.int ?? 30),
+            PodLabels.podGrace: String(pod["spec", "terminationGracePeriodSeconds"]?.int ?? 30)
         ]
     }
 
     private static let masked = [
         "/proc/asound", "/proc/acpi", "/proc/kcore", "/proc/keys", "/proc/latency_stats", "/proc/timer_list",
         "/proc/timer_stats",
-        "/proc/sched_debug", "/proc/scsi", "/sys/firmware", "/sys/devices/virtual/powercap",
+        "/proc/sched_debug", "/proc/scsi", "/sys/firmware", "/sys/devices/virtual/powercap"
     ]
     private static let readOnly = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"]
 
-    private static func security(_ spec: ContainerSpec, _ pod: JSON, _ inputs: Inputs) throws(ConfigurationError)
+    private static func security(
+        _ spec: ContainerSpec, _ pod: JSON, _ inputs: Inputs
+    ) throws(ConfigurationError)
         -> ContainerSecurity
     {
         let own = spec.json["securityContext"]

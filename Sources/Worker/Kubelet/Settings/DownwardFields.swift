@@ -39,7 +39,9 @@ package enum DownwardFields {
     }
 
     /// The value of a resourceFieldRef: a limit (the node's allocatable amount where there is none) or a request.
-    package static func resource(_ reference: JSON, _ pod: JSON, container own: JSON?, _ facts: PodFacts)
+    package static func resource(
+        _ reference: JSON, _ pod: JSON, container own: JSON?, _ facts: PodFacts
+    )
         throws(ConfigurationError) -> String
     {
         let name = reference["containerName"]?.string.flatMap(\.nonEmpty)

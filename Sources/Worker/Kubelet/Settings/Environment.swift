@@ -43,7 +43,9 @@ package struct PodFacts: Sendable {
 
 package enum Environment {
     /// The variables in order; later ones override earlier ones of the same name.
-    package static func variables(_ container: JSON, _ pod: JSON, _ facts: PodFacts) throws(ConfigurationError)
+    package static func variables(
+        _ container: JSON, _ pod: JSON, _ facts: PodFacts
+    ) throws(ConfigurationError)
         -> [EnvironmentVariable]
     {
         var list = OrderedEnvironment()
@@ -62,7 +64,9 @@ package enum Environment {
         return list.variables
     }
 
-    private static func addAll(of source: JSON, _ pod: JSON, _ facts: PodFacts, _ list: inout OrderedEnvironment)
+    private static func addAll(
+        of source: JSON, _ pod: JSON, _ facts: PodFacts, _ list: inout OrderedEnvironment
+    )
         throws(ConfigurationError)
     {
         let prefix = source["prefix"]?.string ?? ""
@@ -80,7 +84,9 @@ package enum Environment {
     }
 
     /// nil: an optional source that is not there.
-    private static func value(of source: JSON, _ container: JSON, _ pod: JSON, _ facts: PodFacts)
+    private static func value(
+        of source: JSON, _ container: JSON, _ pod: JSON, _ facts: PodFacts
+    )
         throws(ConfigurationError) -> String?
     {
         if let field = source["fieldRef"] {
@@ -99,7 +105,9 @@ package enum Environment {
         return nil
     }
 
-    private static func keyed(_ reference: JSON, _ kind: ObjectName.Kind, _ pod: JSON, _ facts: PodFacts)
+    private static func keyed(
+        _ reference: JSON, _ kind: ObjectName.Kind, _ pod: JSON, _ facts: PodFacts
+    )
         throws(ConfigurationError) -> String?
     {
         let (name, key) = (reference["name"]?.string ?? "", reference["key"]?.string ?? "")

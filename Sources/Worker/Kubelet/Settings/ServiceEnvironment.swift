@@ -21,7 +21,7 @@ package enum ServiceEnvironment {
         let name = variableName(service.name)
         let host = ip.contains(":") ? "[\(ip)]" : ip
         var list = [
-            EnvironmentVariable("\(name)_SERVICE_HOST", ip), EnvironmentVariable("\(name)_SERVICE_PORT", String(first)),
+            EnvironmentVariable("\(name)_SERVICE_HOST", ip), EnvironmentVariable("\(name)_SERVICE_PORT", String(first))
         ]
         for port in ports {
             guard let number = port["port"]?.int, let portName = port["name"]?.string, !portName.isEmpty else {
@@ -38,7 +38,7 @@ package enum ServiceEnvironment {
             list += [
                 EnvironmentVariable(prefix, "\(lower)://\(host):\(number)"),
                 EnvironmentVariable("\(prefix)_PROTO", lower),
-                EnvironmentVariable("\(prefix)_PORT", String(number)), EnvironmentVariable("\(prefix)_ADDR", ip),
+                EnvironmentVariable("\(prefix)_PORT", String(number)), EnvironmentVariable("\(prefix)_ADDR", ip)
             ]
         }
         return list

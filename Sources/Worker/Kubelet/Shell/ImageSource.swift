@@ -76,7 +76,9 @@ package final class ImageSource: Sendable {
         }
     }
 
-    private func pull(_ name: String, _ pod: JSON, _ sandbox: SandboxConfig, _ tell: Tell) async throws(ImageError)
+    private func pull(
+        _ name: String, _ pod: JSON, _ sandbox: SandboxConfig, _ tell: Tell
+    ) async throws(ImageError)
         -> Image
     {
         tell(false, "Pulling", "Pulling image \"\(name)\"")

@@ -33,7 +33,9 @@ extension PodExecutor {
         return await create(spec, config, sandboxID, sandbox, context)
     }
 
-    private func configure(_ spec: ContainerSpec, _ attempt: UInt32, _ image: Image, _ context: PodContext) async throws
+    private func configure(
+        _ spec: ContainerSpec, _ attempt: UInt32, _ image: Image, _ context: PodContext
+    ) async throws
         -> ContainerConfig
     {
         var facts = facts(context)
@@ -142,7 +144,9 @@ extension PodExecutor {
 
     // MARK: stop
 
-    func kill(_ name: String, _ id: String, _ graceSeconds: Int64, _ reason: KillReason, _ context: PodContext) async
+    func kill(
+        _ name: String, _ id: String, _ graceSeconds: Int64, _ reason: KillReason, _ context: PodContext
+    ) async
         -> PodOutcome
     {
         tell(context, name, false, "Killing", Self.text(reason, name))

@@ -50,7 +50,9 @@ package final class PodExecutor: Sendable {
         events = EventRecorder(component: "kubelet", host: configuration.nodeName) { Clock.now() / 1_000_000 }
     }
 
-    private static func settings(_ configuration: KubeletConfiguration, _ machine: MachineFacts, _ logger: Logger)
+    private static func settings(
+        _ configuration: KubeletConfiguration, _ machine: MachineFacts, _ logger: Logger
+    )
         -> NodeSettings
     {
         var node = NodeSettings()

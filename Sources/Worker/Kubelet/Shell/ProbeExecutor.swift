@@ -35,7 +35,9 @@ package struct ProbeExecutor: Sendable {
 
     package func shutdown() async { await http.shutdown() }
 
-    package func run(_ action: ProbeAction, container: JSON, id: String, ip: String, timeoutSeconds: Int64) async
+    package func run(
+        _ action: ProbeAction, container: JSON, id: String, ip: String, timeoutSeconds: Int64
+    ) async
         -> ProbeResult
     {
         let seconds = timeoutSeconds > 0 ? timeoutSeconds : Self.hookSeconds
@@ -88,7 +90,9 @@ package struct ProbeExecutor: Sendable {
         }
     }
 
-    private func get(_ endpoint: HTTPEndpoint, _ path: String, _ headers: [EnvironmentVariable], _ seconds: Int64) async
+    private func get(
+        _ endpoint: HTTPEndpoint, _ path: String, _ headers: [EnvironmentVariable], _ seconds: Int64
+    ) async
         -> ProbeResult
     {
         var list = headers.map { ($0.name, $0.value) }

@@ -5,7 +5,9 @@ import NetGRPC
 
 extension RuntimeClient {
     /// Connects to `unix:///run/containerd/containerd.sock` (or a plain path); the first call dials.
-    package static func connect(endpoint: String, group: any EventLoopGroup) -> (
+    package static func connect(
+        endpoint: String, group: any EventLoopGroup
+    ) -> (
         client: RuntimeClient, channel: GRPCChannel
     ) {
         var configuration = GRPCChannelConfiguration()

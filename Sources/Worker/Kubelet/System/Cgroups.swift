@@ -13,7 +13,7 @@ package struct Cgroups: Sendable {
     }
 
     private static let v1Controllers = [
-        "cpu", "cpuacct", "cpuset", "memory", "pids", "devices", "freezer", "blkio", "systemd", "hugetlb",
+        "cpu", "cpuacct", "cpuset", "memory", "pids", "devices", "freezer", "blkio", "systemd", "hugetlb"
     ]
     private static let v2Controllers = "+cpu +memory +pids +cpuset +io"
 

@@ -16,7 +16,9 @@ package struct ProjectedFile: Sendable, Equatable {
 package enum AtomicWriter {
     /// Brings `directory` to show exactly `files`; writes nothing when it does already. Returns whether it changed.
     @discardableResult
-    package static func write(_ files: [String: ProjectedFile], to directory: String, group: gid_t?, stamp: Nanoseconds)
+    package static func write(
+        _ files: [String: ProjectedFile], to directory: String, group: gid_t?, stamp: Nanoseconds
+    )
         throws(FileError) -> Bool
     {
         for name in files.keys { guard isSafe(name) else { throw FileError("project", name, EINVAL) } }
@@ -40,7 +42,9 @@ package enum AtomicWriter {
             && parts.allSatisfy { !$0.isEmpty && $0 != ".." && $0 != "." && !$0.utf8.contains(0) }
     }
 
-    private static func writeOne(_ name: String, _ file: ProjectedFile, _ target: String, _ group: gid_t?)
+    private static func writeOne(
+        _ name: String, _ file: ProjectedFile, _ target: String, _ group: gid_t?
+    )
         throws(FileError)
     {
         let path = target + "/" + name

@@ -123,7 +123,7 @@ package struct PodVolumes: Sendable {
             "DirectoryOrCreate": (S_IFDIR, "directory"), "Directory": (S_IFDIR, "directory"),
             "FileOrCreate": (S_IFREG, "file"),
             "File": (S_IFREG, "file"), "Socket": (S_IFSOCK, "socket file"), "CharDevice": (S_IFCHR, "character device"),
-            "BlockDevice": (S_IFBLK, "block device"),
+            "BlockDevice": (S_IFBLK, "block device")
         ]
         guard let (mode, title) = wanted[type] else { return path }
         guard let found = Files.status(path), found.st_mode & S_IFMT == mode else {

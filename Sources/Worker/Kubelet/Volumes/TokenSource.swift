@@ -47,7 +47,9 @@ package final class TokenSource: Sendable {
         tokens.withLock { tokens in tokens = tokens.filter { $0.key.podUID != podUID } }
     }
 
-    private func request(_ pod: JSON, _ account: String, _ audience: String, _ seconds: Int64, _ now: Nanoseconds)
+    private func request(
+        _ pod: JSON, _ account: String, _ audience: String, _ seconds: Int64, _ now: Nanoseconds
+    )
         async throws(StatusError) -> Token
     {
         let body: JSON = [
@@ -56,15 +58,15 @@ package final class TokenSource: Sendable {
             "spec": [
                 "audiences": audience.isEmpty ? [] : [.string(audience)], "expirationSeconds": .int(seconds),
                 "boundObjectRef": [
-                    "apiVersion": "v1", "kind": "Pod", "name": .string(pod.name), "uid": .string(pod.uid),
-                ],
-            ],
+                    "apiVersion": "v1", "kind": "Pod", "name": .string(pod.name), "uid": .string(pod.uid)
+                ]
+            ]
         ]
         let answer = try await client.create(
             .serviceAccounts, namespace: pod.namespace, name: account, subresource: "token", body)
         guard let token = answer["status", "token"]?.string else {
             throw StatusError(status: [
-                "code": 500, "reason": "InternalError", "message": "the token request was answered without a token",
+                "code": 500, "reason": "InternalError", "message": "the token request was answered without a token"
             ])
         }
         let expires =

@@ -40,7 +40,9 @@ package struct VolumeFiles: Sendable {
         UInt32(truncatingIfNeeded: source["defaultMode"]?.int ?? 0o644) & 0o777
     }
 
-    private func projection(_ source: JSON, _ mode: UInt32, _ pod: JSON, _ facts: PodFacts) async throws -> [String:
+    private func projection(
+        _ source: JSON, _ mode: UInt32, _ pod: JSON, _ facts: PodFacts
+    ) async throws -> [String:
         ProjectedFile]
     {
         if let map = source["configMap"] {
@@ -56,7 +58,9 @@ package struct VolumeFiles: Sendable {
         return [token["path"]?.string ?? "token": ProjectedFile(bytes: bytes, mode: mode)]
     }
 
-    private func keyed(_ kind: ObjectName.Kind, _ name: String, _ source: JSON, _ mode: UInt32, _ pod: JSON)
+    private func keyed(
+        _ kind: ObjectName.Kind, _ name: String, _ source: JSON, _ mode: UInt32, _ pod: JSON
+    )
         async throws -> [String: ProjectedFile]
     {
         let isOptional = source["optional"]?.bool == true
@@ -80,7 +84,9 @@ package struct VolumeFiles: Sendable {
         return files
     }
 
-    private func downward(_ source: JSON, _ mode: UInt32, _ pod: JSON, _ facts: PodFacts) throws -> [String:
+    private func downward(
+        _ source: JSON, _ mode: UInt32, _ pod: JSON, _ facts: PodFacts
+    ) throws -> [String:
         ProjectedFile]
     {
         var files: [String: ProjectedFile] = [:]

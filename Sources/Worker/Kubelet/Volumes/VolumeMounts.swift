@@ -36,7 +36,9 @@ package struct VolumeMounts: Sendable {
         return list
     }
 
-    private func pinned(_ volume: String, _ subPath: String, _ name: String, _ container: String, _ index: Int)
+    private func pinned(
+        _ volume: String, _ subPath: String, _ name: String, _ container: String, _ index: Int
+    )
         throws(ConfigurationError) -> String
     {
         let parts = subPath.split(separator: "/").map(String.init)

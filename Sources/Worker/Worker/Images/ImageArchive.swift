@@ -17,7 +17,9 @@ package struct ImageArchive: Sendable {
     }
 
     package mutating func add(directory name: String, mode: Int = 0o755) { layer.add(directory: name, mode: mode) }
-    package mutating func add(file name: String, _ content: [UInt8], mode: Int = 0o644) { layer.add(file: name, content, mode: mode) }
+    package mutating func add(file name: String, _ content: [UInt8], mode: Int = 0o644) {
+        layer.add(file: name, content, mode: mode)
+    }
     package mutating func add(link name: String, to target: String) { layer.add(link: name, to: target) }
 
     /// The image as one tar.

@@ -10,9 +10,13 @@ struct TarArchive {
         case directory = 0x35
     }
 
-    mutating func add(directory name: String, mode: Int = 0o755) { addHeader(name + "/", .directory, mode: mode, size: 0) }
+    mutating func add(directory name: String, mode: Int = 0o755) {
+        addHeader(name + "/", .directory, mode: mode, size: 0)
+    }
 
-    mutating func add(link name: String, to target: String) { addHeader(name, .symbolicLink, mode: 0o777, size: 0, link: target) }
+    mutating func add(link name: String, to target: String) {
+        addHeader(name, .symbolicLink, mode: 0o777, size: 0, link: target)
+    }
 
     mutating func add(file name: String, _ content: [UInt8], mode: Int = 0o644) {
         addHeader(name, .file, mode: mode, size: content.count)
@@ -26,7 +30,9 @@ struct TarArchive {
     private mutating func addHeader(_ name: String, _ kind: Kind, mode: Int, size: Int, link: String = "") {
         precondition(name.utf8.count <= 100 && link.utf8.count <= 100, "tar: name too long: \(name)")
         var header = [UInt8](repeating: 0, count: 512)
-        func put(_ text: String, at offset: Int) { for (i, byte) in text.utf8.enumerated() { header[offset + i] = byte } }
+        func put(_ text: String, at offset: Int) {
+            for (i, byte) in text.utf8.enumerated() { header[offset + i] = byte }
+        }
         func octal(_ value: Int, _ digits: Int) -> String {
             let text = String(value, radix: 8)
             return String(repeating: "0", count: max(0, digits - text.count)) + text

@@ -152,7 +152,7 @@ extension ContainerValidation {
     private static let fieldPaths: Set<String> = [
         "metadata.name", "metadata.namespace", "metadata.uid", "metadata.labels", "metadata.annotations",
         "spec.nodeName",
-        "spec.serviceAccountName", "status.hostIP", "status.hostIPs", "status.podIP", "status.podIPs",
+        "spec.serviceAccountName", "status.hostIP", "status.hostIPs", "status.podIP", "status.podIPs"
     ]
     private static let sources = ["fieldRef", "resourceFieldRef", "configMapKeyRef", "secretKeyRef", "fileKeyRef"]
 

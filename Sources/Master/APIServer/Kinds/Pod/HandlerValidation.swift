@@ -5,7 +5,7 @@ enum HandlerValidation {
     static func probe(_ probe: JSON, at path: FieldPath, _ issues: inout Issues) {
         check(probe, at: path, isHook: false, &issues)
         for member in [
-            "initialDelaySeconds", "timeoutSeconds", "periodSeconds", "successThreshold", "failureThreshold",
+            "initialDelaySeconds", "timeoutSeconds", "periodSeconds", "successThreshold", "failureThreshold"
         ] {
             issues.nonNegative(path[member], probe[member])
         }

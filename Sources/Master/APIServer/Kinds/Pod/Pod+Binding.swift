@@ -49,7 +49,7 @@ package enum PodBinding {
     private static func setScheduled(_ pod: inout JSON, now: Double) {
         let condition: JSON = [
             "type": "PodScheduled", "status": "True", "lastProbeTime": nil,
-            "lastTransitionTime": .string(Timestamp.text(now)),
+            "lastTransitionTime": .string(Timestamp.text(now))
         ]
         var conditions = pod["status", "conditions"]?.elements ?? []
         conditions.removeAll { $0["type"]?.string == "PodScheduled" }

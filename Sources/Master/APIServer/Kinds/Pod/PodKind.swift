@@ -11,14 +11,14 @@ package struct PodKind: StoredKind {
 
     package func fill(_ write: inout WriteRequest) {
         var status: JSON = [
-            "phase": "Pending", "qosClass": .string(QualityOfService.of(write.object["spec"]).rawValue),
+            "phase": "Pending", "qosClass": .string(QualityOfService.of(write.object["spec"]).rawValue)
         ]
         if !(write.object["spec", "schedulingGates"]?.elements ?? []).isEmpty {
             status["conditions"] = [
                 [
                     "type": "PodScheduled", "status": "False", "reason": "SchedulingGated",
                     "message": "Scheduling is blocked due to non-empty scheduling gates",
-                    "lastProbeTime": nil, "lastTransitionTime": .string(Timestamp.text(write.now)),
+                    "lastProbeTime": nil, "lastTransitionTime": .string(Timestamp.text(write.now))
                 ]
             ]
         }

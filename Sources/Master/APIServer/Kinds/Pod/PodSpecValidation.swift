@@ -42,7 +42,7 @@ struct PodSpecValidation {
         if (spec["containers"]?.elements ?? []).isEmpty { return }
         for (member, supported) in [
             ("restartPolicy", ["Always", "OnFailure", "Never"]),
-            ("dnsPolicy", ["ClusterFirstWithHostNet", "ClusterFirst", "Default", "None"]),
+            ("dnsPolicy", ["ClusterFirstWithHostNet", "ClusterFirst", "Default", "None"])
         ] {
             if (spec[member]?.string ?? "").isEmpty {
                 issues.required(path[member])
@@ -117,7 +117,7 @@ struct PodSpecValidation {
     private func names(_ spec: JSON, at path: FieldPath, _ issues: inout Issues) {
         for (member, rule) in [
             ("hostname", NameRule.label), ("subdomain", .label), ("priorityClassName", .subdomain),
-            ("runtimeClassName", .subdomain), ("serviceAccountName", .subdomain), ("nodeName", .subdomain),
+            ("runtimeClassName", .subdomain), ("serviceAccountName", .subdomain), ("nodeName", .subdomain)
         ] {
             if let name = spec[member]?.string, !name.isEmpty {
                 issues.invalid(path[member], .string(name), rule.problems(name))

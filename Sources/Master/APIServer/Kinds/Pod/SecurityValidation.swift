@@ -85,7 +85,7 @@ enum SecurityValidation {
     private static func printed(_ context: JSON) -> JSON {
         let members = [
             "capabilities", "privileged", "seLinuxOptions", "windowsOptions", "runAsUser", "runAsGroup", "runAsNonRoot",
-            "readOnlyRootFilesystem", "allowPrivilegeEscalation", "procMount", "seccompProfile", "appArmorProfile",
+            "readOnlyRootFilesystem", "allowPrivilegeEscalation", "procMount", "seccompProfile", "appArmorProfile"
         ]
         return .object(
             JSONObject(

@@ -8,7 +8,7 @@ struct VolumeValidation {
         "configMap", "rbd", "cephfs", "fc", "persistentVolumeClaim", "cinder", "flocker", "downwardAPI", "azureFile",
         "vsphereVolume",
         "quobyte", "photonPersistentDisk", "projected", "portworxVolume", "scaleIO", "storageos", "csi", "azureDisk",
-        "ephemeral", "image",
+        "ephemeral", "image"
     ]
 
     /// Returns the volumes by name.
@@ -81,7 +81,7 @@ struct VolumeValidation {
             issues.invalid(path["path"], .string(target), "must not contain '..'")
         }
         let types = [
-            "", "BlockDevice", "CharDevice", "Directory", "DirectoryOrCreate", "File", "FileOrCreate", "Socket",
+            "", "BlockDevice", "CharDevice", "Directory", "DirectoryOrCreate", "File", "FileOrCreate", "Socket"
         ]
         issues.oneOf(path["type"], value["type"], types)
     }

@@ -154,7 +154,9 @@ extension ServiceAllocation {
         }
     }
 
-    private mutating func keepPort(_ port: Int64, _ transport: String, _ held: Set<Key>, _ path: FieldPath)
+    private mutating func keepPort(
+        _ port: Int64, _ transport: String, _ held: Set<Key>, _ path: FieldPath
+    )
         throws(StatusError)
     {
         let key = Self.portKey(port, transport)

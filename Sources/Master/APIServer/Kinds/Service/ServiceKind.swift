@@ -91,7 +91,7 @@ package struct ServiceKind: StoredKind {
         for (member, isNeeded) in [
             ("healthCheckNodePort", Self.needsHealthPort(service)), ("externalTrafficPolicy", isExternal),
             ("allocateLoadBalancerNodePorts", service["spec", "type"]?.string == "LoadBalancer"),
-            ("loadBalancerClass", service["spec", "type"]?.string == "LoadBalancer"),
+            ("loadBalancerClass", service["spec", "type"]?.string == "LoadBalancer")
         ]
         where !isNeeded && service["spec", member] == old["spec", member]
             && (service["spec", "externalIPs"]?.elements ?? []).isEmpty

@@ -105,7 +105,7 @@ enum Metadata {
     static func checkUpdate(_ new: JSON, _ old: JSON, isNamespaced: Bool) -> [FieldError] {
         var issues = Issues()
         for member in [
-            "name", "namespace", "uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds",
+            "name", "namespace", "uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds"
         ] {
             if member == "namespace" && !isNamespaced { continue }
             issues.immutable(FieldPath("metadata.\(member)"), new["metadata"]?[member], old["metadata"]?[member])

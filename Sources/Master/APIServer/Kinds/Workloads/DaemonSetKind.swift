@@ -8,7 +8,7 @@ package struct DaemonSetKind: StoredKind {
     private static let generation = "deprecated.daemonset.template.generation"
     private static let counts = [
         "currentNumberScheduled", "numberMisscheduled", "desiredNumberScheduled", "numberReady", "observedGeneration",
-        "updatedNumberScheduled", "numberAvailable", "numberUnavailable", "collisionCount",
+        "updatedNumberScheduled", "numberAvailable", "numberUnavailable", "collisionCount"
     ]
 
     package func fill(_ write: inout WriteRequest) {

@@ -21,7 +21,7 @@ package struct DeploymentKind: StoredKind {
         if subresource == "status" {
             let all = [
                 "observedGeneration", "replicas", "updatedReplicas", "readyReplicas", "availableReplicas",
-                "unavailableReplicas", "collisionCount",
+                "unavailableReplicas", "collisionCount"
             ]
             return WorkloadValidation.counts(
                 new["status"], all: all, bounded: ["updatedReplicas", "readyReplicas", "availableReplicas"], &issues)

@@ -6,7 +6,7 @@ package struct ReplicaSetKind: StoredKind {
     package var hasStatus: Bool { true }
     package var hasGeneration: Bool { true }
     static let counts = [
-        "replicas", "fullyLabeledReplicas", "readyReplicas", "availableReplicas", "observedGeneration",
+        "replicas", "fullyLabeledReplicas", "readyReplicas", "availableReplicas", "observedGeneration"
     ]
     static let bounded = ["fullyLabeledReplicas", "readyReplicas", "availableReplicas"]
 
