@@ -26,38 +26,61 @@ struct Chaos: AsyncParsableCommand {
     var writers = 4
     @Option(help: "Milliseconds of load before each fault and after it.")
     var calm = 1500
+    @Flag(inversion: .prefixedNo, help: "Run a service with traffic and a deployment that is scaled after each fault.")
+    var workload = true
+    @Option(help: "Seconds within which a scaled deployment must be ready.")
+    var scaleSeconds = 30
 
     func run() async throws {
         let cluster = try DevelopmentCluster()
         let oracle = Oracle()
-        let load = Load(client: try cluster.client(), oracle: oracle)
+        let client = try cluster.client()
+        let load = Load(client: client, oracle: oracle)
         try await load.prepare()
+        let pods = workload ? Workload(client: client, oracle: oracle) : nil
+        try await pods?.prepare()
         let watcher = Task { await load.watch() }
-        let tasks = (0..<writers).map { number in Task { await load.write(number) } }
-        let reader = Task { await load.read() }
+        let tasks = (0..<writers).map { number in Task { await load.write(number) } } + [Task { await load.read() }]
         try await pause(calm)
         for round in 0..<count {
-            let fault = faults[round % faults.count]
-            let leader = try await cluster.leader()
-            let began = ContinuousClock.now
-            try cluster.apply(fault, to: leader)
-            try await pause(calm)
-            let gap = oracle.longestGap(since: began)
-            report(
-                "\(round + 1)/\(count) \(fault.rawValue) \(leader): \(gap.map { "\($0) ms until the next acknowledged write" } ?? "no write was acknowledged")"
-            )
-            oracle.record(gap: gap)
-            try cluster.heal(fault, leader)
-            try await pause(calm)
+            try await strike(round, cluster, oracle, pods)
         }
-        for task in tasks + [reader] { task.cancel() }
-        for task in tasks + [reader] { await task.value }
+        for task in tasks { task.cancel() }
+        for task in tasks { await task.value }
         try await pause(1000)
         watcher.cancel()
         await watcher.value
+        if pods != nil {
+            let (requests, failed) = try cluster.traffic()
+            oracle.traffic(requests: requests, failed: failed)
+        }
         let verdict = try await load.verify()
         report(verdict.text)
         if !verdict.isGood { throw ExitCode(1) }
+    }
+
+    /// One fault on the leader, what clients felt, and the cure.
+    private func strike(
+        _ round: Int, _ cluster: DevelopmentCluster, _ oracle: Oracle, _ pods: Workload?
+    ) async throws {
+        let fault = faults[round % faults.count]
+        let leader = try await cluster.leader()
+        let began = ContinuousClock.now
+        try cluster.apply(fault, to: leader)
+        async let ready = pods?.resize(round, withinSeconds: scaleSeconds)
+        try await pause(calm)
+        let gap = oracle.longestGap(since: began)
+        oracle.record(gap: gap)
+        var line = "\(round + 1)/\(count) \(fault.rawValue) \(leader): "
+        line += gap.map { "\($0) ms until the next acknowledged write" } ?? "no write was acknowledged"
+        if pods != nil {
+            let ready = await ready
+            oracle.scaled(ready)
+            line += ready.map { ", scaled pods ready after \($0) ms" } ?? ", scaled pods not ready in time"
+        }
+        report(line)
+        try cluster.heal(fault, leader)
+        try await pause(calm)
     }
 
     /// Prints a line at once, also into a pipe.
@@ -119,6 +142,17 @@ struct DevelopmentCluster {
         case .pause: try must(["resume", host])
         case .isolate: try must(["heal"])
         }
+    }
+
+    /// What the traffic pod counted: requests and failures.
+    func traffic() throws -> (requests: Int, failed: Int) {
+        let command = ["kubectl", "--kubeconfig", "\(folder)/.tern/kubeconfig", "logs", "-n", Load.namespace]
+        let result = try Subprocess.attempt(command + ["traffic", "--tail=1"], timeoutSeconds: 30)
+        let numbers = result.output.split(whereSeparator: \.isWhitespace).compactMap { Int($0) }
+        guard result.status == 0, numbers.count == 2 else {
+            throw ValidationError("the log of the traffic pod: \(result.output)")
+        }
+        return (numbers[0], numbers[1])
     }
 
     private func must(_ arguments: [String]) throws {

@@ -23,6 +23,11 @@ final class Oracle: Sendable {
         var seen: [String: [Int]] = [:]
         var watchFaults: [String] = []
         var resumed = 0
+        /// Milliseconds from a fault until the scaled deployment had its pods ready behind its service; nil = not in time.
+        var scaled: [Int?] = []
+        var requests = 0
+        var failedRequests = 0
+        var refusals: [String] = []
     }
     private let state = Mutex(State())
 
@@ -59,6 +64,20 @@ final class Oracle: Sendable {
     func watchFault(_ text: String) { state.withLock { $0.watchFaults.append(text) } }
     func watchResumed() { state.withLock { $0.resumed += 1 } }
 
+    func scaled(_ milliseconds: Int?) { state.withLock { $0.scaled.append(milliseconds) } }
+    func traffic(requests: Int, failed: Int) {
+        state.withLock { ($0.requests, $0.failedRequests) = (requests, failed) }
+    }
+
+    /// A refusal that is tried again; the last ones are shown when something did not happen in time.
+    func refused(_ text: String) {
+        state.withLock { state in
+            state.refusals.append(text)
+            if state.refusals.count > Self.refusalsMax { state.refusals.removeFirst() }
+        }
+    }
+    private static let refusalsMax = 3
+
     func record(gap: Int?) { state.withLock { $0.gaps.append(gap) } }
 
     /// Milliseconds of the longest pause between acknowledged writes since `began`; nil when there was none at all.
@@ -78,24 +97,38 @@ final class Oracle: Sendable {
             let unseen = state.acknowledged.filter { key, value in
                 !(state.seen[key] ?? []).contains(value) && stored[key] == value
             }
-            let gaps = state.gaps.compactMap { $0 }.sorted()
-            func percentile(_ share: Double) -> String {
-                gaps.isEmpty ? "-" : "\(gaps[min(gaps.count - 1, Int(Double(gaps.count) * share))])"
-            }
+            let events = state.seen.values.reduce(0) { $0 + $1.count }
             var lines = [
-                "writes: \(state.acknowledgedCount) acknowledged, \(state.unknownCount) unknown, \(lost.count) lost, \(invented.count) invented",
+                "writes: \(state.acknowledgedCount) acknowledged, \(state.unknownCount) unknown, \(lost.count) lost,"
+                    + " \(invented.count) invented",
                 "reads: \(state.readCount) linearizable, \(state.staleReads.count) stale",
-                "watch: \(state.seen.values.reduce(0) { $0 + $1.count }) events, resumed \(state.resumed) times, \(state.watchFaults.count) out of order,"
+                "watch: \(events) events, resumed \(state.resumed) times, \(state.watchFaults.count) out of order,"
                     + " \(unseen.count) last values not seen",
-                "gaps in ms of \(state.gaps.count) faults: min \(percentile(0)), median \(percentile(0.5)), p90 \(percentile(0.9)), max \(gaps.last.map(String.init) ?? "-")"
-                    + (state.gaps.contains { $0 == nil } ? "; \(state.gaps.count { $0 == nil }) without any write" : "")
+                "gaps in ms of \(state.gaps.count) faults: " + Self.spread(state.gaps, missing: "without any write")
             ]
+            if !state.scaled.isEmpty {
+                lines.append(
+                    "scaled deployment ready behind its service, ms after the fault: "
+                        + Self.spread(state.scaled, missing: "not in time"))
+                lines.append("service: \(state.requests) requests, \(state.failedRequests) failed")
+            }
             lines += (state.staleReads + state.watchFaults + lost.map { "lost: \($0.key) = \($0.value)" }).prefix(10)
-            let good =
-                lost.isEmpty && invented.isEmpty && state.staleReads.isEmpty && state.watchFaults.isEmpty
-                && unseen.isEmpty
-                && state.acknowledgedCount > 0 && !state.seen.isEmpty
-            return ChaosReport(text: lines.joined(separator: "\n"), isGood: good)
+            let kept = lost.isEmpty && invented.isEmpty && state.staleReads.isEmpty && state.watchFaults.isEmpty
+            let alive =
+                state.acknowledgedCount > 0 && !state.seen.isEmpty && unseen.isEmpty && !state.gaps.contains(nil)
+            let served = state.scaled.isEmpty || (state.requests > 0 && state.failedRequests == 0)
+            let controlled = !state.scaled.contains(nil)
+            if !controlled { lines += state.refusals.map { "refused: \($0)" } }
+            return ChaosReport(text: lines.joined(separator: "\n"), isGood: kept && alive && served && controlled)
         }
+    }
+
+    private static func spread(_ values: [Int?], missing: String) -> String {
+        let sorted = values.compactMap { $0 }.sorted()
+        let absent = values.count - sorted.count
+        guard let last = sorted.last else { return "\(absent) \(missing)" }
+        func share(_ part: Double) -> Int { sorted[min(sorted.count - 1, Int(Double(sorted.count) * part))] }
+        return "min \(share(0)), median \(share(0.5)), p90 \(share(0.9)), max \(last)"
+            + (absent == 0 ? "" : "; \(absent) \(missing)")
     }
 }
