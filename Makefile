@@ -3,6 +3,9 @@
 .DEFAULT_GOAL := help
 SEED ?= 1
 COUNT ?= 1
+WHAT ?=
+RUNS ?= 5
+KILLS ?= 30
 SWIFT_FLAGS := -c release
 
 help: ## list the targets
@@ -21,10 +24,10 @@ test: ## build everything and run every test
 	@sh Sources/tern/Scripts/test.sh
 
 lint: ## check the format
-	swift format lint --strict --recursive Sources Tests chaos Package.swift
+	swift format lint --strict --recursive Sources Tests chaos bench Package.swift
 
 format: ## format the code in place
-	swift format --in-place --recursive Sources Tests chaos Package.swift
+	swift format --in-place --recursive Sources Tests chaos bench Package.swift
 
 sim: ## run the simulator: SEED=n COUNT=n
 	@swift build $(SWIFT_FLAGS) --product tern 2>&1 | grep -E 'error:' || true
@@ -34,8 +37,12 @@ chaos: ## faults on a running cluster under load; needs `make up`
 	@swift build $(SWIFT_FLAGS) --product chaos 2>&1 | grep -E 'error:' || true
 	.build/release/chaos
 
-bench: ## compare the store with etcd on this machine (not there yet)
-	@echo "make bench: the comparison with etcd is not there yet; see docs/STATUS.md" >&2; exit 1
+bench: ## compare the store with etcd on this machine: WHAT="puts failover ..." RUNS=n KILLS=n
+	@command -v etcd >/dev/null || (echo "installing etcd-server to compare with" && apt-get install -y -q \
+		--no-install-recommends --no-remove etcd-server)
+	@swift build $(SWIFT_FLAGS) --product tern 2>&1 | grep -E 'error:' || true
+	@swift build $(SWIFT_FLAGS) --product bench 2>&1 | grep -E 'error:' || true
+	.build/release/bench $(WHAT) --runs $(RUNS) --kills $(KILLS)
 
 fuzz: ## long runs of the fuzzers (not there yet; short ones are in make test)
 	@echo "make fuzz: long runs are not there yet; short ones are part of make test" >&2; exit 1

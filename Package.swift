@@ -46,7 +46,8 @@ let package = Package(
     name: "tern",
     products: [
         .executable(name: "tern", targets: ["tern"]),
-        .executable(name: "chaos", targets: ["chaos"])
+        .executable(name: "chaos", targets: ["chaos"]),
+        .executable(name: "bench", targets: ["bench"])
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
@@ -138,6 +139,16 @@ let package = Package(
             name: "chaos",
             dependencies: ["API", "APIClient", "NetHTTP", "NetPKI", "Worker", arguments, logging, nio, posix],
             path: "chaos/chaos", swiftSettings: strict,
+            linkerSettings: [
+                .unsafeFlags([
+                    "-static-stdlib", "-lCoreFoundation", "-l_FoundationCShims", "-l_FoundationCollections",
+                    "-l_FoundationICU", "-lswiftSynchronization"
+                ])
+            ]),
+        // Bench
+        .executableTarget(
+            name: "bench", dependencies: ["NetGRPC", arguments, hpack, nio, posix], path: "bench/bench",
+            swiftSettings: strict,
             linkerSettings: [
                 .unsafeFlags([
                     "-static-stdlib", "-lCoreFoundation", "-l_FoundationCShims", "-l_FoundationCollections",

@@ -1,0 +1,148 @@
+// `make bench`: three members of etcd and three of `tern kv`, in turn on the same machine, under the same load. Prints a
+// table and writes raw rows and pictures. It measures only; it decides nothing.
+import ArgumentParser
+import Glibc
+import NIOCore
+import NIOPosix
+
+extension Part: ExpressibleByArgument {}
+extension System: ExpressibleByArgument {}
+
+@main
+struct Bench: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "bench",
+        abstract: "Measure the replicated store beside etcd: the same machine, the same client, in turn.")
+    @Argument(help: "Parts: puts mixed ranges txn watch leases failover transfer million compaction.")
+    var parts: [Part] = Part.standard
+    @Option(help: "Runs of each system, in turn.") var runs = 5
+    @Option(help: "Seconds of each point in each run.") var seconds = 1.5
+    @Option(help: "Kills of the leader, and a third as many transfers.") var kills = 30
+    @Option(help: "Keys of the part million, and versions of the part compaction.") var keys = 1_000_000
+    @Option(help: "Only points with this many clients.") var clients: Int?
+    @Option(parsing: .upToNextOption, help: "Only these systems.") var systems: [System] = System.allCases
+    @Option(help: "The program of etcd.") var etcd = "/usr/bin/etcd"
+    @Option(help: "The program of Tern.") var tern = ".build/release/tern"
+    @Option(help: "Where rows and pictures go; empty: nowhere.") var results = "bench/results"
+    @Option(help: "Where the data of the members are, while it runs.") var folder = "/tmp"
+
+    func run() throws {
+        Leftovers.watchSignals()
+        let scratch = "\(folder)/tern-bench-\(getpid())"
+        guard mkdir(scratch, 0o700) == 0 else { throw BenchError.failed("\(scratch): errno \(errno)") }
+        Leftovers.folder(scratch)
+        defer { Leftovers.clear() }
+        let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
+        var plan = Plan(self, scratch, group.next())
+        try plan.runLoads()
+        try plan.runGaps()
+        try plan.runFigures()
+        print(plan.report.table())
+        if !results.isEmpty { try write(plan.report) }
+    }
+
+    private func write(_ report: Report) throws {
+        if mkdir(results, 0o755) != 0, errno != EEXIST { throw BenchError.failed("\(results): errno \(errno)") }
+        if !report.measurements.isEmpty { try save("load.tsv", report.measurementRows) }
+        for kind in ["kill", "transfer"] where report.gaps.contains(where: { $0.kind == kind }) {
+            var part = report
+            part.gaps = report.gaps.filter { $0.kind == kind }
+            try save("\(kind).tsv", part.gapRows)
+        }
+        if !report.figures.isEmpty { try save("figures.tsv", report.figureRows) }
+        if let plot = report.latencyPlot { try save("latency.svg", plot.svg()) }
+        if let plot = report.failoverPlot { try save("failover.svg", plot.svg()) }
+        print("\nwritten to \(results)")
+    }
+
+    private func save(_ name: String, _ text: String) throws {
+        guard let file = fopen("\(results)/\(name)", "w") else {
+            throw BenchError.failed("\(results)/\(name): errno \(errno)")
+        }
+        defer { fclose(file) }
+        guard fputs(text, file) >= 0 else { throw BenchError.failed("\(results)/\(name): errno \(errno)") }
+    }
+}
+
+/// The order of everything.
+struct Plan {
+    private let options: Bench
+    private let scratch: String
+    private let loop: any EventLoop
+    private(set) var report = Report()
+
+    init(_ options: Bench, _ scratch: String, _ loop: any EventLoop) {
+        self.options = options
+        self.scratch = scratch
+        self.loop = loop
+        report.systems = options.systems
+    }
+
+    private func open(_ system: System) throws -> Session {
+        let program = system == .etcd ? options.etcd : options.tern
+        guard access(program, X_OK) == 0 else { throw BenchError.failed("\(program) is not there") }
+        return try Session(try Servers(system, program: program, folder: scratch), loop)
+    }
+
+    /// At once, also into a pipe.
+    private func say(_ text: String) {
+        print(text)
+        fflush(nil)
+    }
+
+    mutating func runLoads() throws {
+        let points = Point.all.filter {
+            options.parts.contains($0.part) && (options.clients == nil || options.clients == $0.clients)
+        }
+        guard !points.isEmpty else { return }
+        let timing = Timing(seconds: options.seconds)
+        for run in 0..<options.runs {
+            for system in options.systems {
+                say("run \(run + 1)/\(options.runs) \(system)")
+                let session = try open(system)
+                defer { session.end() }
+                for point in points {
+                    let one = try session.measure(point, run: run, timing)
+                    report.measurements.append(one)
+                    if one.errors > 0 { say("  \(one.name) \(one.clients): \(one.errors) errors: \(one.firstError)") }
+                }
+            }
+        }
+    }
+
+    /// In blocks of ten, the systems in turn.
+    mutating func runGaps() throws {
+        for (part, count) in [(Part.failover, options.kills), (.transfer, max(1, options.kills / 3))]
+        where options.parts.contains(part) {
+            var left = count
+            while left > 0 {
+                for system in options.systems {
+                    say("\(part) \(system): \(left) left")
+                    let session = try open(system)
+                    defer { session.end() }
+                    for _ in 0..<min(left, 10) {
+                        report.gaps.append(try part == .failover ? session.killLeader() : session.moveLeader())
+                    }
+                }
+                left -= 10
+            }
+        }
+    }
+
+    mutating func runFigures() throws {
+        for system in options.systems {
+            if options.parts.contains(.million) {
+                say("million \(system)")
+                let session = try open(system)
+                defer { session.end() }
+                report.figures += try session.million(options.keys)
+            }
+            if options.parts.contains(.compaction) {
+                say("compaction \(system)")
+                let session = try open(system)
+                defer { session.end() }
+                report.figures += try session.compaction(versions: options.keys)
+            }
+        }
+    }
+}
