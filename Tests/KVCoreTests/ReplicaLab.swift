@@ -1,0 +1,100 @@
+// A few replicas on a table: messages arrive at once and in order, every save is done at once, and each has a clock of
+// its own that moves only when it is told. For tests of what replicas do together.
+import KVCore
+import Raft
+
+struct ReplicaLab {
+    var cores: [ReplicaCore] = []
+    var clocks: [Int64] = []
+    /// What proposals came to, by ticket.
+    var outcomes: [Ticket: Result<Outcome, ReplicaFailure>] = [:]
+    var grantedReads: Set<Ticket> = []
+    /// Nothing is sent to or taken from these.
+    var cut: Set<Int> = []
+    private var lastTicket: UInt64 = 0
+
+    init(_ count: Int, limits: ReplicaLimits = ReplicaLimits()) {
+        let ids = (1...UInt64(count)).map { PeerID($0) }
+        let members = ids.map { Member(id: $0, name: "m\($0)", host: "host", port: 2380) }
+        for id in ids {
+            clocks.append(Int64(id.rawValue) * 100_000)
+            cores.append(
+                ReplicaCore(
+                    id: id, settings: RaftSettings(), limits: limits, restored: .fresh(Configuration(voters: ids)),
+                    state: StateMachine(), initialMembers: members, seed: id.rawValue, now: clocks[clocks.count - 1]))
+        }
+    }
+
+    var leader: Int? { cores.indices.first { cores[$0].raft.isLeader && !cut.contains($0) } }
+
+    /// Time passes for all, ten milliseconds at a time; with everything that is said meanwhile.
+    mutating func pass(_ milliseconds: Int64) {
+        for _ in 0..<(milliseconds / 10) {
+            for i in cores.indices where !cut.contains(i) { tell(i, 10) }
+            settle()
+        }
+    }
+
+    /// Only this one's clock moves.
+    mutating func tell(_ i: Int, _ milliseconds: Int64) {
+        clocks[i] += milliseconds
+        cores[i].advance(to: clocks[i])
+    }
+
+    mutating func settle() {
+        var isQuiet = false
+        while !isQuiet {
+            isQuiet = true
+            for i in cores.indices {
+                while let output = cores[i].takeOutput() {
+                    isQuiet = false
+                    obey(output, i)
+                }
+            }
+        }
+    }
+
+    private mutating func obey(_ output: ReplicaOutput, _ i: Int) {
+        if let save = output.save { cores[i].saved(save.raft.id) }
+        for (ticket, result) in output.outcomes { outcomes[ticket] = result }
+        for (ticket, failure) in output.reads where failure == nil { grantedReads.insert(ticket) }
+        for envelope in output.messages {
+            let to = Int(envelope.to.rawValue) - 1
+            guard cores.indices.contains(to), !cut.contains(to), !cut.contains(i) else { continue }
+            cores[to].receive(envelope.message, from: cores[i].id)
+        }
+    }
+
+    mutating func elect() -> Int {
+        for _ in 0..<1000 where leader == nil { pass(10) }
+        pass(100)
+        return leader ?? 0
+    }
+
+    mutating func propose(_ command: Command, at i: Int) -> Ticket {
+        lastTicket += 1
+        cores[i].propose(Ticket(rawValue: lastTicket), command)
+        return Ticket(rawValue: lastTicket)
+    }
+
+    mutating func read(at i: Int) -> Ticket {
+        lastTicket += 1
+        cores[i].read(Ticket(rawValue: lastTicket))
+        return Ticket(rawValue: lastTicket)
+    }
+
+    /// Proposes and waits.
+    @discardableResult
+    mutating func run(_ command: Command, at i: Int) -> Outcome? {
+        let ticket = propose(command, at: i)
+        settle()
+        for _ in 0..<100 where outcomes[ticket] == nil { pass(10) }
+        if case .success(let outcome)? = outcomes[ticket] { return outcome }
+        return nil
+    }
+
+    @discardableResult
+    mutating func put(_ key: String, at i: Int) -> Outcome? {
+        run(.txn(Txn(success: [.put(Key(key), [1])])), at: i)
+    }
+}
