@@ -24,11 +24,12 @@ struct LeaderDuties: Sendable {
         nextTime = now
     }
 
-    /// Before a leader stamps anything: its time starts from the log's, not from its own boot.
+    /// Before a leader stamps anything: its time starts from the log's, not from its own boot. The millisecond under
+    /// way does not count, or many short leaderships would add up to an early end of leases.
     mutating func leadershipChanged(leading term: Term?, logTime: Int64, now: Int64) {
         if term != nil, term != self.term {
             base = logTime
-            baseNow = now
+            baseNow = now + 1
             nextRound = now
             nextTime = now + Self.timeMilliseconds
             compactionTarget = nil
@@ -37,7 +38,7 @@ struct LeaderDuties: Sendable {
     }
 
     /// The log time of an entry that is appended now.
-    func stamp(_ logTime: Int64, now: Int64) -> Int64 { max(logTime, base &+ (now - baseNow)) }
+    func stamp(_ logTime: Int64, now: Int64) -> Int64 { max(logTime, base &+ max(0, now - baseNow)) }
 }
 
 extension ReplicaCore {

@@ -114,6 +114,7 @@ extension ReplicaCore {
 extension ReplicaCore {
     /// Sends what waits to where it can be appended.
     mutating func dispatchProposals() {
+        appendIncoming()
         gatherKeepAlives()
         guard !proposals.queue.isEmpty || !proposals.isOpen, let leader = raft.leader else { return }
         guard proposals.isOpen else {
@@ -208,6 +209,20 @@ extension ReplicaCore {
 
     /// From a peer that takes this one for the leader.
     mutating func takeForwarded(_ list: [ForwardedProposal], from peer: PeerID) {
+        guard incoming.reduce(list.count, { $0 + $1.list.count }) <= limits.pendingMax else {
+            return output.messages.append(Envelope(to: peer, .proposeRefused(list.map(\.serial))))
+        }
+        incoming.append((peer, list))
+    }
+
+    private mutating func appendIncoming() {
+        guard !incoming.isEmpty else { return }
+        let batches = incoming
+        incoming = []
+        for batch in batches { append(batch.list, from: batch.peer) }
+    }
+
+    private mutating func append(_ list: [ForwardedProposal], from peer: PeerID) {
         var refused: [UInt64] = []
         for one in list {
             let fits = one.data.count <= limits.proposalBytesMax + 64

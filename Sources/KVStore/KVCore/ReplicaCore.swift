@@ -85,10 +85,14 @@ package struct ReplicaCore: Sendable {
     package internal(set) var state: StateMachine
     var hub = WatchHub()
     /// The shell's monotonic clock, as last told.
+    private var told: Int64
+    /// Milliseconds in which this process ran: what all its patience and log time are counted in.
     var now: Int64
     var lastTick: Int64
     var output = ReplicaOutput()
     var proposals: ProposalTable
+    /// From other peers, to be appended when the time is told.
+    var incoming: [(peer: PeerID, list: [ForwardedProposal])] = []
     var reads = ReadTable()
     var duties: LeaderDuties
     var senders: [SnapshotSender] = []
@@ -114,6 +118,7 @@ package struct ReplicaCore: Sendable {
         self.limits = limits
         self.state = state
         self.now = now
+        told = now
         lastTick = now
         self.initialMembers = initialMembers.sorted { $0.id < $1.id }
         raft = RaftCore(id: id, settings: settings, restored: restored, seed: seed)
@@ -149,11 +154,16 @@ package struct ReplicaCore: Sendable {
         return known.values.sorted { $0.id < $1.id }
     }
 
+    /// Of a longer silence only so much is counted: the process slept or its clock jumped, and nobody could be served.
+    package static let silenceMillisecondsMax: Int64 = 1000
+
     /// Time passed: at most a few ticks are made up for, so that a peer that was frozen hears the others before it
-    /// campaigns.
+    /// campaigns. To be told after inputs and before `takeOutput`: what is appended is stamped with it.
     package mutating func advance(to time: Int64) {
-        guard time > now else { return }
-        now = time
+        let passed = min(max(0, time &- told), Self.silenceMillisecondsMax)
+        told = time
+        guard passed > 0 else { return }
+        now += passed
         var ticks = 0
         while now - lastTick >= limits.tickMilliseconds {
             lastTick = ticks < 3 ? lastTick + limits.tickMilliseconds : now
