@@ -16,6 +16,7 @@ struct Checker {
         var last = EntryID.zero
         var touches = 0
         var ledTerm = Term.zero
+        var leases: [LeaseID: Lease] = [:]
     }
     private var leaders: [Term: PeerID] = [:]
     private var votes: [Ballot: PeerID] = [:]
@@ -33,6 +34,8 @@ struct Checker {
     struct Fact {
         var term: Term
         var fingerprint: UInt64
+        /// When it was first seen to be committed: an old entry may be committed much later (Raft, figure 8).
+        var committedIn: Term
     }
 
     init(hosts: Int) { seen = [Seen](repeating: Seen(), count: hosts) }
@@ -54,7 +57,8 @@ extension Checker {
         let old = seen[position]
         seen[position] = Seen(
             life: host.lives, term: host.disk.hardState.term, vote: life.raft.vote, commit: life.raft.compactIndex,
-            applied: life.core.state.appliedIndex, durableTerm: old.durableTerm)
+            applied: life.core.state.appliedIndex, durableTerm: old.durableTerm,
+            leases: life.core.state.leases.leases)
     }
 
     /// Election Safety; and Leader Completeness when a leader begins.
@@ -69,7 +73,7 @@ extension Checker {
         leaders[raft.term] = raft.id
         for (offset, fact) in committed.enumerated() {
             let index = LogIndex(UInt64(offset) + 1)
-            guard index > raft.compactIndex, fact.term < raft.term else { continue }
+            guard index > raft.compactIndex, fact.committedIn < raft.term else { continue }
             guard raft.term(at: index) == fact.term else {
                 return "leader \(raft.id) of term \(raft.term) lacks committed \(index)"
             }
@@ -146,7 +150,7 @@ extension Checker {
                 ? nil : "host \(raft.id): committed entry \(entry.index) was changed"
         }
         guard offset == committed.count else { return "host \(raft.id): commit of \(entry.index) leaves a gap" }
-        committed.append(Fact(term: entry.term, fingerprint: fingerprint))
+        committed.append(Fact(term: entry.term, fingerprint: fingerprint, committedIn: raft.term))
         let id = EntryID(index: entry.index, term: entry.term)
         let outcome = raft.configuration.outcome { peer in hosts.first { $0.id == peer }?.disk.holds(id) }
         return outcome == .won ? nil : "host \(raft.id): committed \(entry.index) is not durable on a quorum"
@@ -163,6 +167,10 @@ extension Checker {
         guard committed[Int(state.appliedIndex.rawValue) - 1].term == state.appliedTerm else {
             return "host \(life.core.id): applied another entry at \(state.appliedIndex)"
         }
+        if let complaint = oracle.leases.check(seen[position].leases, state) {
+            return "host \(life.core.id): \(complaint)"
+        }
+        seen[position].leases = state.leases.leases
         guard state.appliedIndex.rawValue % 8 == 0 else { return nil }
         let hash = state.stateHash, known = states[state.appliedIndex, default: hash]
         states[state.appliedIndex] = known

@@ -10,6 +10,11 @@ struct Request {
         /// Only while the key was last written at `expected`.
         case swap(value: UInt64, expected: Revision)
         case read
+        /// A lease under an id of the client's choice, and then a key of the client that ends with it.
+        case grant(lease: UInt64, ttlMilliseconds: Int64)
+        case lend(value: UInt64, lease: UInt64)
+        case keep(lease: UInt64)
+        case revoke(lease: UInt64)
     }
     static let keys = 6
     var client: Int
@@ -17,24 +22,34 @@ struct Request {
     var key: Int
     var kind: Kind
     var host: Int
+    var tries = 0
 
-    var storeKey: Key { Key([107, UInt8(truncatingIfNeeded: key)]) }
+    var storeKey: Key {
+        if case .lend = kind { return Key([108, UInt8(truncatingIfNeeded: client)]) }
+        return Key([107, UInt8(truncatingIfNeeded: key)])
+    }
 
     /// What is proposed; nil for a read.
-    var txn: Txn? {
+    var command: Command? {
         switch kind {
-        case .put(let value, _): return Txn(success: [.put(storeKey, Request.encode(value))])
+        case .put(let value, _): return .txn(Txn(success: [.put(storeKey, Request.encode(value))]))
         case .swap(let value, let expected):
-            return Txn(
-                compares: [.modRevision(of: storeKey, is: expected)], success: [.put(storeKey, Request.encode(value))])
-        case .read: return nil
+            let guards = [Compare.modRevision(of: storeKey, is: expected)]
+            return .txn(Txn(compares: guards, success: [.put(storeKey, Request.encode(value))]))
+        case .lend(let value, let lease):
+            return .txn(Txn(success: [.put(storeKey, Request.encode(value), lease: Request.leaseID(lease))]))
+        case .grant(let lease, let ttl): return .grantLease(Request.leaseID(lease), ttlMilliseconds: ttl)
+        case .revoke(let lease): return .revokeLease(Request.leaseID(lease))
+        case .read, .keep: return nil
         }
     }
 
+    static func leaseID(_ number: UInt64) -> LeaseID { LeaseID(rawValue: Int64(clamping: number)) }
+
     var value: UInt64? {
         switch kind {
-        case .put(let value, _), .swap(let value, _): return value
-        case .read: return nil
+        case .put(let value, _), .swap(let value, _), .lend(let value, _): return value
+        case .read, .grant, .keep, .revoke: return nil
         }
     }
 
@@ -59,6 +74,11 @@ struct Reply {
         /// Committed, but without effect, since its fence's term was over.
         case fenced
         case unknown
+        case granted
+        case kept
+        case revoked
+        /// The lease has ended already.
+        case leaseGone
     }
     var request: Request
     var outcome: Outcome
@@ -71,6 +91,12 @@ struct Client {
     /// What its operation may not precede: the key's revision at invocation.
     var floor = Revision.zero
     var hint: Int?
+    /// When its operation began.
+    var begun: UInt64 = 0
+    /// Granted, and not used yet.
+    var lease: UInt64?
+    /// A key of the client ends with it; kept alive now and then.
+    var held: UInt64?
     /// Writes acknowledged since the faults ended.
     var writesHealed = 0
 }

@@ -111,11 +111,16 @@ struct DurableState {
     init(_ machine: StateMachine, configuration: Configuration) {
         self.configuration = configuration
         records = machine.tree
-        for lease in machine.leases.sorted { leases[lease.id] = lease }
+        for lease in machine.leases.sorted { leases[lease.id] = DurableState.stored(lease) }
         for session in machine.sessions.sorted { sessions[session.client] = session }
         members = machine.sortedMembers
         history = machine.history
         counters = machine.counters
+    }
+
+    /// The database does not keep a lease's keys: the records name their lease.
+    private static func stored(_ lease: Lease) -> Lease {
+        Lease(id: lease.id, ttlMilliseconds: lease.ttlMilliseconds, deadline: lease.deadline)
     }
 
     var applied: EntryID { counters.applied }
@@ -130,7 +135,7 @@ struct DurableState {
             }
         }
         history = (history + changes.events).suffix(DurableState.historyMax)
-        for change in changes.leases { leases[change.id] = change.lease }
+        for change in changes.leases { leases[change.id] = change.lease.map(DurableState.stored) }
         for change in changes.sessions { sessions[change.client] = change.session }
         members = changes.members
         counters = changes.counters

@@ -12,41 +12,46 @@ struct Oracle {
     /// What each revision did.
     private var told: [Revision: UInt64] = [:]
     private var lastOf: [Key: Revision] = [:]
+    /// The same, but zero for a key that is gone.
+    private var livingOf: [Key: Revision] = [:]
     private var floors = [Revision](repeating: .zero, count: Request.keys)
     /// Values of writes that were refused for good.
     private var impossible: Set<UInt64> = []
+    var leases = LeaseOracle()
 
     func floor(of key: Int) -> Revision { floors[key] }
 
     /// Events of one revision, from anybody's watch.
-    mutating func tell(_ revision: Revision, _ events: [KVEvent]) -> String? {
+    mutating func tell(_ revision: Revision, _ events: [KVEvent], now: UInt64) -> String? {
         let fingerprint = Oracle.fingerprint(events)
         if let known = told[revision] {
             return known == fingerprint ? nil : "watches tell different things about revision \(revision)"
         }
         told[revision] = fingerprint
         for event in events {
-            if let complaint = learn(event, revision) { return complaint }
+            if let complaint = learn(event, revision, now: now) { return complaint }
         }
         return nil
     }
 
-    private mutating func learn(_ event: KVEvent, _ revision: Revision) -> String? {
+    private mutating func learn(_ event: KVEvent, _ revision: Revision, now: UInt64) -> String? {
         let key = event.current.key, last = lastOf[key] ?? .zero
         guard event.current.modRevision == revision else {
             return "an event of \(revision) says \(event.current.modRevision)"
         }
         guard revision > last else { return "key \(key.bytes) went back from \(last) to \(revision)" }
-        guard (event.previous?.modRevision ?? .zero) == last else {
-            return "revision \(revision) forgot the write at \(last)"
+        let living = livingOf[key] ?? .zero
+        guard (event.previous?.modRevision ?? .zero) == living else {
+            return "revision \(revision) forgot the write at \(living)"
         }
         lastOf[key] = revision
-        guard event.kind == .put else { return nil }
+        livingOf[key] = event.kind == .put ? revision : .zero
+        guard event.kind == .put else { return leases.end(event.previous?.lease ?? .none, now: now) }
         let value = Request.decode(event.current.value)
         if let first = places[value] { return "write \(value) was executed twice, at \(first) and \(revision)" }
         if impossible.contains(value) { return "write \(value) was refused for good, and then executed" }
         places[value] = revision
-        previous[value] = last
+        previous[value] = living
         return nil
     }
 
@@ -61,6 +66,7 @@ struct Oracle {
             return "\(request.kind) was acknowledged and never seen"
         }
         guard place == revision else { return "\(request.kind) was acknowledged at \(revision) and is at \(place)" }
+        if case .lend = request.kind { return nil }
         guard place > floor else { return "\(request.kind) at \(place) stands before \(floor), seen when it began" }
         if case .swap(_, let expected) = request.kind, previous[value] != expected {
             return "a swap of \(expected) replaced the write at \(previous[value] ?? .zero)"

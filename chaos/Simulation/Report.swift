@@ -3,7 +3,8 @@
 /// The result of one seed, or of many added up.
 package struct Report: Sendable, CustomStringConvertible {
     package enum Counter: Int, CaseIterable, Sendable {
-        case elections, writes, reads, retries, unknownOutcomes, failedGuards, fencedWrites, resyncs
+        case elections, writes, reads, retries, unknownOutcomes, failedGuards, fencedWrites
+        case resyncs, leases, leasesEnded, leasesKept, leasesRevoked, clockJumps
         case snapshotChunks, snapshotsInstalled, compactions
         case messagesDelivered, messagesLost, messagesDuplicated, messagesLate
         case crashes, powerCuts, lostSaves, damagedLogs, partitions, oneWayPartitions, isolations, ambushes, pauses,

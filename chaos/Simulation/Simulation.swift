@@ -122,6 +122,7 @@ extension World {
 
     mutating func finish() -> Report {
         report.time = now
+        report.count(.leasesEnded, checker.oracle.leases.ended)
         return report
     }
 
@@ -154,7 +155,8 @@ extension World {
     private var isRecovered: Bool {
         guard clients.allSatisfy({ $0.writesHealed >= Simulation.writesToRecover }),
             let leader = hosts.compactMap(\.life).first(where: { $0.raft.isLeader }),
-            leader.core.state.appliedIndex == leader.raft.lastIndex, !leader.raft.configuration.isJoint
+            leader.core.state.appliedIndex == leader.raft.lastIndex, leader.core.state.leases.leases.isEmpty,
+            !leader.raft.configuration.isJoint
         else { return false }
         let hash = leader.core.state.stateHash
         return hosts.allSatisfy { host in

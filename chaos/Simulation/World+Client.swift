@@ -10,20 +10,49 @@ extension World {
         clients[client].serial += 1
         let key = Int(below(UInt64(Request.keys)))
         let request = Request(
-            client: client, serial: clients[client].serial, key: key, kind: pickKind(key), host: pickHost(client))
+            client: client, serial: clients[client].serial, key: key, kind: pickKind(client, key),
+            host: pickHost(client))
         clients[client].current = request
+        clients[client].begun = now
         clients[client].floor = checker.oracle.floor(of: key)
         schedule(.request(request), after: 50, 1_000)
         queue.add(.giveUp(client: client, serial: request.serial), at: now + Simulation.patienceMicroseconds)
     }
 
-    private mutating func pickKind(_ key: Int) -> Request.Kind {
+    private mutating func pickKind(_ client: Int, _ key: Int) -> Request.Kind {
+        if let lease = clients[client].lease {
+            clients[client].lease = nil
+            nextValue += 1
+            return .lend(value: nextValue, lease: lease)
+        }
+        if let lease = clients[client].held, !isHealed, chance(150) { return chance(150) ? revoke(lease) : keep(lease) }
         guard chance(600) else { return .read }
         nextValue += 1
+        if chance(60), !isHealed { return grant(nextValue) }
         if chance(250) { return .swap(value: nextValue, expected: checker.oracle.floor(of: key)) }
         let fence: Term? = chance(100) ? hosts.compactMap { $0.life?.raft.term }.randomElement(using: &random) : nil
         return .put(value: nextValue, fence: fence)
     }
+
+    /// Its time cannot run out before it was asked for.
+    private mutating func grant(_ lease: UInt64) -> Request.Kind {
+        let ttl = between(100, 3_000)
+        checker.oracle.leases.ask(lease, ttlMilliseconds: ttl, now: now)
+        return .grant(lease: lease, ttlMilliseconds: Int64(ttl))
+    }
+
+    private mutating func keep(_ lease: UInt64) -> Request.Kind {
+        checker.oracle.leases.beginKeep(lease)
+        return .keep(lease: lease)
+    }
+
+    private mutating func revoke(_ lease: UInt64) -> Request.Kind {
+        checker.oracle.leases.beginRevoke(lease)
+        clients[position(ofHolder: lease)].held = nil
+        return .revoke(lease: lease)
+    }
+
+    private func position(ofHolder lease: UInt64) -> Int { clients.firstIndex { $0.held == lease } ?? 0 }
 
     private mutating func pickHost(_ client: Int) -> Int {
         if let hint = clients[client].hint, chance(800) { return hint }
@@ -41,12 +70,15 @@ extension World {
         report.count(.retries)
         if let value = request.value { fail(checker.oracle.refuse(value)) }
         var next = request
+        next.tries += 1
         next.host = pickHost(request.client)
         nextValue += 1
         switch request.kind {
         case .put(_, let fence): next.kind = .put(value: nextValue, fence: fence)
         case .swap(_, let expected): next.kind = .swap(value: nextValue, expected: expected)
-        case .read: break
+        case .lend(_, let lease): next.kind = .lend(value: nextValue, lease: lease)
+        case .grant: next.kind = grant(nextValue)
+        case .read, .keep, .revoke: break
         }
         clients[request.client].current = next
         schedule(.request(next), after: 2_000, 30_000)
@@ -83,6 +115,7 @@ extension World {
         case .written(let revision):
             report.count(.writes)
             if isHealed { clients[reply.request.client].writesHealed += 1 }
+            if case .lend(_, let lease) = reply.request.kind { clients[reply.request.client].held = lease }
             return checker.oracle.acknowledge(reply.request, at: revision, floor: floor)
         case .unchanged, .fenced:
             if case .fenced = reply.outcome { report.count(.fencedWrites) } else { report.count(.failedGuards) }
@@ -91,9 +124,29 @@ extension World {
             report.count(.reads)
             return checker.oracle.observe(reply.request, value: value, at: revision, floor: floor)
         case .unknown: report.count(.unknownOutcomes)
+        case .granted:
+            report.count(.leases)
+            if case .grant(let lease, _) = reply.request.kind { clients[reply.request.client].lease = lease }
+        case .kept:
+            report.count(.leasesKept)
+            guard case .keep(let lease) = reply.request.kind else { return "kept alive for nothing" }
+            checker.oracle.leases.prolong(lease, begun: clients[reply.request.client].begun)
+        case .revoked: report.count(.leasesRevoked)
+        case .leaseGone: return judgeGone(reply.request)
         case .refused: break
         }
         return nil
+    }
+
+    private mutating func judgeGone(_ request: Request) -> String? {
+        switch request.kind {
+        case .lend(let value, let lease):
+            return checker.oracle.refuse(value) ?? checker.oracle.leases.end(Request.leaseID(lease), now: now)
+        case .keep(let lease), .revoke(let lease):
+            clients[request.client].held = nil
+            return checker.oracle.leases.end(Request.leaseID(lease), now: now)
+        case .put, .swap, .read, .grant: return "a lease was needed for nothing"
+        }
     }
 }
 
@@ -119,10 +172,12 @@ extension World {
         life.lastTicket += 1
         let ticket = Ticket(rawValue: life.lastTicket)
         life.waiting.append(.init(ticket: ticket, request: request))
-        if let txn = request.txn {
+        if let command = request.command {
             var fence: Term?
             if case .put(_, let term) = request.kind { fence = term }
-            life.core.propose(ticket, .txn(txn), fence: fence)
+            life.core.propose(ticket, command, fence: fence)
+        } else if case .keep(let lease) = request.kind {
+            life.core.keepAlive(ticket, Request.leaseID(lease))
         } else {
             life.core.read(ticket)
         }
@@ -148,6 +203,10 @@ extension World {
         switch result {
         case .success(.txn(let result)): answer(request, result.succeeded ? .written(result.revision) : .unchanged)
         case .success(.fenced): answer(request, .fenced)
+        case .success(.lease): answer(request, .granted)
+        case .success(.kept(let rest)): answer(request, rest.first ?? 0 > 0 ? .kept : .leaseGone)
+        case .success(.done): answer(request, .revoked)
+        case .success(.refused(.leaseNotFound)): answer(request, .leaseGone)
         case .success(let outcome): fail("a write's outcome is \(outcome)")
         case .failure(.unknownOutcome): answer(request, .unknown)
         case .failure(.noLeader), .failure(.overloaded): answer(request, .refused)

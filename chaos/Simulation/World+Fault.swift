@@ -18,7 +18,8 @@ extension World {
         case 68..<76: stallDisk(host)
         case 76..<82: if let leader = leaders.randomElement(using: &random) { crash(leader) }
         case 82..<88: transfer()
-        case 88..<96: changeMembers()
+        case 88..<95: changeMembers()
+        case 95..<97: jumpClock(host)
         default: hintFalsely(host)
         }
     }
@@ -113,6 +114,17 @@ extension World {
         report.count(.diskStalls)
         let duration = between(50_000, 3_000_000)
         hosts[position].stalledUntil = now + duration
+    }
+
+    /// By up to an hour. What a leader makes of a jump ahead is bounded; one back does nothing.
+    private mutating func jumpClock(_ position: Int) {
+        guard let life = hosts[position].life else { return }
+        report.count(.clockJumps)
+        let jump = Int64(between(0, 3_600_000)) * (chance(500) ? 1 : -1)
+        if keepsTrace { note("clock of \(hosts[position].id) jumps by \(jump) ms") }
+        hosts[position].life?.clockBase += jump
+        guard jump > 0, life.raft.isLeader else { return }
+        checker.oracle.leases.clockJumped(by: UInt64(min(jump, ReplicaCore.silenceMillisecondsMax)) * 1000)
     }
 
     private mutating func hintFalsely(_ position: Int) {

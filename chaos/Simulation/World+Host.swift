@@ -68,8 +68,6 @@ extension World {
     private mutating func tick(_ position: Int, _ life: Int) -> Int? {
         guard hosts[position].life != nil, hosts[position].lives == life else { return nil }
         if isPaused(position, .tick(host: position, life: life)) { return nil }
-        let clock = hosts[position].clock(at: now)
-        hosts[position].life?.core.advance(to: clock)
         schedule(.tick(host: position, life: life), after: 9_500, 10_500)
         drain(position)
         return position
@@ -117,8 +115,11 @@ extension World {
 }
 
 extension World {
-    /// Does everything that the replica wants. What watches tell comes before the answers: the oracle learns from them.
+    /// Tells the time and does everything that the replica wants, as the shell does. What watches tell comes before the
+    /// answers: the oracle learns from them.
     mutating func drain(_ position: Int) {
+        let clock = hosts[position].clock(at: now)
+        hosts[position].life?.core.advance(to: clock)
         while let output = hosts[position].life?.core.takeOutput() {
             for envelope in output.messages { send(envelope, from: position) }
             if let save = output.save { begin(.save(save), position) }
@@ -157,7 +158,7 @@ extension World {
             if revision != life.watched.next {
                 fail("host \(life.core.id): watch tells \(revision) after \(life.watched)")
             }
-            fail(checker.oracle.tell(revision, events))
+            fail(checker.oracle.tell(revision, events, now: now))
             life.watched = revision
         case .progress(let revision):
             if revision != life.watched {
