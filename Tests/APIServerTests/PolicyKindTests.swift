@@ -45,8 +45,10 @@ import Testing
         let (object, errors) = update(.deployments, stored, subresource: "status") {
             $0["status", "replicas"] = 1
             $0["spec", "replicas"] = 9
+            $0["metadata", "annotations", "deployment.kubernetes.io/revision"] = "1"
         }
         #expect(errors.isEmpty)
+        #expect(object.annotations["deployment.kubernetes.io/revision"] == "1")
         #expect(object.generation == 1)
         #expect(object["spec", "replicas"] == 1)
         #expect(object["status", "replicas"] == 1)

@@ -45,8 +45,9 @@ private struct Stage {
                 sets[set.name] = set
             case .update(.replicaSets, let set, _): sets[set.name] = set
             case .delete(.replicaSets, let target, _): sets[target.name] = nil
-            case .update(.deployments, let object, nil): deployment["metadata"] = object["metadata"]
-            case .update(.deployments, let object, "status"): deployment["status"] = object["status"]
+            case .update(.deployments, let object, "status"):
+                deployment["metadata"] = object["metadata"]
+                deployment["status"] = object["status"]
             case .note(let note): notes.append(note.message)
             default: break
             }

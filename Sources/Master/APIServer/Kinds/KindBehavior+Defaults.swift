@@ -66,7 +66,7 @@ extension StoredKind {
             }
         }
         fillUpdate(&write, old: old, subresource: subresource)
-        if hasGeneration && changesGeneration(write.object, old) {
+        if hasGeneration && subresource != "status" && changesGeneration(write.object, old) {
             write.object["metadata", "generation"] = .int(old.generation &+ 1)
         }
     }

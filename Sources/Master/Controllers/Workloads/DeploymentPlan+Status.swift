@@ -31,7 +31,8 @@ extension DeploymentPlan {
         progress(status)
         replicaFailure()
         if !conditions.isEmpty { status["conditions"] = .array(conditions) }
-        if status.essential != (original["status"] ?? .null).essential {
+        let isAnnotated = deployment["metadata"] != original["metadata"]
+        if isAnnotated || status.essential != (original["status"] ?? .null).essential {
             var object = deployment
             object["status"] = status
             changes.append(.updateStatus(.deployments, object))

@@ -179,7 +179,8 @@ package struct DeploymentPlan: Sendable {
         Conditions.set(&conditions, Conditions.make("Progressing", status, reason, message, now: now, updated: true))
     }
 
-    /// Emits the changes: sets first, then the deployment's own annotations, then its status.
+    /// Emits the changes: sets first, then the deployment's status, with which its revision annotation travels: by the
+    /// status path it counts no generation.
     private mutating func finish() {
         for draft in all {
             if let original = draft.original {
@@ -188,7 +189,6 @@ package struct DeploymentPlan: Sendable {
                 changes.append(.create(.replicaSets, draft.object))
             }
         }
-        if deployment["metadata"] != original["metadata"] { changes.append(.update(.deployments, deployment)) }
         status()
     }
 }

@@ -23,12 +23,21 @@ package struct LogStreamer: Sendable {
         let isClosed = Atomic<Bool>(false)
         let flag = ClosedFlag(isClosed)
         response.onClose { flag.close() }
+        let size: Int64
         let start: Int64
-        do throws(FileError) { start = try firstOffset() } catch {
+        do throws(FileError) {
+            size = try presentSize()
+            start =
+                try options.tailLines.map { lines throws(FileError) in
+                    try LogFile.offset(ofLast: lines, path, size: size)
+                } ?? 0
+        } catch {
             return response.plain(error.isMissing ? 404 : 500, "failed to open log file: \(error)")
         }
         response.sendHead(status: 200, headers: [("content-type", "text/plain")])
-        var cursor = Cursor(offset: start, budget: options.limitBytes ?? .max)
+        // Without `follow` the log ends where it ended when it was asked for, however fast its container writes.
+        let end = options.follow ? Int64.max : size
+        var cursor = Cursor(offset: start, end: end, budget: options.limitBytes ?? .max)
         do throws(FileError) {
             try await copy(&cursor, response, flag)
         } catch {
@@ -38,14 +47,14 @@ package struct LogStreamer: Sendable {
         response.end()
     }
 
-    private func firstOffset() throws(FileError) -> Int64 {
+    private func presentSize() throws(FileError) -> Int64 {
         guard let size = Files.status(path)?.st_size else { throw FileError("open", path, ENOENT) }
-        guard let lines = options.tailLines else { return 0 }
-        return try LogFile.offset(ofLast: lines, path, size: Int64(size))
+        return Int64(size)
     }
 
     private struct Cursor {
         var offset: Int64
+        let end: Int64
         var budget: Int
         var rest: [UInt8] = []
         var inode: UInt64 = 0
@@ -71,7 +80,7 @@ package struct LogStreamer: Sendable {
             let isMore = try await readAll(file, &cursor, response, flag)
             close(file)
             file = -1
-            if !goesOn && !isMore { return }
+            if !goesOn && (!isMore || cursor.offset >= cursor.end) { return }
             await pause()
         }
     }
@@ -98,7 +107,8 @@ package struct LogStreamer: Sendable {
         var isMore = false
         var block = [UInt8](repeating: 0, count: Self.blockBytes)
         while !flag.isClosed && cursor.budget > 0 {
-            let count = pread(file, &block, block.count, off_t(cursor.offset))
+            let wanted = Int(min(Int64(block.count), cursor.end - cursor.offset))
+            let count = wanted > 0 ? pread(file, &block, wanted, off_t(cursor.offset)) : 0
             guard count >= 0 else { throw FileError("read", path) }
             if count == 0 { return isMore }
             isMore = true
