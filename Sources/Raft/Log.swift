@@ -97,6 +97,13 @@ extension Log {
         self = Log(base: snapshot, entries: [])
     }
 
+    /// Drops the entries up to `id`, which is held; those after it are to be saved once more. What is durable stays so.
+    mutating func rebase(to id: EntryID) {
+        compact(to: id.index)
+        handed = id.index
+        durable = max(durable, id.index)
+    }
+
     /// The entries that no `Save` has carried yet.
     mutating func takeUnsaved() -> [Entry] {
         defer { handed = last.index }

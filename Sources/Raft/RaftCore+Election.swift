@@ -8,7 +8,7 @@ extension RaftCore {
         case .preVoteResponse(let granted): countPreVote(message, granted: granted)
         case .voteResponse(let granted): countVote(message, granted: granted)
         case .timeoutNow:
-            if case .follower = role, mayCampaign { campaign(isTransfer: true) }
+            if case .follower = role, mayCampaign, !isApplyingSuspended { campaign(isTransfer: true) }
         default: break
         }
     }
@@ -73,7 +73,7 @@ extension RaftCore {
     /// Asks for pre-votes.
     mutating func preCampaign() {
         resetElectionTimer()
-        guard mayCampaign else { return }
+        guard mayCampaign, !letsOthersTry() else { return }
         failReads()
         var ballot = Ballot()
         ballot.record(true, from: id)
@@ -82,6 +82,13 @@ extension RaftCore {
         for peer in configuration.allVoters where peer != id {
             outbox.append(Message(from: id, to: peer, term: term.next, .preVote(last: log.last)))
         }
+    }
+
+    /// One whose state is wrong leads only when nobody else does.
+    private mutating func letsOthersTry() -> Bool {
+        guard isApplyingSuspended, campaignsSkipped < 3 else { return false }
+        campaignsSkipped += 1
+        return true
     }
 
     /// Asks for votes. Requests and the own vote wait until term, vote and log are durable: otherwise a second life of

@@ -46,9 +46,33 @@ extension RaftCore {
         return leading.progress.reduce(log.last.index) { $1.isActive ? min($0, $1.match) : $0 }
     }
 
+    /// The state machine's state turned out to be wrong: hands out no more entries, and no longer wants to lead (but does
+    /// when nobody else can: the log is as good as ever).
+    package mutating func suspendApplying() {
+        isApplyingSuspended = true
+        guard isLeader else { return }
+        handOver()
+        becomeFollower(term: term, leader: nil)
+    }
+
+    /// The state after `metadata.index` is here: the next save installs it and writes the log's end behind it anew. False
+    /// when it does not fit; nothing has changed then.
+    package mutating func replaceState(with metadata: SnapshotMetadata) -> Bool {
+        guard isApplyingSuspended, installing == nil, metadata.index >= appliedIndex, metadata.index > log.base.index,
+            metadata.index <= commitIndex, log.holds(metadata.id)
+        else { return false }
+        log.rebase(to: metadata.id)
+        configurations =
+            [(metadata.index, metadata.configuration)] + configurations.filter { $0.index > metadata.index }
+        installing = metadata
+        return true
+    }
+
     private mutating func finishInstall(_ metadata: SnapshotMetadata) {
         guard let current = installing, current == metadata else { return }
         installing = nil
+        isApplyingSuspended = false
+        campaignsSkipped = 0
         snapshot = metadata
         appliedIndex = metadata.index
         handedToApply = metadata.index
@@ -91,7 +115,7 @@ extension RaftCore {
 
     /// Committed entries that were not handed out yet.
     mutating func takeCommitted() -> [Entry] {
-        guard installing == nil else { return [] }
+        guard installing == nil, !isApplyingSuspended else { return [] }
         let bound = settings.appliesBeforeSave ? commitIndex : min(commitIndex, log.durable)
         guard handedToApply < bound else { return [] }
         let entries = log.slice(from: handedToApply.next, through: bound, bytesMax: settings.applyBytesMax)

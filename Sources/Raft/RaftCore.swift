@@ -37,6 +37,10 @@ package struct RaftCore: Sendable {
     var lastSave = SaveID(rawValue: 0)
     var isHardStateDirty = false
     var installing: SnapshotMetadata?
+    /// The state machine's state is wrong: nothing is applied until it is replaced.
+    var isApplyingSuspended = false
+    /// Timeouts that were let pass because of that.
+    var campaignsSkipped = 0
     var handedToApply: LogIndex
     var forwarded: ForwardedReads
     var readResults: [ReadResult] = []

@@ -8,6 +8,7 @@ struct ReplicaLab {
     var clocks: [Int64] = []
     /// What proposals came to, by ticket.
     var outcomes: [Ticket: Result<Outcome, ReplicaFailure>] = [:]
+    var alarms: [StateAlarm] = []
     var grantedReads: Set<Ticket> = []
     /// Nothing is sent to or taken from these.
     var cut: Set<Int> = []
@@ -58,6 +59,7 @@ struct ReplicaLab {
         if let save = output.save { cores[i].saved(save.raft.id) }
         for (ticket, result) in output.outcomes { outcomes[ticket] = result }
         for (ticket, failure) in output.reads where failure == nil { grantedReads.insert(ticket) }
+        alarms += output.alarms
         for envelope in output.messages {
             let to = Int(envelope.to.rawValue) - 1
             guard cores.indices.contains(to), !cut.contains(to), !cut.contains(i) else { continue }

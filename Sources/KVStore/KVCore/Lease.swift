@@ -19,10 +19,23 @@ package struct Lease: Hashable, Sendable {
     }
 }
 
+extension Lease {
+    /// Without its keys: the records name their lease.
+    var hash64: UInt64 {
+        var hash = Hash64()
+        hash.add(UInt64(bitPattern: id.rawValue))
+        hash.add(UInt64(bitPattern: ttlMilliseconds))
+        hash.add(UInt64(bitPattern: deadline))
+        return hash.value
+    }
+}
+
 /// All leases by id.
 package struct LeaseTable: Sendable {
     package static let leasesMax = 100_000
     package private(set) var leases: [LeaseID: Lease] = [:]
+    /// The sum of the hashes of all leases: kept as they change.
+    private(set) var hash: UInt64 = 0
     /// Changed since the disk was last told.
     var dirty: Set<LeaseID> = []
 
@@ -32,13 +45,17 @@ package struct LeaseTable: Sendable {
     package var sorted: [Lease] { leases.values.sorted { $0.id < $1.id } }
 
     mutating func set(_ lease: Lease) {
+        hash &-= leases[lease.id]?.hash64 ?? 0
+        hash &+= lease.hash64
         leases[lease.id] = lease
         dirty.insert(lease.id)
     }
 
     mutating func remove(_ id: LeaseID) -> Lease? {
         dirty.insert(id)
-        return leases.removeValue(forKey: id)
+        let lease = leases.removeValue(forKey: id)
+        hash &-= lease?.hash64 ?? 0
+        return lease
     }
 
     mutating func attach(_ key: Key, to id: LeaseID) {

@@ -26,11 +26,21 @@ extension StateMachine {
     mutating func set(_ member: Member) -> Outcome {
         guard members[member.id] != nil || members.count < Self.membersMax else { return .refused(.tooManyMembers) }
         members[member.id] = member
+        hashMembers()
         return .done(revision)
+    }
+
+    mutating func hashMembers() {
+        var writer = ByteWriter()
+        for member in sortedMembers { writer.put(member) }
+        var hash = Hash64()
+        hash.add(writer.bytes)
+        membersHash = members.isEmpty ? 0 : hash.value
     }
 
     mutating func removeMember(_ id: PeerID) -> Outcome {
         members.removeValue(forKey: id)
+        hashMembers()
         return .done(revision)
     }
 }

@@ -95,13 +95,15 @@ extension ByteReader {
     }
 
     package mutating func session() throws(DecodeError) -> Session {
-        var session = Session(
-            client: ClientID(rawValue: try unsigned()), lastUsed: try signed(), floor: try unsigned())
+        let client = ClientID(rawValue: try unsigned())
+        let lastUsed = try signed()
+        let floor = try unsigned()
+        var outcomes: [UInt64: Outcome] = [:]
         for _ in 0..<(try count()) {
             let serial = try unsigned()
-            session.outcomes[serial] = try outcome()
+            outcomes[serial] = try outcome()
         }
-        return session
+        return Session(client: client, lastUsed: lastUsed, floor: floor, outcomes: outcomes)
     }
 
     package mutating func outcome() throws(DecodeError) -> Outcome {

@@ -22,6 +22,8 @@ package struct SnapshotChunk: Hashable, Sendable {
     package var sequence: UInt64
     package var data: [UInt8]
     package var message: Message?
+    /// Of a state for a replica whose own is wrong: its log stays.
+    package var isRepair = false
 }
 
 /// The body of one message between replicas.
@@ -35,6 +37,12 @@ package enum PeerMessage: Hashable, Sendable {
     case snapshotAnswer(transfer: UInt64, next: UInt64?)
     /// To the leader; whether it was done is seen in the configuration.
     case change(MemberChange)
+    /// To the leader: the hash of the sender's state after this entry.
+    case stateReport(LogIndex, hash: UInt64)
+    /// From the leader: a majority has this hash.
+    case stateVerdict(LogIndex, hash: UInt64)
+    /// The sender's state is wrong.
+    case stateWanted
 }
 
 /// A wish about members or leadership.
@@ -80,11 +88,15 @@ extension PeerMessage {
             writer.put(chunk.sequence)
             writer.put(chunk.data)
             writer.put(optional: chunk.message) { $0.put($1) }
+            writer.put(flag: chunk.isRepair)
         case .snapshotAnswer(let transfer, let next):
             writer.put(byte: 5)
             writer.put(transfer)
             writer.put(optional: next) { $0.put($1) }
         case .change(let change): writer.put(byte: 6); writer.put(change)
+        case .stateReport(let index, let hash): writer.put(byte: 7); writer.put(index.rawValue); writer.put(hash)
+        case .stateVerdict(let index, let hash): writer.put(byte: 8); writer.put(index.rawValue); writer.put(hash)
+        case .stateWanted: writer.put(byte: 9)
         }
     }
 
@@ -111,12 +123,18 @@ extension PeerMessage {
             let sequence = try reader.unsigned()
             let data = try reader.data()
             let message = try reader.optional { (r: inout ByteReader) throws(DecodeError) in try r.message() }
-            return .snapshotChunk(SnapshotChunk(transfer: transfer, sequence: sequence, data: data, message: message))
+            let isRepair = try reader.flag()
+            return .snapshotChunk(
+                SnapshotChunk(
+                    transfer: transfer, sequence: sequence, data: data, message: message, isRepair: isRepair))
         case 5:
             let transfer = try reader.unsigned()
             let next = try reader.optional { (r: inout ByteReader) throws(DecodeError) in try r.unsigned() }
             return .snapshotAnswer(transfer: transfer, next: next)
         case 6: return .change(try reader.memberChange())
+        case 7: return .stateReport(LogIndex(try reader.unsigned()), hash: try reader.unsigned())
+        case 8: return .stateVerdict(LogIndex(try reader.unsigned()), hash: try reader.unsigned())
+        case 9: return .stateWanted
         default: throw DecodeError()
         }
     }

@@ -40,6 +40,7 @@ extension ReplicaCore {
         let membersBefore = state.members
         for entry in entries {
             let applied = state.apply(entry)
+            reportState()
             if entry.kind == .configuration { output.hasNewMembers = true }
             if !applied.events.isEmpty { output.notices += hub.notices(state.revision, applied.events) }
             if let id = applied.id { settle(id, applied.outcome) }
@@ -58,6 +59,7 @@ extension ReplicaCore {
             leaderlessSince = nil
         }
         duties.leadershipChanged(leading: raft.isLeader ? raft.term : nil, logTime: state.logTime, now: now)
+        agreement.forgetReports()
         redispatch()
         if !raft.isLeader { endSenders() }
     }
@@ -80,6 +82,8 @@ extension ReplicaCore {
         guard let state = staged else { return }
         staged = nil
         self.state = state
+        statesInstalled += 1
+        agreement.begin()
         toldState = state.appliedIndex
         output.notices += hub.reset()
         output.hasNewState = true

@@ -44,12 +44,12 @@ extension ReplicaCore {
     mutating func answered(_ result: ReadResult) {
         guard let waiting = reads.asked.removeValue(forKey: result.id) else { return }
         guard let index = result.index else { return reads.gathered += waiting }
-        if index <= state.appliedIndex { return grant(waiting) }
+        if index <= state.appliedIndex, !isFenced { return grant(waiting) }
         reads.confirmed.append((index, waiting))
     }
 
     mutating func grantReads() {
-        guard !reads.confirmed.isEmpty else { return }
+        guard !reads.confirmed.isEmpty, !isFenced else { return }
         let index = state.appliedIndex
         for read in reads.confirmed where read.index <= index { grant(read.waiting) }
         reads.confirmed.removeAll { $0.index <= index }

@@ -8,6 +8,7 @@ struct SnapshotSender: Sendable {
     let transfer: UInt64
     var source: SnapshotSource
     let metadata: SnapshotMetadata
+    let isRepair: Bool
     var chunk: SnapshotChunk
     var sentAt: Int64
     var heardAt: Int64
@@ -25,9 +26,10 @@ extension ReplicaCore {
     static var snapshotResendMilliseconds: Int64 { 500 }
     static var snapshotGiveUpMilliseconds: Int64 { 5000 }
 
-    mutating func beginSnapshot(to peer: PeerID) {
+    /// `isRepair`: the receiver has the log; it lacks a state that it can trust.
+    mutating func beginSnapshot(to peer: PeerID, isRepair: Bool = false) {
         senders.removeAll { $0.peer == peer }
-        guard let configuration = raft.configuration(at: state.appliedIndex) else {
+        guard !isFenced, let configuration = raft.configuration(at: state.appliedIndex) else {
             return raft.snapshotSent(to: peer, succeeded: false)
         }
         lastTransfer &+= 1
@@ -35,6 +37,7 @@ extension ReplicaCore {
             index: state.appliedIndex, term: state.appliedTerm, configuration: configuration)
         var sender = SnapshotSender(
             peer: peer, transfer: lastTransfer, source: SnapshotSource(state), metadata: metadata,
+            isRepair: isRepair,
             chunk: SnapshotChunk(transfer: lastTransfer, sequence: 0, data: []), sentAt: now, heardAt: now)
         prepare(&sender, 0)
         senders.append(sender)
@@ -43,6 +46,7 @@ extension ReplicaCore {
 
     private func prepare(_ sender: inout SnapshotSender, _ sequence: UInt64) {
         sender.chunk = SnapshotChunk(transfer: sender.transfer, sequence: sequence, data: sender.source.next())
+        sender.chunk.isRepair = sender.isRepair
         guard sender.source.isDone else { return }
         sender.chunk.message = Message(from: id, to: sender.peer, term: raft.term, .installSnapshot(sender.metadata))
     }
@@ -96,7 +100,7 @@ extension ReplicaCore {
         current.heardAt = now
         receiver = current
         ask(current)
-        if let message = chunk.message { complete(current, message) }
+        if let message = chunk.message { complete(current, message, isRepair: chunk.isRepair) }
     }
 
     private mutating func ask(_ receiver: SnapshotReceiver) {
@@ -110,11 +114,15 @@ extension ReplicaCore {
     }
 
     /// All pieces are here. Raft may still find that it does not need them.
-    private mutating func complete(_ receiver: SnapshotReceiver, _ message: Message) {
+    private mutating func complete(_ receiver: SnapshotReceiver, _ message: Message, isRepair: Bool) {
         self.receiver = nil
         guard case .installSnapshot(let metadata) = message.body, message.from == receiver.peer,
             let state = receiver.sink.finish(), state.counters.applied == metadata.id
         else { return }
+        if isRepair {
+            if isFenced, raft.replaceState(with: metadata) { staged = state }
+            return
+        }
         let before = raft.commitIndex
         staged = state
         raft.step(message)

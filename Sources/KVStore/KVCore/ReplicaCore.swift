@@ -35,12 +35,13 @@ package struct ReplicaOutput: Sendable {
     /// `view` is another than before.
     package var hasNewState = false
     package var hasNewMembers = false
+    package var alarms: [StateAlarm] = []
     /// The log up to here is not needed any more; may be done late.
     package var compactLog: LogIndex?
 
     package var isEmpty: Bool {
         messages.isEmpty && save == nil && outcomes.isEmpty && reads.isEmpty && notices.isEmpty && leadership == nil
-            && !hasNewState && !hasNewMembers && compactLog == nil
+            && !hasNewState && !hasNewMembers && alarms.isEmpty && compactLog == nil
     }
 }
 
@@ -74,6 +75,8 @@ package struct ReplicaLimits: Hashable, Sendable {
     package var logTailEntries: UInt64 = 4096
     /// Above, only a short tail is kept.
     package var logBytesMax = 64 << 20
+    /// At every so many entries replicas compare their states; the same on all of them.
+    package var hashEntries: UInt64 = 256
     package init() {}
 }
 
@@ -101,6 +104,9 @@ package struct ReplicaCore: Sendable {
     var staged: StateMachine?
     var installing: SaveID?
     var lastTransfer: UInt64
+    var agreement = StateAgreement()
+    /// How often another state took the place of this replica's own.
+    package internal(set) var statesInstalled = 0
     /// How far the state database has been told.
     var toldState: LogIndex
     var reported: LeadershipNews?
@@ -176,6 +182,7 @@ package struct ReplicaCore: Sendable {
         expireReads()
         performDuties()
         tickSnapshots()
+        askForState()
     }
 
     /// A message from another peer, which the transport has identified.
@@ -189,6 +196,9 @@ package struct ReplicaCore: Sendable {
         case .proposeRefused(let serials): forwardRefused(serials)
         case .snapshotChunk(let chunk): receive(chunk, from: peer)
         case .snapshotAnswer(let transfer, let next): snapshotAnswered(transfer, next, by: peer)
+        case .stateReport(let index, let hash): judge(index, hash, from: peer)
+        case .stateVerdict(let index, let hash): if peer == raft.leader { takeVerdict(index, hash) }
+        case .stateWanted: sendState(to: peer)
         case .change(let change): if raft.isLeader { _ = request(change) }
         }
     }
@@ -221,7 +231,9 @@ package struct ReplicaCore: Sendable {
 
     /// What the state database has not been told, with the members of that moment.
     package mutating func takeStateChanges() -> StateChanges? {
-        guard installing == nil, let configuration = raft.configuration(at: state.appliedIndex) else { return nil }
+        guard installing == nil, !isFenced, let configuration = raft.configuration(at: state.appliedIndex) else {
+            return nil
+        }
         var changes = state.takeChanges()
         changes.configuration = configuration
         toldState = state.appliedIndex

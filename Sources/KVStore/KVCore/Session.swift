@@ -63,17 +63,33 @@ package struct Session: Hashable, Sendable {
     package var lastUsed: Int64
     /// Serials below are settled and forgotten.
     package var floor: UInt64
-    package var outcomes: [UInt64: Outcome]
+    package private(set) var outcomes: [UInt64: Outcome]
+    /// The sum of the hashes of all outcomes: kept as they change.
+    private var outcomesHash: UInt64 = 0
 
     package init(client: ClientID, lastUsed: Int64, floor: UInt64 = 0, outcomes: [UInt64: Outcome] = [:]) {
         self.client = client
         self.lastUsed = lastUsed
         self.floor = floor
         self.outcomes = outcomes
+        for (serial, outcome) in outcomes { outcomesHash &+= outcome.hash64(of: serial) }
+    }
+
+    var hash64: UInt64 {
+        var hash = Hash64()
+        for word in [client.rawValue, UInt64(bitPattern: lastUsed), floor, outcomesHash] { hash.add(word) }
+        return hash.value
+    }
+
+    private mutating func forget(_ serial: UInt64) {
+        guard let outcome = outcomes.removeValue(forKey: serial) else { return }
+        outcomesHash &-= outcome.hash64(of: serial)
     }
 
     mutating func remember(_ serial: UInt64, _ outcome: Outcome) {
-        outcomes[serial] = outcome.kept
+        let replaced = outcomes.updateValue(outcome.kept, forKey: serial)
+        outcomesHash &-= replaced?.hash64(of: serial) ?? 0
+        outcomesHash &+= outcome.hash64(of: serial)
         guard outcomes.count > Self.outcomesMax, let oldest = outcomes.keys.min() else { return }
         settle(below: oldest &+ 1)
     }
@@ -81,15 +97,36 @@ package struct Session: Hashable, Sendable {
     mutating func settle(below serial: UInt64) {
         guard serial > floor else { return }
         if serial - floor <= UInt64(outcomes.count) {
-            for old in floor..<serial { outcomes.removeValue(forKey: old) }
+            for old in floor..<serial { forget(old) }
         } else {
-            outcomes = outcomes.filter { $0.key >= serial }
+            for old in outcomes.keys where old < serial { forget(old) }
         }
         floor = serial
     }
 }
 
 extension Outcome {
+    /// Of the form that sessions keep.
+    func hash64(of serial: UInt64) -> UInt64 {
+        var hash = Hash64(seed: serial)
+        switch kept {
+        case .txn(let result):
+            hash.add(result.succeeded ? 2 : 1)
+            hash.add(UInt64(bitPattern: result.revision.rawValue))
+            for one in result.results {
+                if case .delete(let count, _) = one { hash.add(UInt64(bitPattern: count)) } else { hash.add(0) }
+            }
+        case .done(let revision):
+            hash.add(3)
+            hash.add(UInt64(bitPattern: revision.rawValue))
+        default:
+            var writer = ByteWriter()
+            writer.put(self)
+            hash.add(writer.bytes)
+        }
+        return hash.value
+    }
+
     /// The form that the session keeps: without records.
     var kept: Outcome {
         guard case .txn(let result) = self else { return self }
@@ -109,6 +146,8 @@ extension Outcome {
 package struct SessionTable: Sendable {
     package static let sessionsMax = 1024
     package private(set) var sessions: [ClientID: Session] = [:]
+    /// The sum of the hashes of all sessions: kept as they change.
+    private(set) var hash: UInt64 = 0
     var dirty: Set<ClientID> = []
 
     package init() {}
@@ -123,6 +162,8 @@ package struct SessionTable: Sendable {
     }
 
     mutating func set(_ session: Session) {
+        hash &-= sessions[session.client]?.hash64 ?? 0
+        hash &+= session.hash64
         sessions[session.client] = session
         dirty.insert(session.client)
     }
@@ -130,12 +171,14 @@ package struct SessionTable: Sendable {
     /// Changes a session in place; it must exist.
     mutating func update(_ client: ClientID, _ change: (inout Session) -> Void) {
         guard let index = sessions.index(forKey: client) else { return }
+        hash &-= sessions.values[index].hash64
         change(&sessions.values[index])
+        hash &+= sessions.values[index].hash64
         dirty.insert(client)
     }
 
     mutating func remove(_ client: ClientID) {
-        sessions.removeValue(forKey: client)
+        hash &-= sessions.removeValue(forKey: client)?.hash64 ?? 0
         dirty.insert(client)
     }
 

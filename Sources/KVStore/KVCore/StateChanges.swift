@@ -71,6 +71,7 @@ extension StateMachine {
         for lease in leases { self.leases.set(lease) }
         for session in sessions { self.sessions.set(session) }
         for member in members { self.members[member.id] = member }
+        hashMembers()
         tree = records
         records.forEach(.all) { record in
             account(added: record, removed: nil)

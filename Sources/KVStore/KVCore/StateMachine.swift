@@ -33,6 +33,8 @@ package struct StateMachine: Sendable {
     package internal(set) var stateBytes = 0
     /// The sum of the hashes of all records: kept as they change.
     var recordsHash: UInt64 = 0
+    /// Of all members.
+    var membersHash: UInt64 = 0
     /// What the disk has not been told.
     var unsaved = StateChanges()
 

@@ -207,6 +207,9 @@ extension ReplicaLoop {
         }
         for (ticket, failure) in output.reads { reads.removeValue(forKey: ticket)?(failure) }
         if let news = output.leadership { announce(news) }
+        for alarm in output.alarms {
+            configuration.logger.critical("states differ", metadata: ["alarm": "\(alarm)"])
+        }
     }
 
     private func deliver(_ notice: WatchNotice) {
@@ -259,7 +262,7 @@ extension ReplicaLoop {
         status.revision = core.state.revision
         status.compactRevision = core.state.compactRevision
         status.leaderlessSince = leaderlessSince
-        status.isBehind = raft.commitIndex.distance(after: core.state.appliedIndex) > 1000
+        status.isBehind = core.isFenced || raft.commitIndex.distance(after: core.state.appliedIndex) > 1000
         status.keyCount = core.state.tree.count
         status.stateBytes = core.state.stateBytes
         status.watchCount = core.watchCount

@@ -1,0 +1,143 @@
+// Agreement on the state: at every so many entries each replica reports its state's hash to the leader. Raft makes the
+// logs agree; this finds out when executing them did not (a flipped bit, a mistake, another version). Only a majority
+// that agrees on one hash is right: whoever differs is told, stops applying, serving and leading, and takes the leader's
+// state. Without such a majority nobody knows better: an alarm, and nothing else happens.
+import Raft
+
+/// Something is wrong with a state; to be logged and shown.
+package enum StateAlarm: Hashable, Sendable {
+    /// This replica's state differs from the majority's: it is being replaced.
+    case diverged(LogIndex)
+    /// No majority agrees. The hashes by peer, in order.
+    case noMajority(LogIndex, [UInt64])
+}
+
+/// What is known about the hashes at the last few checkpoints.
+struct StateAgreement: Sendable {
+    static let checkpointsMax = 16
+    /// This replica's own.
+    private var own: [(index: LogIndex, hash: UInt64)] = []
+    /// As a leader: everybody's, by checkpoint, oldest first.
+    private var reports: [(index: LogIndex, hashes: [PeerID: UInt64], isAlarmed: Bool)] = []
+    /// Since when this replica waits for another state, and when it last asked; nil while its own is good.
+    var fencedAt: Int64?
+    var askedAt: Int64 = .min
+
+    mutating func remember(_ index: LogIndex, _ hash: UInt64) {
+        own.append((index, hash))
+        if own.count > Self.checkpointsMax { own.removeFirst() }
+    }
+
+    func hash(at index: LogIndex) -> UInt64? { own.last { $0.index == index }?.hash }
+
+    /// The state was replaced.
+    mutating func begin() { self = StateAgreement() }
+
+    mutating func forgetReports() { reports = [] }
+
+    /// Notes a report; answers what it means to whom.
+    mutating func take(
+        _ index: LogIndex, _ hash: UInt64, from peer: PeerID, _ members: Configuration
+    ) -> Judgement {
+        guard let position = position(of: index) else { return .none }
+        reports[position].hashes[peer] = hash
+        let hashes = reports[position].hashes
+        let candidates = Set(members.allVoters.compactMap { hashes[$0] }).sorted()
+        let outcomes = candidates.map { candidate in members.outcome { hashes[$0].map { $0 == candidate } } }
+        if let winner = outcomes.firstIndex(of: .won) {
+            let right = candidates[winner]
+            return .majority(right, against: hashes.keys.sorted().filter { hashes[$0] != right })
+        }
+        guard !candidates.isEmpty, outcomes.allSatisfy({ $0 == .lost }), !reports[position].isAlarmed else {
+            return .none
+        }
+        reports[position].isAlarmed = true
+        return .nobody(members.allVoters.map { hashes[$0] ?? 0 })
+    }
+
+    private mutating func position(of index: LogIndex) -> Int? {
+        if let known = reports.firstIndex(where: { $0.index == index }) { return known }
+        if reports.count >= Self.checkpointsMax {
+            guard reports[0].index < index else { return nil }
+            reports.removeFirst()
+        }
+        let position = reports.firstIndex { $0.index > index } ?? reports.count
+        reports.insert((index, [:], false), at: position)
+        return position
+    }
+
+    enum Judgement {
+        case none
+        case majority(UInt64, against: [PeerID])
+        case nobody([UInt64])
+    }
+}
+
+extension ReplicaCore {
+    static var stateAskMilliseconds: Int64 { 500 }
+
+    /// The state is known to be wrong: nothing is applied, served or led until another one is here.
+    package var isFenced: Bool { agreement.fencedAt != nil }
+
+    /// After an entry was applied. The same indexes on every replica.
+    mutating func reportState() {
+        guard state.appliedIndex.rawValue % limits.hashEntries == 0 else { return }
+        let index = state.appliedIndex, hash = state.stateHash
+        agreement.remember(index, hash)
+        if raft.isLeader { return judge(index, hash, from: id) }
+        guard let leader = raft.leader else { return }
+        output.messages.append(Envelope(to: leader, .stateReport(index, hash: hash)))
+    }
+
+    mutating func judge(_ index: LogIndex, _ hash: UInt64, from peer: PeerID) {
+        guard raft.isLeader, raft.configuration.contains(peer), index.rawValue % limits.hashEntries == 0 else { return }
+        switch agreement.take(index, hash, from: peer, raft.configuration) {
+        case .none: break
+        case .nobody(let hashes): output.alarms.append(.noMajority(index, hashes))
+        case .majority(let right, let minority):
+            for one in minority where one != id {
+                output.messages.append(Envelope(to: one, .stateVerdict(index, hash: right)))
+            }
+            if minority.contains(id) { takeVerdict(index, right) }
+        }
+    }
+
+    /// A majority's hash; from the leader, or from this replica as one.
+    mutating func takeVerdict(_ index: LogIndex, _ hash: UInt64) {
+        guard !isFenced, let own = agreement.hash(at: index), own != hash else { return }
+        agreement.fencedAt = now
+        output.alarms.append(.diverged(index))
+        endSenders()
+        raft.suspendApplying()
+    }
+
+    /// Asks the leader for its state, again and again.
+    mutating func askForState() {
+        guard isFenced, receiver == nil, staged == nil, let leader = raft.leader, leader != id,
+            now - max(agreement.askedAt, 0) >= Self.stateAskMilliseconds || agreement.askedAt == .min
+        else { return }
+        agreement.askedAt = now
+        output.messages.append(Envelope(to: leader, .stateWanted))
+    }
+
+    mutating func sendState(to peer: PeerID) {
+        guard raft.isLeader, !isFenced, raft.configuration.contains(peer), !senders.contains(where: { $0.peer == peer })
+        else { return }
+        beginSnapshot(to: peer, isRepair: true)
+    }
+
+    /// For simulations: what a flipped bit in memory does to the state.
+    package mutating func flipState() { state.flip() }
+}
+
+extension StateMachine {
+    mutating func flip() {
+        let key = Key([0xff, 0xff])
+        let old = tree.get(key)
+        let version = (old?.version ?? 0) &+ 1
+        let record = KeyValue(
+            key: key, value: [], createRevision: revision, modRevision: revision, version: version)
+        tree.put(record)
+        account(added: record, removed: old)
+    }
+}

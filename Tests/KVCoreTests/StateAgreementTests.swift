@@ -1,0 +1,123 @@
+// Agreement on the state: who differs from a majority is stopped and repaired by itself, and nobody else is.
+import KVCore
+import Raft
+import Testing
+
+private func agreeingLab(_ count: Int) -> ReplicaLab {
+    var limits = ReplicaLimits()
+    limits.hashEntries = 8
+    return ReplicaLab(count, limits: limits)
+}
+
+extension ReplicaLab {
+    fileprivate mutating func write(_ count: Int, at i: Int) {
+        for number in 0..<count { put("key\(number)", at: i) }
+    }
+
+    fileprivate var hashes: [UInt64] { cores.map(\.state.stateHash) }
+
+    fileprivate var divergences: Int {
+        alarms.filter { if case .diverged = $0 { true } else { false } }.count
+    }
+}
+
+@Test func `a follower whose state differs is fenced and takes the leader's`() {
+    var lab = agreeingLab(3)
+    let leader = lab.elect(), other = (leader + 1) % 3
+    lab.write(4, at: leader)
+    lab.cores[other].flipState()
+    #expect(Set(lab.hashes).count == 2)
+    lab.write(20, at: leader)
+    #expect(lab.divergences == 1)
+    lab.pass(2_000)
+    #expect(lab.cores.map(\.statesInstalled).enumerated().allSatisfy { $0.element == ($0.offset == other ? 1 : 0) })
+    #expect(!lab.cores[other].isFenced)
+    lab.write(20, at: other)
+    #expect(Set(lab.hashes).count == 1)
+    #expect(lab.divergences == 1, "nobody is fenced without a cause")
+}
+
+@Test func `a leader whose state differs hands over and is repaired`() {
+    var lab = agreeingLab(3)
+    let leader = lab.elect()
+    lab.write(4, at: leader)
+    lab.cores[leader].flipState()
+    lab.write(20, at: (leader + 1) % 3)
+    lab.pass(3_000)
+    #expect(lab.leader != leader)
+    #expect(lab.cores[leader].statesInstalled == 1)
+    lab.write(10, at: leader)
+    #expect(Set(lab.hashes).count == 1)
+}
+
+@Test func `two that differ know only that something is wrong`() {
+    var lab = agreeingLab(2)
+    let leader = lab.elect()
+    lab.write(4, at: leader)
+    lab.cores[leader].flipState()
+    lab.write(20, at: leader)
+    #expect(lab.divergences == 0)
+    #expect(!lab.alarms.isEmpty)
+    #expect(lab.cores.allSatisfy { !$0.isFenced })
+}
+
+@Test func `a fenced replica grants no read before it is repaired`() {
+    var lab = agreeingLab(3)
+    let leader = lab.elect(), other = (leader + 1) % 3
+    lab.write(20, at: leader)
+    let index = LogIndex(lab.cores[other].state.appliedIndex.rawValue / 8 * 8)
+    lab.cores[other].receive(.stateVerdict(index, hash: 1), from: lab.cores[leader].id)
+    #expect(lab.cores[other].isFenced)
+    let read = lab.read(at: other)
+    lab.cut = [other]
+    lab.settle()
+    #expect(!lab.grantedReads.contains(read))
+    lab.cut = []
+    lab.pass(1_500)
+    #expect(lab.grantedReads.contains(read))
+    #expect(lab.cores[other].statesInstalled == 1)
+}
+
+@Test func `a fenced replica leads when nobody else can, until somebody else can`() {
+    var lab = agreeingLab(3)
+    let leader = lab.elect(), other = (leader + 1) % 3, third = (leader + 2) % 3
+    lab.write(20, at: leader)
+    lab.cut = [third]
+    lab.write(20, at: leader)
+    // Only this one has everything now; its state is wrong.
+    let index = LogIndex(lab.cores[other].state.appliedIndex.rawValue / 8 * 8)
+    lab.cores[other].receive(.stateVerdict(index, hash: 1), from: lab.cores[leader].id)
+    lab.cut = [leader]
+    for _ in 0..<600 where lab.cores[other].isFenced { lab.pass(10) }
+    #expect(!lab.cores[other].isFenced)
+    #expect(lab.cores[third].state.appliedIndex == lab.cores[other].state.appliedIndex)
+}
+
+@Test func `a verdict from somebody who does not lead is not believed`() {
+    var lab = agreeingLab(3)
+    let leader = lab.elect(), other = (leader + 1) % 3
+    lab.write(20, at: leader)
+    let index = LogIndex(lab.cores[other].state.appliedIndex.rawValue / 8 * 8)
+    lab.cores[other].receive(.stateVerdict(index, hash: 1), from: PeerID(UInt64((leader + 2) % 3) + 1))
+    #expect(!lab.cores[other].isFenced)
+}
+
+@Test func `the hash kept along is the hash of the state read anew`() throws {
+    var driver = Driver()
+    for number in 0..<200 {
+        driver.time += 7
+        let lease = LeaseID(rawValue: Int64(number % 5 + 1))
+        switch number % 7 {
+        case 0: _ = driver.apply(.grantLease(lease, ttlMilliseconds: 300))
+        case 1: driver.txn(Txn(success: [.put(Key("k\(number % 13)"), [1], lease: lease)]))
+        case 2: _ = driver.apply(.keepAlive([lease]))
+        case 3: _ = driver.apply(.expireLeases([lease]))
+        case 4: driver.txn(Txn(success: [.delete(Key("k\(number % 13)"))]))
+        case 5: _ = driver.apply(.setMember(Member(id: PeerID(UInt64(number % 3)), name: "m", host: "h", port: number)))
+        default: driver.put("p\(number % 11)", "value \(number)")
+        }
+        var source = SnapshotSource(driver.machine), sink = SnapshotSink()
+        while !source.isDone { try sink.add(source.next()) }
+        #expect(sink.finish()?.stateHash == driver.machine.stateHash, "after \(number)")
+    }
+}
