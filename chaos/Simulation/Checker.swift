@@ -171,7 +171,8 @@ extension Checker {
             return "host \(life.core.id): \(complaint)"
         }
         seen[position].leases = state.leases.leases
-        guard state.appliedIndex.rawValue % 8 == 0 else { return nil }
+        guard !life.isFlipped else { return nil }
+        if life.core.isFenced { return "host \(life.core.id): was fenced without a cause" }
         let hash = state.stateHash, known = states[state.appliedIndex, default: hash]
         states[state.appliedIndex] = known
         return hash == known ? nil : "host \(life.core.id): another state at \(state.appliedIndex)"

@@ -27,7 +27,11 @@ struct Host {
         /// The revision that its watch of everything has delivered.
         var watched: Revision
         var watch = WatchID(rawValue: 1)
+        /// A bit of its state was flipped, when so many states had been installed.
+        var flippedAt: Int?
 
+        /// Its state is wrong and was not replaced yet.
+        var isFlipped: Bool { flippedAt == core.statesInstalled }
         var raft: RaftCore { core.raft }
     }
     struct Waiting {

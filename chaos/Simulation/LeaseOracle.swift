@@ -12,11 +12,15 @@ struct LeaseOracle {
         var end: UInt64
         var mayBeKept = false
         var mayBeRevoked = false
+        /// `jumped` when the keep-alive under way began.
+        var jumpedBefore: UInt64 = 0
     }
     /// Log time is in whole milliseconds.
     static let resolution: UInt64 = 1_000
     private var promises: [LeaseID: Promise] = [:]
     private(set) var ended = 0
+    /// By how much leaders' clocks jumped, as far as it counts.
+    private var jumped: UInt64 = 0
 
     /// Asked for at `now`.
     mutating func ask(_ lease: UInt64, ttlMilliseconds: UInt64, now: UInt64) {
@@ -24,17 +28,22 @@ struct LeaseOracle {
         promises[Request.leaseID(lease)] = Promise(ttl: ttl, end: now + ttl)
     }
 
-    mutating func beginKeep(_ lease: UInt64) { promises[Request.leaseID(lease)]?.mayBeKept = true }
+    mutating func beginKeep(_ lease: UInt64) {
+        promises[Request.leaseID(lease)]?.mayBeKept = true
+        promises[Request.leaseID(lease)]?.jumpedBefore = jumped
+    }
     mutating func beginRevoke(_ lease: UInt64) { promises[Request.leaseID(lease)]?.mayBeRevoked = true }
 
     /// A keep-alive that began at `begun` was acknowledged.
     mutating func prolong(_ lease: UInt64, begun: UInt64) {
         guard let promise = promises[Request.leaseID(lease)] else { return }
-        promises[Request.leaseID(lease)]?.end = max(promise.end, begun + promise.ttl)
+        promises[Request.leaseID(lease)]?.end = max(
+            promise.end, begun + promise.ttl - min(promise.ttl, jumped - promise.jumpedBefore))
     }
 
     /// A leader's clock jumped ahead: so much of it counts as time.
     mutating func clockJumped(by microseconds: UInt64) {
+        jumped += microseconds
         promises = promises.mapValues { promise in
             var promise = promise
             promise.end -= min(microseconds, promise.end)

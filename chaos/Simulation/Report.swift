@@ -9,6 +9,7 @@ package struct Report: Sendable, CustomStringConvertible {
         case messagesDelivered, messagesLost, messagesDuplicated, messagesLate
         case crashes, powerCuts, lostSaves, damagedLogs, partitions, oneWayPartitions, isolations, ambushes, pauses,
             diskStalls
+        case flippedStates, fencedStates, repairedStates
         case hints, falseHints, transfers, membershipChanges, restarts
     }
     package let seed: UInt64

@@ -93,7 +93,7 @@ extension World {
 
     private mutating func endOperation(_ client: Int) {
         clients[client].current = nil
-        if isHealed && clients[client].writesHealed >= Simulation.writesToRecover { return }
+        if isHealed && !isAnyFlipped && clients[client].writesHealed >= Simulation.writesToRecover { return }
         schedule(.act(client: client), after: 100, 20_000)
     }
 

@@ -20,6 +20,7 @@ extension World {
         case 82..<88: transfer()
         case 88..<95: changeMembers()
         case 95..<97: jumpClock(host)
+        case 97..<99: flipState(host)
         default: hintFalsely(host)
         }
     }
@@ -127,6 +128,22 @@ extension World {
         checker.oracle.leases.clockJumped(by: UInt64(min(jump, ReplicaCore.silenceMillisecondsMax)) * 1000)
     }
 
+    /// One bit in the memory of one host; where the others are a majority that can tell. No membership change meanwhile.
+    private mutating func flipState(_ position: Int) {
+        let isSafe = hosts.allSatisfy {
+            $0.life?.isFlipped != true && $0.disk.voteMark == nil && !($0.life?.raft.configuration.isJoint ?? false)
+                && ($0.life?.raft.configuration.voters.count ?? 3) >= 3
+        }
+        guard isSafe, plan.voters >= 3, let life = hosts[position].life, life.raft.configuration.contains(life.core.id)
+        else { return }
+        if keepsTrace { note("flip \(hosts[position].id)") }
+        report.count(.flippedStates)
+        hosts[position].life?.flippedAt = life.core.statesInstalled
+        hosts[position].life?.core.flipState()
+    }
+
+    var isAnyFlipped: Bool { hosts.contains { $0.life?.isFlipped == true } }
+
     private mutating func hintFalsely(_ position: Int) {
         guard let leader = hosts[position].life?.raft.leader, leader != hosts[position].id else { return }
         report.count(.falseHints)
@@ -141,7 +158,7 @@ extension World {
     /// A learner more, a promotion, or a removal; not while a damaged peer needs the others.
     private mutating func changeMembers() {
         guard let leader = leaders.randomElement(using: &random), let current = hosts[leader].life?.raft.configuration,
-            !hosts.contains(where: { $0.life?.raft.isAmnesiac ?? ($0.disk.voteMark != nil) })
+            !hosts.contains(where: { $0.life?.raft.isAmnesiac ?? ($0.disk.voteMark != nil) }), !isAnyFlipped
         else { return }
         let strangers = hosts.map(\.id).filter { !current.contains($0) }
         if let learner = current.learners.randomElement(using: &random), chance(600) {

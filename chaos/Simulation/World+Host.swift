@@ -81,6 +81,7 @@ extension World {
             return nil
         }
         hosts[position].life?.diskBusy = false
+        let wasFlipped = hosts[position].life?.isFlipped == true
         switch hosts[position].disk.finish() {
         case .save(let save):
             if save.state != nil { report.count(.snapshotsInstalled) }
@@ -88,6 +89,7 @@ extension World {
         case .state(let changes): hosts[position].life?.core.stateDurable(at: changes.counters.applied.index)
         case .compact, nil: break
         }
+        if wasFlipped, hosts[position].life?.isFlipped == false { report.count(.repairedStates) }
         drain(position)
         writeNext(position)
         return position
@@ -127,7 +129,13 @@ extension World {
             for outcome in output.outcomes { finish(outcome.ticket, outcome.result, at: position) }
             for read in output.reads { finish(read.ticket, read.failure, at: position) }
             if let index = output.compactLog { compact(position, to: index) }
+            for alarm in output.alarms { note(alarm, at: position) }
         }
+    }
+
+    private mutating func note(_ alarm: StateAlarm, at position: Int) {
+        guard case .diverged = alarm else { return fail("host \(hosts[position].id): no majority agrees on a state") }
+        report.count(.fencedStates)
     }
 
     private mutating func compact(_ position: Int, to index: LogIndex) {
@@ -178,7 +186,11 @@ extension World {
 
     private mutating func send(_ envelope: Envelope, from position: Int) {
         if case .raft(let message) = envelope.message { fail(checker.noteSent(message)) }
-        if case .snapshotChunk(let chunk) = envelope.message, chunk.sequence == 0 { report.count(.snapshotChunks) }
+        if case .snapshotChunk(let chunk) = envelope.message {
+            // A majority cannot tell any more who is right when a wrong state has been handed on.
+            if hosts[position].life?.isFlipped == true { return report.count(.messagesLost) }
+            if chunk.sequence == 0 { report.count(.snapshotChunks) }
+        }
         let to = self.position(of: envelope.to)
         guard hosts.indices.contains(to), !network.isCut(from: position, to: to), !chance(network.quality.loss) else {
             return report.count(.messagesLost)
