@@ -1,5 +1,6 @@
 // Spreads TCP connections over servers without looking into them (TLS goes through untouched). A connection that a backend does not
-// take is tried at the next one; a backend that fails loses its connections, so that clients come back through a healthy one.
+// take is tried at the next one; a backend that fails while others answer loses its connections, so that clients come back
+// through a healthy one.
 // It must never hold a client's bytes without limit: each direction reads only while the other side takes.
 import Logging
 import NIOCore
@@ -8,7 +9,9 @@ import Synchronization
 
 package struct BalancerConfiguration: Sendable {
     package var connectTimeout: TimeAmount = .milliseconds(500)
-    package var probeInterval: TimeAmount = .seconds(1)
+    package var probeInterval: TimeAmount = .milliseconds(300)
+    /// An answer that takes longer is a failed probe.
+    package var probeTimeout: TimeAmount = .milliseconds(500)
     /// Failed probes in a row after which a backend counts as failed.
     package var probeFailuresMax = 2
     package var connectionsMax = 10_000
@@ -17,14 +20,13 @@ package struct BalancerConfiguration: Sendable {
 }
 
 package final class Balancer: Sendable {
-    /// Whether a backend is healthy; decides beside the success of connections.
-    package typealias Probe = @Sendable (Backend) async -> Bool
+    /// Whether a backend is healthy, answered within the time given; decides beside the success of connections.
+    package typealias Probe = @Sendable (Backend, TimeAmount) async -> Bool
 
     private struct State {
         var table: BackendTable
         var listeners: [any Channel] = []
         var sessions: [ObjectIdentifier: (backend: Backend, channel: any Channel)] = [:]
-        var failures: [Backend: Int] = [:]
         var probing: Task<Void, Never>?
     }
 
@@ -46,7 +48,8 @@ package final class Balancer: Sendable {
         self.connectGroup = connectGroup ?? listenGroup
         self.probe = probe
         self.logger = logger
-        state = Mutex(State(table: BackendTable(backends)))
+        state = Mutex(
+            State(table: BackendTable(backends, probeFailuresMax: configuration.probeFailuresMax)))
     }
 
     /// Listens on one more address; returns the bound port.
@@ -120,8 +123,8 @@ package final class Balancer: Sendable {
                 .whenComplete { [self] result in
                     switch result {
                     case .success(let server): join(client, server, backend)
-                    case .failure:
-                        noteFailure(backend)
+                    case .failure(let error):
+                        noteFailure(backend, error)
                         attempt(client, rest.dropFirst())
                     }
                 }
@@ -142,8 +145,17 @@ package final class Balancer: Sendable {
         splice(client, server)
     }
 
-    private func noteFailure(_ backend: Backend) {
-        if state.withLock({ $0.table.failed(backend) }) {
+    private func noteFailure(_ backend: Backend, _ error: any Error) {
+        let causes = (error as? NIOConnectionError)?.connectionErrors.map(\.error) ?? [error]
+        if causes.contains(where: { $0 is IOError }) {
+            giveUp(state.withLock { $0.table.refused(backend) })
+        } else {
+            state.withLock { $0.table.doubted(backend) }
+        }
+    }
+
+    private func giveUp(_ backends: [Backend]) {
+        for backend in backends {
             logger.info("backend failed", metadata: ["backend": "\(backend)"])
             closeSessions(of: backend)
         }
@@ -164,28 +176,21 @@ package final class Balancer: Sendable {
 
     private func probeForever() async {
         while !Task.isCancelled {
-            do { try await Task.sleep(for: .nanoseconds(configuration.probeInterval.nanoseconds)) } catch { return }
+            // A doubt is settled at once: a client may be waiting on a master that is frozen.
+            let isInDoubt = state.withLock { $0.table.isInDoubt }
+            let pause = isInDoubt ? .milliseconds(1) : configuration.probeInterval
+            do { try await Task.sleep(for: .nanoseconds(pause.nanoseconds)) } catch { return }
             let backends = state.withLock { $0.table.backends }
-            await withTaskGroup(of: Void.self) { group in
-                for backend in backends { group.addTask { await self.check(backend) } }
+            let answers = await withTaskGroup(of: (Backend, Bool).self) { group in
+                for backend in backends { group.addTask { (backend, await self.check(backend)) } }
+                return await group.reduce(into: [:]) { $0[$1.0] = $1.1 }
             }
+            if !Task.isCancelled { giveUp(state.withLock { $0.table.probed(answers) }) }
         }
     }
 
-    private func check(_ backend: Backend) async {
-        let isHealthy = if let probe { await probe(backend) } else { await connects(backend) }
-        if isHealthy {
-            state.withLock { state in
-                state.failures[backend] = nil
-                state.table.succeeded(backend)
-            }
-            return
-        }
-        let count = state.withLock { state in
-            state.failures[backend, default: 0] += 1
-            return state.failures[backend] ?? 0
-        }
-        if count >= configuration.probeFailuresMax { noteFailure(backend) }
+    private func check(_ backend: Backend) async -> Bool {
+        if let probe { await probe(backend, configuration.probeTimeout) } else { await connects(backend) }
     }
 
     private func connects(_ backend: Backend) async -> Bool {

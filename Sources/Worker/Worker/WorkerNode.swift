@@ -36,7 +36,7 @@ package final class WorkerNode: Sendable {
         let tls = try ClientTLS(trustRootsPEM: authority, identity: identity)
         let prober = HTTPClient(configuration: HTTPClientConfiguration(tls: tls), group: group, logger: logger)
         balancer = Balancer(
-            backends: configuration.masters, listenGroup: group, probe: MasterProbe(prober).check, logger: logger)
+            backends: configuration.masters, listenGroup: group, probe: MasterProbe(prober).check(_:within:), logger: logger)
         client = try RESTClient(
             RESTClientConfiguration(servers: ["https://127.0.0.1:\(configuration.balancerPort)"], tls: tls),
             group: group, logger: logger)
@@ -140,24 +140,6 @@ package final class WorkerNode: Sendable {
             let words = line.split(whereSeparator: { $0 == " " || $0 == "\t" })
             guard words.count > 1, words[0] == "nameserver", !local.contains(String(words[1])) else { return nil }
             return String(words[1])
-        }
-    }
-}
-
-/// A master is healthy when its `/livez` answers in time.
-package struct MasterProbe: Sendable {
-    private let client: HTTPClient
-
-    package init(_ client: HTTPClient) { self.client = client }
-
-    package func check(_ backend: Backend) async -> Bool {
-        let endpoint = HTTPEndpoint(host: backend.host, port: backend.port, isSecure: true)
-        do {
-            return try await client.send(
-                HTTPClientRequest(method: "GET", endpoint: endpoint, target: "/livez", timeout: .seconds(2))
-            ).status == 200
-        } catch {
-            return false
         }
     }
 }

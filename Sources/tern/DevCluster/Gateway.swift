@@ -9,6 +9,8 @@ import NIOCore
 import NIOPosix
 import NetBalancer
 import NetDNS
+import NetHTTP
+import NetPKI
 import Worker
 
 struct Gateway {
@@ -125,7 +127,13 @@ struct GatewayServer {
             throw CommandFailure("\(namespace) cannot be entered")
         }
         let backends = layout.masters.map { Backend(host: $0.address, port: layout.apiPort) }
-        let balancer = Balancer(backends: backends, listenGroup: outside, connectGroup: inside, logger: logger)
+        // Its sockets, too, are made on the threads that live on the switch.
+        let tls = try ClientTLS(trustRootsPEM: try PEMFile.read("\(layout.pki)/ca.crt"))
+        let prober = HTTPClient(
+            configuration: HTTPClientConfiguration(tls: tls), group: inside, logger: logger)
+        let balancer = Balancer(
+            backends: backends, listenGroup: outside, connectGroup: inside, probe: MasterProbe(prober).check(_:within:),
+            logger: logger)
         let proxy = EgressProxy(listenGroup: inside, connectGroup: outside, logger: logger)
         try await proxy.listen(host: layout.gatewayAddress, port: layout.proxyPort)
         if let zone = Zone(domain: "tern.invalid") {
