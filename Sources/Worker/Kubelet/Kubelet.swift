@@ -44,7 +44,7 @@ package final class Kubelet: Sendable {
         self.loop = loop
         agent = NodeAgent(
             configuration: configuration, facts: facts, client: client, runtime: runtime,
-            runtimeProblem: { loop.runtimeProblem },
+            lookedAt: { loop.lookedAt },
             events: executor.events, logger: logger, onPodCIDRs: onPodCIDRs)
         KubeletMetrics.register(in: metrics, loop: loop, nodeName: configuration.nodeName)
         housekeeping = Housekeeping(executor: executor, loop: loop, logger: logger)

@@ -10,7 +10,7 @@ package final class NodeAgent: Sendable {
     private let facts: MachineFacts
     private let client: any ObjectClient
     private let runtime: any ContainerRuntime
-    private let runtimeProblem: @Sendable () -> String?
+    private let lookedAt: @Sendable () -> Nanoseconds?
     private let events: EventRecorder
     private let logger: Logger
     private let onPodCIDRs: @Sendable ([String]) -> Void
@@ -22,20 +22,22 @@ package final class NodeAgent: Sendable {
         var nodeUID = ""
         var lease: JSON?
         var runtimeVersion: RuntimeVersion?
+        var images: [Image] = []
+        var health = RuntimeHealth()
     }
     private let state = Mutex(State())
 
     package init(
         configuration: KubeletConfiguration, facts: MachineFacts, client: any ObjectClient,
         runtime: any ContainerRuntime,
-        runtimeProblem: @escaping @Sendable () -> String?, events: EventRecorder, logger: Logger,
+        lookedAt: @escaping @Sendable () -> Nanoseconds?, events: EventRecorder, logger: Logger,
         onPodCIDRs: @escaping @Sendable ([String]) -> Void
     ) {
         self.configuration = configuration
         self.facts = facts
         self.client = client
         self.runtime = runtime
-        self.runtimeProblem = runtimeProblem
+        self.lookedAt = lookedAt
         self.events = events
         self.logger = logger
         self.onPodCIDRs = onPodCIDRs
@@ -73,15 +75,12 @@ package final class NodeAgent: Sendable {
     /// Why the node is not ready, in upstream's words.
     private func problem() async -> String? {
         do throws(RuntimeError) {
-            for condition in try await runtime.conditions() where !condition.isTrue {
-                let detail = "\(condition.type)=false reason:\(condition.reason) message:\(condition.message)"
-                return condition.type == "NetworkReady"
-                    ? "container runtime network not ready: \(detail)" : "container runtime not ready: \(detail)"
-            }
-            return runtimeProblem().map { "PLEG is not healthy: \($0)" }
+            let conditions = try await runtime.conditions()
+            state.withLock { $0.health.answered(conditions, now: Clock.now()) }
         } catch {
-            return "container runtime is down: \(error.rpcDescription)"
+            logger.debug("the runtime does not answer", metadata: ["error": "\(error)"])
         }
+        return state.withLock { $0.health.problem(lookedAt: lookedAt(), now: Clock.now()) }
     }
 
     /// Creates or updates the Node; false when the API did not take it.
@@ -166,12 +165,13 @@ package final class NodeAgent: Sendable {
         do throws(RuntimeError) {
             let known = state.withLock { $0.runtimeVersion }
             let version = if let known { known } else { try await runtime.version() }
-            state.withLock { $0.runtimeVersion = version }
-            report.runtime = version
-            report.images = try await runtime.images()
+            let images = try await runtime.images()
+            state.withLock { ($0.runtimeVersion, $0.images) = (version, images) }
         } catch {
             logger.debug("the runtime does not answer", metadata: ["error": "\(error)"])
         }
+        // What was known last stands while the runtime is silent.
+        (report.runtime, report.images) = state.withLock { ($0.runtimeVersion ?? RuntimeVersion(), $0.images) }
         return report
     }
 

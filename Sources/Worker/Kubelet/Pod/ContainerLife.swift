@@ -42,6 +42,12 @@ package struct ContainerLife: Sendable {
 
     package init(spec: ContainerSpec) { self.spec = spec }
 
+    /// The attempt that a status describes: one that is made but not started yet does not hide how the one before it ended.
+    package var shown: SeenContainer? {
+        guard current?.status.state == .created, let previous else { return current }
+        return previous
+    }
+
     package var isRunning: Bool { current?.status.state == .running }
     package var isExited: Bool { current?.status.state == .exited }
     /// Might have a living process.

@@ -71,11 +71,11 @@ extension PodLife {
 
     private func phase(of apps: [ContainerLife]) -> String {
         let running = apps.filter(\.isRunning).count
-        let exited = apps.filter(\.isExited)
-        if apps.contains(where: { $0.current == nil || $0.current?.status.state == .created }) { return "Pending" }
+        let exited = apps.filter { $0.shown?.status.state == .exited }
+        if apps.contains(where: { $0.shown == nil || $0.shown?.status.state == .created }) { return "Pending" }
         if running > 0 || exited.count < apps.count { return "Running" }
         if spec.restartPolicy == .always { return "Running" }
-        if exited.allSatisfy({ $0.exitCode == 0 }) { return "Succeeded" }
+        if exited.allSatisfy({ $0.shown?.status.exitCode == 0 }) { return "Succeeded" }
         return spec.restartPolicy == .never ? "Failed" : "Running"
     }
 
@@ -90,10 +90,10 @@ extension PodLife {
             "lastState": states.last,
             "ready": .bool(life.isReady && !(isWaiting && life.spec.kind != .initial)),
             "restartCount": .int(Int64(restartCount(life, known))),
-            "image": .string(life.current?.status.image.nonEmpty ?? life.spec.image),
-            "imageID": .string(life.current?.status.imageReference ?? known?["imageID"]?.string ?? "")
+            "image": .string(life.shown?.status.image.nonEmpty ?? life.spec.image),
+            "imageID": .string(life.shown?.status.imageReference ?? known?["imageID"]?.string ?? "")
         ]
-        if let id = life.current?.status.id {
+        if let id = life.shown?.status.id {
             status["containerID"] = .string("containerd://\(id)")
         } else if let id = known?["containerID"]?.string {
             status["containerID"] = .string(id)
@@ -103,27 +103,35 @@ extension PodLife {
     }
 
     private func restartCount(_ life: ContainerLife, _ known: JSON?) -> Int {
-        if let attempt = life.current?.status.attempt { return Int(attempt) }
+        if let attempt = life.shown?.status.attempt { return Int(attempt) }
         return Int(truncatingIfNeeded: known?["restartCount"]?.int ?? 0)
     }
 
     private func states(of life: ContainerLife, _ known: JSON?) -> (state: JSON, last: JSON) {
-        guard let current = life.current?.status else {
+        guard let current = life.shown?.status else {
             if let terminated = lostTermination(known) {
                 return (["terminated": terminated], known?["lastState"] ?? [:])
             }
             return (["waiting": waiting(life)], known?["lastState"] ?? [:])
         }
-        let before = life.previous.map { Self.terminated($0.status) } ?? known?["lastState"] ?? [:]
+        let isSuccessorMade = life.shown?.status.id != life.current?.status.id
+        let previous = isSuccessorMade ? nil : life.previous
+        let before = previous.map { Self.terminated($0.status) } ?? known?["lastState"] ?? [:]
         switch current.state {
         case .running: return (["running": ["startedAt": .string(TimeText.text(current.startedAt))]], before)
         case .created: return (["waiting": waiting(life)], before)
         case .unknown, .exited:
-            if life.waiting != nil && !isEnding && !isFinished {
+            if (life.waiting != nil || isBeingMadeAnew(life)) && !isEnding && !isFinished {
                 return (["waiting": waiting(life)], Self.terminated(current))
             }
             return (Self.terminated(current), before)
         }
+    }
+
+    /// The sandbox died (the node was restarted): the container is made anew in another one, and its end is history.
+    private func isBeingMadeAnew(_ life: ContainerLife) -> Bool {
+        guard let sandbox = life.current?.sandboxID, sandbox != readySandbox?.id else { return false }
+        return [.app, .sidecar].contains(life.spec.kind) && life.shouldRestart(spec.restartPolicy)
     }
 
     /// What the API knows of a container whose record is gone from the runtime, when the pod is over.

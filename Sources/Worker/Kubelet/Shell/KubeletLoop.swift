@@ -27,8 +27,8 @@ package final class KubeletLoop: Sendable {
     private let post: AsyncStream<Message>.Continuation
     /// Figures for the metrics, kept up to date by the loop.
     private let figures = Mutex(KubeletFigures())
-    /// Whether the runtime answered the last time.
-    private let runtimeError = Mutex<String?>("container runtime status check may not have completed yet")
+    /// When the runtime last showed all pods.
+    private let seenAt = Mutex<Nanoseconds?>(nil)
 
     package init(executor: PodExecutor, relistEvery: Nanoseconds, logger: Logger) {
         self.executor = executor
@@ -38,8 +38,8 @@ package final class KubeletLoop: Sendable {
         (mailbox, post) = AsyncStream.makeStream(of: Message.self, bufferingPolicy: .bufferingOldest(Self.mailboxMax))
     }
 
-    /// Why the runtime does not answer; nil while it does.
-    package var runtimeProblem: String? { runtimeError.withLock { $0 } }
+    /// When the runtime last showed all pods; nil before the first time.
+    package var lookedAt: Nanoseconds? { seenAt.withLock { $0 } }
 
     package var counts: KubeletFigures { figures.withLock { $0 } }
 
@@ -101,7 +101,7 @@ package final class KubeletLoop: Sendable {
         case .seen(let seen, let epochs): observed(seen, epochs, now, &state)
         case .lookFailed(let why):
             state.isLooking = false
-            runtimeError.withLock { $0 = why }
+            logger.debug("the runtime does not show its pods", metadata: ["error": "\(why)"])
         case .look: return look(now, &state)
         case .wake: state.timerAt = .max
         case .ask(let question): return question(state.pods)
@@ -123,7 +123,7 @@ package final class KubeletLoop: Sendable {
         _ seen: [String: PodSeen], _ epochs: [String: UInt64], _ now: Nanoseconds, _ state: inout State
     ) {
         state.isLooking = false
-        runtimeError.withLock { $0 = nil }
+        seenAt.withLock { $0 = now }
         state.pods.observe(seen, epochs: epochs, now: now)
         figures.withLock { $0.count(seen) }
         if state.lookAgain {
