@@ -163,7 +163,7 @@ let package = Package(
         tests("KVDiskTests", ["KVDisk", "KVCore", "Raft"]),
         tests("KVReplicaTests", ["KVReplica", "KVDisk", "KVCore", "Raft", "NetPKI"]),
         tests("KVEtcdTests", ["KVEtcd", "KVReplica", "KVCore", "Raft", "NetGRPC", nio, posix]),
-        tests("NetTests", ["NetHTTP", "NetGRPC", "NetDNS", "NetBalancer", "NetPKI", nio, posix, http1, ssl]),
+        tests("NetTests", ["NetHTTP", "NetGRPC", "NetDNS", "NetBalancer", "NetPKI", nio, posix, http1, ssl, logging]),
         tests(
             "APIServerTests", ["APIServer", "API", "APIClient", "KVReplica", "KVCore", "NetHTTP", "NetPKI", nio, posix]),
         tests(
@@ -178,7 +178,8 @@ let package = Package(
                 "Kubelet", "Proxy", "Network", "DNSServer", "Worker", "API", "NetDNS", "NetHTTP", "NetPKI", nio, posix,
                 logging
             ]),
-        tests("SimulationTests", ["Simulation", "KVCore", "Raft"])
+        tests("SimulationTests", ["Simulation", "KVCore", "Raft"]),
+        tests("ClusterTests", ["Worker", "API"])
     ],
     swiftLanguageModes: [.v6]
 )

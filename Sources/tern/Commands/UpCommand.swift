@@ -12,7 +12,7 @@ struct UpCommand: AsyncParsableCommand {
 
     func run() async throws {
         try requireRoot("to make network namespaces")
-        let began = monotonicMilliseconds()
+        let (began, wallBegan) = (monotonicMilliseconds(), NodeReadiness.now)
         let layout = try Layout.current()
         func report(_ text: String) { say("[\(seconds(since: began))] \(text)") }
         let port = try Cluster(layout: layout).up(report)
@@ -22,7 +22,7 @@ struct UpCommand: AsyncParsableCommand {
         try prepareImages(layout)
         try await loadImages(layout)
         report("Images loaded")
-        try await readiness.waitForNodes(layout.workers.map(\.name), seconds: timeout)
+        try await readiness.waitForNodes(layout.workers, since: wallBegan, seconds: timeout)
         report("Nodes ready")
         sayHowToUse()
     }

@@ -13,6 +13,9 @@ struct HostProcess {
     /// The outer process, when it runs.
     var pid: pid_t? { owned.pid }
 
+    /// When the outer process was started; nil when it does not run.
+    var startedAt: WallTime? { pid.flatMap { NodeReadiness.start(of: $0) } }
+
     /// The host's pid 1 as the machine sees it.
     var initPid: pid_t? {
         guard let pid, let text = Result(catching: { try Files.text("/proc/\(pid)/task/\(pid)/children") }).success

@@ -32,19 +32,22 @@ struct Readiness {
         await client.shutdown()
     }
 
-    func waitForNodes(_ names: [String], seconds: Int) async throws {
+    /// Ready by what each node's present process says: its first report is as young as the process, and its lease was
+    /// renewed after `began`. What the API remembers of an earlier life of the node does not count.
+    func waitForNodes(_ hosts: [Host], since began: WallTime, seconds: Int) async throws {
         let client = try client()
+        let born = hosts.map { HostProcess(layout: layout, host: $0).startedAt ?? began }
         try await wait(seconds, "not all nodes are ready; see kubectl describe nodes and \(layout.logs)/w1.log") {
             let nodes = try await client.list(.nodes, namespace: nil, ListOptions()).items
-            return names.allSatisfy { name in nodes.contains { $0.name == name && Self.isReady($0) } }
+            let leases = try await client.list(.leases, namespace: "kube-node-lease", ListOptions()).items
+            return zip(hosts, born).allSatisfy { host, born in
+                guard let node = nodes.first(where: { $0.name == host.name }),
+                    let lease = leases.first(where: { $0.name == host.name })
+                else { return false }
+                return NodeReadiness.isReady(node, lease: lease, since: began, processBorn: born)
+            }
         }
         await client.shutdown()
-    }
-
-    private static func isReady(_ node: JSON) -> Bool {
-        node["status", "conditions"]?.elements.contains {
-            $0["type"]?.string == "Ready" && $0["status"]?.string == "True"
-        } ?? false
     }
 
     private func wait(_ seconds: Int, _ failure: String, _ isDone: () async throws -> Bool) async throws {

@@ -6,7 +6,7 @@ PATH=$PATH:/usr/sbin:/sbin
 want=
 need() { command -v "$1" >/dev/null 2>&1 || want="$want $2"; }
 need containerd containerd; need runc runc; need nft nftables; need conntrack conntrack; need ip iproute2; need nsenter util-linux
-need pkg-config pkg-config; need curl curl
+need pkg-config pkg-config; need curl curl; need mount mount
 [ -e /usr/lib/cni/bridge ] || want="$want containernetworking-plugins"
 [ -e /usr/include/sqlite3.h ] || want="$want libsqlite3-dev"
 [ -e /usr/include/zlib.h ] || want="$want zlib1g-dev"
@@ -18,6 +18,9 @@ if [ -n "$want" ]; then
   $sudo apt-get update >/dev/null
   DEBIAN_FRONTEND=noninteractive $sudo apt-get install -y --no-install-recommends --no-remove $want >/dev/null
 fi
+# The real kubectl drives the cluster of Tests/ClusterTests.
+if tools=$(sh Sources/tern/Scripts/kubectl.sh .build/tools); then PATH=$(cd "$tools" && pwd):$PATH; export PATH
+else echo "the tests of the whole cluster are left out"; fi
 swift build -c release --build-tests
 # One after another: the tests start servers and measure time-outs of their own, and two cores are few.
 exec swift test -c release --skip-build --no-parallel --disable-testable-imports "$@"

@@ -48,8 +48,11 @@ if [ -n "${want# }" ]; then
   rm -f "$log"
 fi
 
+mkdir -p .tern/log .tern/bin
+command -v kubectl >/dev/null 2>&1 || [ -x .tern/bin/kubectl ] || stage "Fetching kubectl"
+sh Sources/tern/Scripts/kubectl.sh .tern/bin >/dev/null || stage "Going on without kubectl: install 1.31 or later yourself"
+
 stage "Building"
-mkdir -p .tern/log
 if ! swift build -c release --product tern >.tern/log/build.log 2>&1; then
   grep -E 'error:' .tern/log/build.log | sort -u | head -20 >&2
   fail "the build failed; the whole output is in .tern/log/build.log"

@@ -1,0 +1,95 @@
+// What runs on the cluster, as kubectl shows it: deployments, services, pods on both workers, streams into containers.
+import API
+import Testing
+import Worker
+
+extension ClusterTests {
+    @Test func `both workers are ready, and up again changes nothing`() throws {
+        let cluster = try cluster()
+        let before = cluster.processes
+        #expect(before.count == 6)
+        try cluster.up()
+        #expect(cluster.processes == before)
+        let nodes = try cluster.json("nodes")["items"]?.elements ?? []
+        #expect(nodes.map(\.name) == ["w1", "w2"])
+        for node in nodes {
+            #expect(Self.condition(node, "Ready")?["status"] == "True")
+            let info = node["status", "nodeInfo"]
+            #expect(info?["containerRuntimeVersion"]?.string?.hasPrefix("containerd://") == true)
+            #expect(info?["kubeletVersion"]?.string?.hasPrefix("v1.33.0+tern") == true)
+        }
+        #expect(try cluster.kubectl("get", "--raw", "/readyz?verbose").contains("readyz check passed"))
+    }
+
+    @Test func `a deployment is exposed, scaled, rolled out and back, and reached from everywhere`() async throws {
+        let cluster = try cluster()
+        try cluster.kubectl("create", "namespace", "web")
+        try cluster.kubectl("create", "deployment", "web", "--image=tern.local/web:1", "--replicas=2", "-n", "web")
+        try cluster.kubectl("run", "tools", "--image=tern.local/tools:1", "-n", "web")
+        try cluster.kubectl("expose", "deployment", "web", "--type=NodePort", "--port=8080", "-n", "web")
+        try cluster.kubectl("scale", "deployment", "web", "--replicas=4", "-n", "web")
+        try cluster.kubectl("rollout", "status", "deployment/web", "-n", "web", "--timeout=60s")
+        try cluster.kubectl("wait", "--for=condition=Ready", "pod/tools", "-n", "web", "--timeout=60s")
+        let pods = try cluster.json("pods", "-n", "web", "-l", "app=web")["items"]?.elements ?? []
+        #expect(pods.count == 4)
+        #expect(Set(pods.compactMap { $0["spec", "nodeName"]?.string }) == ["w1", "w2"])
+        for address in pods.compactMap({ $0["status", "podIP"]?.string }) {
+            #expect(try fetch("http://\(address):8080").contains("version 1"), "from pod to pod \(address)")
+        }
+        try await cluster.eventually("the service by its name") {
+            try self.fetch("http://web:8080").contains("version 1")
+        }
+        let port = try cluster.json("service", "web", "-n", "web")["spec", "ports"]?[0]?["nodePort"]?.int ?? 0
+        for address in ["10.89.0.21", "10.89.0.22"] {
+            let answer = try cluster.tern("host", "m1", "--", "curl", "-s", "-m", "10", "http://\(address):\(port)")
+            #expect(answer.contains("version 1"), "NodePort on \(address)")
+        }
+        try cluster.kubectl("set", "image", "deployment/web", "*=tern.local/web:2", "-n", "web")
+        try cluster.kubectl("rollout", "status", "deployment/web", "-n", "web", "--timeout=90s")
+        try await cluster.eventually("the new version") { try self.fetch("http://web:8080").contains("version 2") }
+        #expect(try cluster.kubectl("rollout", "history", "deployment/web", "-n", "web").contains("2 "))
+        try cluster.kubectl("rollout", "undo", "deployment/web", "-n", "web")
+        try cluster.kubectl("rollout", "status", "deployment/web", "-n", "web", "--timeout=90s")
+        try await cluster.eventually("the old version") { try self.fetch("http://web:8080").contains("version 1") }
+        try cluster.kubectl("delete", "namespace", "web", "--timeout=60s")
+    }
+
+    /// What the pod `tools` of the namespace `web` gets.
+    private func fetch(_ url: String) throws -> String {
+        try cluster().kubectl("exec", "-n", "web", "tools", "--", "timeout", "10", "wget", "-q", "-O", "-", url)
+    }
+
+    @Test func `exec ends with its input, files go both ways, logs are read`() async throws {
+        let cluster = try cluster()
+        try cluster.kubectl("run", "box", "--image=tern.local/tools:1")
+        try cluster.kubectl("wait", "--for=condition=Ready", "pod/box", "--timeout=60s")
+        #expect(try cluster.shell("echo hello | timeout 30 kubectl exec -i box -- cat") == "hello\n")
+        try cluster.shell("head -c 300000 /dev/urandom > there")
+        try cluster.kubectl("cp", "there", "box:/tmp/there")
+        try cluster.kubectl("cp", "box:/tmp/there", "back")
+        try cluster.shell("cmp there back")
+        try cluster.kubectl(
+            "run", "talk", "--image=tern.local/tools:1", "--restart=Never", "--", "sh", "-c", "echo one; echo two")
+        try await cluster.eventually("the end of the pod") {
+            try cluster.json("pod", "talk")["status", "phase"] == "Succeeded"
+        }
+        #expect(try cluster.kubectl("logs", "talk") == "one\ntwo\n")
+        try cluster.kubectl("delete", "pod", "box", "talk", "--grace-period=1")
+    }
+
+    @Test func `an image that does not exist is pulled again with pauses`() async throws {
+        let cluster = try cluster()
+        // Nothing listens there: the runtime is refused without leaving the host.
+        try cluster.kubectl("run", "broken", "--image=127.0.0.1:9/none:1")
+        try await cluster.eventually("ImagePullBackOff") {
+            let status = try cluster.json("pod", "broken")["status", "containerStatuses"]?[0]
+            let waiting = status?["state", "waiting"]
+            let message = "Back-off pulling image \"127.0.0.1:9/none:1\""
+            return waiting?["reason"] == "ImagePullBackOff" && waiting?["message"]?.string?.hasPrefix(message) == true
+        }
+        let events = try cluster.kubectl("get", "events", "--field-selector", "involvedObject.name=broken")
+        #expect(events.contains("Failed to pull image \"127.0.0.1:9/none:1\""))
+        #expect(events.contains("Error: ErrImagePull"))
+        try cluster.kubectl("delete", "pod", "broken", "--grace-period=1")
+    }
+}
