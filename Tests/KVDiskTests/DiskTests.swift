@@ -84,6 +84,25 @@ private func sql(_ path: String, _ text: String) {
         removeAll(path)
     }
 
+    @Test func `a damaged log stays damaged over starts until what it lost is committed again`() throws {
+        let path = temporaryDirectory()
+        do { try ReplicaDisk(path: path, initial: three).log.save([save(1, entries(1...9))]) }
+        sql(path + "/raft.sqlite", "DELETE FROM log WHERE idx > 5")
+        do {
+            let disk = try ReplicaDisk(path: path, initial: three)
+            #expect(disk.restored.voteMark == LogIndex(9))
+            try disk.log.save([save(1, entries(6...7), commit: 6)])
+            try disk.log.save([save(2, entries(7...7, term: 2), term: 2, commit: 6)])
+        }
+        do {
+            let disk = try ReplicaDisk(path: path, initial: three)
+            #expect(disk.restored.voteMark == LogIndex(9), "it still lacks 8 and 9, which it may have acknowledged")
+            try disk.log.save([save(1, entries(8...10, term: 2), term: 2, commit: 9)])
+        }
+        #expect(try ReplicaDisk(path: path, initial: three).restored.voteMark == nil)
+        removeAll(path)
+    }
+
     @Test func `a database that is no database is set aside and takes the vote away`() throws {
         let path = temporaryDirectory()
         do { try ReplicaDisk(path: path, initial: three).log.save([save(1, entries(1...9), term: 4)]) }
