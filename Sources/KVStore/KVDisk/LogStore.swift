@@ -15,6 +15,9 @@ package final class LogStore: @unchecked Sendable {
     private var last = LogIndex.zero
     private var lastChain: UInt64 = 0
     private var pagesSinceCheckpoint = 0
+    /// The log ended below this when it was read. The mark stays there until the commit index has passed it: a second
+    /// start must not take the damaged log for a short one.
+    private var owed: LogMark?
     /// Bytes of entries since the start or the last compaction, about.
     package private(set) var logBytes = 0
 
@@ -45,8 +48,11 @@ package final class LogStore: @unchecked Sendable {
             (hardState, base, baseChain, last, lastChain) = old
             throw error
         }
+        if let known = owed, hardState.commit >= known.index { owed = nil }
         try mark.write(
-            LogMark(term: hardState.term, vote: hardState.vote, index: last, chain: lastChain), isSynced: false)
+            LogMark(
+                term: hardState.term, vote: hardState.vote, index: owed?.index ?? last, chain: owed?.chain ?? lastChain),
+            isSynced: false)
         pagesSinceCheckpoint += saves.reduce(2) { $0 + 1 + $1.entries.reduce(0) { $0 + $1.cost } / 4096 }
     }
 
@@ -91,7 +97,7 @@ package final class LogStore: @unchecked Sendable {
 
     /// The mark must not lead: before entries go, it is lowered for good.
     private func lowerMark(before save: Save) throws(DiskError) {
-        guard let first = save.entries.first?.index, first <= last || save.snapshot != nil else { return }
+        guard owed == nil, let first = save.entries.first?.index, first <= last || save.snapshot != nil else { return }
         let kept = save.snapshot == nil ? first.previous : LogIndex.zero
         let chain = try chain(at: kept)
         try mark.write(LogMark(term: hardState.term, vote: hardState.vote, index: kept, chain: chain), isSynced: true)
@@ -189,6 +195,7 @@ extension LogStore {
         try database.prepare("DELETE FROM log WHERE idx > ?1").bind(1, bits: last.rawValue).run()
         if let known, known.term > hardState.term { (hardState.term, hardState.vote) = (known.term, known.vote) }
         let isShort = known.map { !isMarkSeen && $0.index > .zero } ?? false
+        owed = isShort ? known : nil
         return Found(hardState: hardState, base: base, entries: entries, voteMark: isShort ? known?.index : nil)
     }
 
