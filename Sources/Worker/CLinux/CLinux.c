@@ -16,3 +16,10 @@ int tern_enter_network_namespace(const char *path) {
     errno = saved;
     return result;
 }
+
+int tern_spawn_close_from(posix_spawn_file_actions_t *actions, int first) {
+    int code = posix_spawn_file_actions_addclosefrom_np(actions, first);
+    if (code == 0) return 0;
+    errno = code;
+    return -1;
+}

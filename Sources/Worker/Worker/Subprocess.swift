@@ -1,5 +1,6 @@
 // Runs other programs (ip, ctr, containerd) with posix_spawn. Output is bounded; a program that hangs is killed after its time.
 // It never goes through a shell: arguments are passed as they are.
+import CLinux
 import Glibc
 
 /// Why a program did not do what it was asked.
@@ -105,6 +106,10 @@ package enum Subprocess {
         posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0)
         posix_spawn_file_actions_adddup2(&actions, output, 1)
         posix_spawn_file_actions_adddup2(&actions, output, 2)
+        // A program that outlives this one must not keep its sockets: the next one could not listen.
+        guard tern_spawn_close_from(&actions, 3) == 0 else {
+            throw .notStarted(program: arguments[0], errno: errno)
+        }
         var attributes = posix_spawnattr_t()
         posix_spawnattr_init(&attributes)
         defer { posix_spawnattr_destroy(&attributes) }

@@ -7,8 +7,12 @@
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>
 #include <sched.h>
+#include <spawn.h>
 #include <sys/mount.h>
 #include <sys/socket.h>
 
 /// Moves the calling thread into the network namespace that the file at `path` names.
 int tern_enter_network_namespace(const char *path);
+
+/// Has a program that is started close every descriptor from `first` on, as posix_spawn_file_actions_addclosefrom_np.
+int tern_spawn_close_from(posix_spawn_file_actions_t *actions, int first);
