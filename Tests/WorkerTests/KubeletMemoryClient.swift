@@ -1,5 +1,5 @@
 // Objects in memory behind the border, so that a kubelet can be fed by hand. It is no API server: no validation, no
-// versions beyond a counter, watches of pods only.
+// versions beyond a counter; a watch shows everything of its resource.
 import API
 import Synchronization
 
@@ -7,7 +7,7 @@ final class MemoryClient: ObjectClient {
     private struct State {
         var objects: [String: JSON] = [:]
         var version: Int64 = 1
-        var watchers: [AsyncThrowingStream<WatchEvent, any Error>.Continuation] = []
+        var watchers: [(of: GroupVersionResource, tell: AsyncThrowingStream<WatchEvent, any Error>.Continuation)] = []
         var isAway = false
     }
     private let state = Mutex(State())
@@ -36,8 +36,8 @@ final class MemoryClient: ObjectClient {
             let key = key(resource, object.namespace, object.name)
             let isNew = state.objects[key] == nil
             state.objects[key] = stored
-            if resource == .pods {
-                for watcher in state.watchers { watcher.yield(isNew ? .added(stored) : .modified(stored)) }
+            for watcher in state.watchers where watcher.of == resource {
+                watcher.tell.yield(isNew ? .added(stored) : .modified(stored))
             }
             return stored
         }
@@ -53,10 +53,8 @@ final class MemoryClient: ObjectClient {
     }
     func remove(_ resource: GroupVersionResource, _ namespace: String, _ name: String) {
         state.withLock { state in
-            guard let gone = state.objects.removeValue(forKey: key(resource, namespace, name)), resource == .pods else {
-                return
-            }
-            for watcher in state.watchers { watcher.yield(.deleted(gone)) }
+            guard let gone = state.objects.removeValue(forKey: key(resource, namespace, name)) else { return }
+            for watcher in state.watchers where watcher.of == resource { watcher.tell.yield(.deleted(gone)) }
         }
     }
 
@@ -83,7 +81,7 @@ final class MemoryClient: ObjectClient {
     {
         try away()
         let (stream, continuation) = WatchStream.makeStream()
-        if resource == .pods { state.withLock { $0.watchers.append(continuation) } }
+        state.withLock { $0.watchers.append((resource, continuation)) }
         return stream
     }
 

@@ -21,12 +21,13 @@ package final class Kubelet: Sendable {
     package let metrics: MetricsRegistry
 
     /// `events` lets the kubelet see the end of a container at once; `onPodCIDRs` is called whenever the API names
-    /// (other) address ranges for this node's pods.
+    /// (other) address ranges for this node's pods, `onHostPorts` whenever other ports of the node lead to pods.
     package init(
         configuration: KubeletConfiguration, client: any ObjectClient, runtime: any ContainerRuntime,
         group: any EventLoopGroup,
         logger: Logger, metrics: MetricsRegistry = MetricsRegistry(), events: RuntimeEvents? = nil,
-        onPodCIDRs: @escaping @Sendable ([String]) -> Void = { _ in }
+        onPodCIDRs: @escaping @Sendable ([String]) -> Void = { _ in },
+        onHostPorts: @escaping @Sendable ([HostPort]) -> Void = { _ in }
     ) throws(PKIError) {
         // On a connection of its own: the stream lives as long as the kubelet.
         let connection = RuntimeClient.connect(endpoint: configuration.runtimeEndpoint, group: group)
@@ -39,7 +40,8 @@ package final class Kubelet: Sendable {
         let executor = PodExecutor(
             configuration: configuration, machine: facts, runtime: runtime, client: client, prober: prober,
             logger: logger)
-        let loop = KubeletLoop(executor: executor, relistEvery: configuration.relistEvery, logger: logger)
+        let loop = KubeletLoop(
+            executor: executor, relistEvery: configuration.relistEvery, logger: logger, onHostPorts: onHostPorts)
         self.executor = executor
         self.loop = loop
         agent = NodeAgent(

@@ -23,6 +23,7 @@ package final class WorkerNode: Sendable {
     private let services: ServiceAgent
     private let network: NetworkAgent
     private let dns: DNSService
+    private let hostPorts: HostPortAgent
 
     /// Reads the certificates; nothing is started yet.
     package init(_ configuration: WorkerConfiguration, group: any EventLoopGroup, logger: Logger) throws {
@@ -36,7 +37,8 @@ package final class WorkerNode: Sendable {
         let tls = try ClientTLS(trustRootsPEM: authority, identity: identity)
         let prober = HTTPClient(configuration: HTTPClientConfiguration(tls: tls), group: group, logger: logger)
         balancer = Balancer(
-            backends: configuration.masters, listenGroup: group, probe: MasterProbe(prober).check(_:within:), logger: logger)
+            backends: configuration.masters, listenGroup: group, probe: MasterProbe(prober).check(_:within:),
+            logger: logger)
         client = try RESTClient(
             RESTClientConfiguration(servers: ["https://127.0.0.1:\(configuration.balancerPort)"], tls: tls),
             group: group, logger: logger)
@@ -49,6 +51,7 @@ package final class WorkerNode: Sendable {
             client: client, node: configuration.name, localAddresses: local, podNetwork: configuration.podNetwork,
             zone: shared, logger: logger)
         network = NetworkAgent(configuration: configuration, client: client, logger: logger)
+        hostPorts = HostPortAgent(logger: logger)
         dns = DNSService(
             configuration: DNSConfiguration(
                 host: configuration.dnsAddress, domain: configuration.clusterDomain,
@@ -71,6 +74,7 @@ package final class WorkerNode: Sendable {
             try await withThrowingTaskGroup(of: Void.self) { group in
                 group.addTask { try await kubelet.run() }
                 group.addTask { await self.network.run() }
+                group.addTask { await self.hostPorts.run() }
                 group.addTask { try await self.services.run() }
                 if let containerd { group.addTask { await containerd.keepRunning(child, logger: self.logger) } }
                 try await group.next()
@@ -108,10 +112,10 @@ package final class WorkerNode: Sendable {
         settings.leaseSeconds = configuration.leaseSeconds
         settings.serverTLS = try ServerTLS(identity: identity, clientCAPEM: authority)
         let runtime = RuntimeClient.connect(endpoint: endpoint, group: group).client
-        let network = network
+        let (network, hostPorts) = (network, hostPorts)
         return try Kubelet(
             configuration: settings, client: client, runtime: runtime, group: group, logger: logger,
-            onPodCIDRs: { network.setPodRanges($0) })
+            onPodCIDRs: { network.setPodRanges($0) }, onHostPorts: { hostPorts.set($0) })
     }
 
     /// `/healthz` of the proxy: 200 once the rules have agreed with the services.

@@ -68,6 +68,11 @@ package struct MachineFacts: Sendable, Equatable {
 package struct Disk: Sendable, Equatable {
     package var totalBytes: Int64
     package var freeBytes: Int64
+    package init(totalBytes: Int64, freeBytes: Int64) {
+        self.totalBytes = totalBytes
+        self.freeBytes = freeBytes
+    }
+
     package var usedPercent: Int { totalBytes > 0 ? Int((totalBytes - freeBytes) * 100 / totalBytes) : 0 }
 
     package static func read(_ path: String) -> Disk? {

@@ -95,6 +95,30 @@ package struct NodePods: Sendable {
         entries[uid]?.wakeAt = 0
     }
 
+    /// An object that volumes show has changed.
+    package mutating func changed(_ object: ObjectName) {
+        for uid in entries.keys where entries[uid]?.life.changed(object) == true { entries[uid]?.wakeAt = 0 }
+    }
+
+    /// Every object that volumes of living pods show.
+    package var shownObjects: Set<ObjectName> {
+        entries.values.reduce(into: []) { found, entry in
+            if entry.isFromAPI && !entry.life.isEnding && !entry.life.isFinished {
+                found.formUnion(entry.life.spec.shownObjects)
+            }
+        }
+    }
+
+    /// The host ports that lead to pods now, in a fixed order.
+    package var hostPorts: [HostPort] {
+        uids.flatMap { uid -> [HostPort] in
+            guard let life = entries[uid]?.life, life.readySandbox != nil, let address = life.ips.first else {
+                return []
+            }
+            return life.spec.hostPorts.map { HostPort($0, podAddress: address) }
+        }
+    }
+
     /// What the runtime shows of all pods of this node; `epochs` from the moment when the looking began.
     package mutating func observe(_ seen: [String: PodSeen], epochs: [String: UInt64], now: Nanoseconds) {
         isRuntimeSeen = true

@@ -51,7 +51,8 @@ package struct PodLife: Sendable {
     /// Nothing is started before the runtime has been looked at once.
     var isObserved = false
 
-    package static let refreshEvery: Nanoseconds = .seconds(30)
+    /// Tokens are renewed and what is not followed is looked at; followed objects hurry it.
+    package static let refreshEvery: Nanoseconds = .seconds(60)
     package static let retryAfter: Nanoseconds = .seconds(5)
 
     package init(pod: JSON, hostIPs: [String], now: Nanoseconds) {
@@ -80,6 +81,13 @@ package struct PodLife: Sendable {
             life.spec = spec
             return life
         }
+    }
+
+    /// An object that a volume shows has changed; returns whether that concerns this pod.
+    package mutating func changed(_ object: ObjectName) -> Bool {
+        guard spec.shownObjects.contains(object) else { return false }
+        refreshAt = 0
+        return true
     }
 
     /// The API no longer has the pod.

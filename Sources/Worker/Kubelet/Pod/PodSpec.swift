@@ -66,6 +66,9 @@ package struct PodSpec: Sendable {
     package var deletionGraceSeconds: Int64?
     /// When the grace of a deletion ends.
     package var deletionTime: Nanoseconds?
+    /// The ConfigMaps and Secrets that its volumes show.
+    package var shownObjects: Set<ObjectName>
+    package var hostPorts: [PortMapping]
 
     package init(_ pod: JSON) {
         let spec = pod["spec"] ?? .null
@@ -84,6 +87,17 @@ package struct PodSpec: Sendable {
         isBeingDeleted = pod.isBeingDeleted
         deletionGraceSeconds = pod["metadata", "deletionGracePeriodSeconds"]?.int
         deletionTime = pod["metadata", "deletionTimestamp"]?.string.flatMap(TimeText.parse)
+        shownObjects = Set((spec["volumes"]?.elements ?? []).flatMap { Self.objects(of: $0, pod.namespace) })
+        hostPorts = isHostNetwork ? [] : SandboxSettings.ports(spec)
+    }
+
+    private static func objects(of volume: JSON, _ namespace: String) -> [ObjectName] {
+        if let name = volume["configMap", "name"]?.string { return [ObjectName(.configMap, namespace, name)] }
+        if let name = volume["secret", "secretName"]?.string { return [ObjectName(.secret, namespace, name)] }
+        return (volume["projected", "sources"]?.elements ?? []).compactMap { source in
+            if let name = source["configMap", "name"]?.string { return ObjectName(.configMap, namespace, name) }
+            return source["secret", "name"]?.string.map { ObjectName(.secret, namespace, $0) }
+        }
     }
 
     /// `name_namespace(uid)`, as upstream's messages name a pod.

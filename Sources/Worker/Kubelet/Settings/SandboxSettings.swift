@@ -97,7 +97,8 @@ package enum SandboxSettings {
         }
     }
 
-    private static func ports(_ spec: JSON) -> [PortMapping] {
+    /// The host ports that a pod's containers ask for.
+    static func ports(_ spec: JSON) -> [PortMapping] {
         var list: [PortMapping] = []
         let sidecars = (spec["initContainers"]?.elements ?? []).filter { $0["restartPolicy"]?.string == "Always" }
         for container in (spec["containers"]?.elements ?? []) + sidecars {

@@ -41,15 +41,16 @@ package final class Housekeeping: Sendable {
 
     // MARK: images
 
-    private func collectImages() async {
+    /// Makes room when the images' disk is fuller than the upper limit, down to the lower one.
+    package func collectImages(disk: @Sendable (String) -> Disk? = Disk.read) async {
         let configuration = executor.configuration
         do throws(RuntimeError) {
             let mountpoint =
                 try await executor.runtime.imageFilesystems().first?.mountpoint ?? configuration.rootDirectory
-            guard let disk = Disk.read(mountpoint), disk.usedPercent >= configuration.imageGCHighPercent else { return }
+            guard let found = disk(mountpoint), found.usedPercent >= configuration.imageGCHighPercent else { return }
             let used = Set(try await executor.runtime.containers().map(\.imageReference))
             for image in try await executor.runtime.images() where isUnused(image, used) {
-                if Disk.read(mountpoint)?.usedPercent ?? 0 <= configuration.imageGCLowPercent { return }
+                if disk(mountpoint)?.usedPercent ?? 0 <= configuration.imageGCLowPercent { return }
                 try await executor.runtime.removeImage(image.id)
                 executor.images.forget(image.id)
                 logger.notice("an unused image is removed", metadata: ["image": "\(image.tags.first ?? image.id)"])

@@ -10,6 +10,8 @@ package final class KubeletLoop: Sendable {
 
     enum Message: Sendable {
         case news(PodNews)
+        /// An object that a volume shows.
+        case changed(ObjectName)
         case seen([String: PodSeen], epochs: [String: UInt64])
         case lookFailed(String)
         case outcome(uid: String, PodAction, PodOutcome)
@@ -30,8 +32,14 @@ package final class KubeletLoop: Sendable {
     /// When the runtime last showed all pods.
     private let seenAt = Mutex<Nanoseconds?>(nil)
 
-    package init(executor: PodExecutor, relistEvery: Nanoseconds, logger: Logger) {
+    private let onHostPorts: @Sendable ([HostPort]) -> Void
+
+    package init(
+        executor: PodExecutor, relistEvery: Nanoseconds, logger: Logger,
+        onHostPorts: @escaping @Sendable ([HostPort]) -> Void = { _ in }
+    ) {
         self.executor = executor
+        self.onHostPorts = onHostPorts
         self.logger = logger
         self.relistEvery = relistEvery
         writer = PodStatusWriter(client: executor.client)
@@ -66,11 +74,14 @@ package final class KubeletLoop: Sendable {
         var isLooking = false
         var lookAgain = false
         var lookedAt: Nanoseconds = 0
+        /// As last told; nil before the first time.
+        var hostPorts: [HostPort]?
     }
 
     /// Runs until the task is cancelled; what runs on the node keeps running.
     package func run() async {
         var state = State(pods: NodePods(hostIPs: executor.configuration.nodeIPs))
+        executor.objects.onChange { [post] in post.yield(.changed($0)) }
         let ticker = Task { [post, relistEvery] in
             while !Task.isCancelled {
                 post.yield(.look)
@@ -79,6 +90,7 @@ package final class KubeletLoop: Sendable {
         }
         defer {
             ticker.cancel()
+            executor.objects.follow([])
             state.timer?.cancel()
             for task in state.starts.values { task.cancel() }
         }
@@ -93,9 +105,8 @@ package final class KubeletLoop: Sendable {
     private func handle(_ message: Message, _ state: inout State) {
         let now = Clock.now()
         switch message {
-        case .news(.all(let pods)): state.pods.sync(pods, now: now)
-        case .news(.changed(let pod)): state.pods.upsert(pod, now: now)
-        case .news(.gone(let uid)): state.pods.remove(uid: uid)
+        case .news(let news): take(news, now, &state)
+        case .changed(let object): state.pods.changed(object)
         case .outcome(let uid, let action, let outcome): take(uid, action, outcome, now, &state)
         case .statusWritten(let uid, let written): state.pods.statusWritten(uid, written, now: now)
         case .seen(let seen, let epochs): observed(seen, epochs, now, &state)
@@ -107,6 +118,15 @@ package final class KubeletLoop: Sendable {
         case .ask(let question): return question(state.pods)
         }
         decide(now, &state)
+    }
+
+    private func take(_ news: PodNews, _ now: Nanoseconds, _ state: inout State) {
+        switch news {
+        case .all(let pods): state.pods.sync(pods, now: now)
+        case .changed(let pod): state.pods.upsert(pod, now: now)
+        case .gone(let uid): state.pods.remove(uid: uid)
+        }
+        executor.objects.follow(state.pods.shownObjects)
     }
 
     private func take(
@@ -156,7 +176,17 @@ package final class KubeletLoop: Sendable {
             start(action, context, &state)
         }
         for (pod, known, status) in decision.statuses { write(pod, known, status) }
+        tellHostPorts(&state)
         if let wakeAt = decision.wakeAt, wakeAt < state.timerAt { setTimer(wakeAt, now, &state) }
+    }
+
+    /// Not before API and runtime were both heard: what leads to pods now stays meanwhile.
+    private func tellHostPorts(_ state: inout State) {
+        guard state.pods.isSynced, lookedAt != nil else { return }
+        let ports = state.pods.hostPorts
+        guard ports != state.hostPorts else { return }
+        state.hostPorts = ports
+        onHostPorts(ports)
     }
 
     private func setTimer(_ wakeAt: Nanoseconds, _ now: Nanoseconds, _ state: inout State) {
