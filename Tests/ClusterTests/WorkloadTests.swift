@@ -92,4 +92,54 @@ extension ClusterTests {
         #expect(events.contains("Error: ErrImagePull"))
         try cluster.kubectl("delete", "pod", "broken", "--grace-period=1")
     }
+
+    @Test func `a changed ConfigMap shows in its volume, a host port and a load balancer lead to the pod`() async throws
+    {
+        let cluster = try cluster()
+        try Files.write(Self.shown, to: "\(cluster.folder)/shown.yaml")
+        try cluster.kubectl("apply", "-f", "shown.yaml")
+        try cluster.kubectl("wait", "--for=condition=Ready", "pod/shown", "--timeout=60s")
+        #expect(try cluster.kubectl("exec", "shown", "--", "cat", "/config/key") == "old")
+        try cluster.kubectl("patch", "configmap", "shown", "-p", #"{"data":{"key":"new"}}"#)
+        // Sooner than the regular look at the volumes.
+        try await cluster.eventually("the new content", seconds: 20) {
+            try cluster.kubectl("exec", "shown", "--", "cat", "/config/key") == "new"
+        }
+        let node = try cluster.json("pod", "shown")["status", "hostIP"]?.string ?? ""
+        let answer = try cluster.tern("host", "m2", "--", "curl", "-s", "-m", "10", "http://\(node):8123")
+        #expect(answer.contains("shown version 1"))
+        try await cluster.eventually("an address of the load balancer") {
+            let service = try cluster.json("service", "shown")
+            let address = service["status", "loadBalancer", "ingress"]?[0]?["ip"]?.string ?? ""
+            let url = "http://\(address):80"
+            return try cluster.tern("host", "w1", "--", "curl", "-s", "-m", "5", url).contains("shown version 1")
+        }
+        try cluster.kubectl("delete", "-f", "shown.yaml", "--grace-period=1")
+    }
+
+    private static let shown = """
+        apiVersion: v1
+        kind: ConfigMap
+        metadata: {name: shown}
+        data: {key: old}
+        ---
+        apiVersion: v1
+        kind: Service
+        metadata: {name: shown}
+        spec:
+          type: LoadBalancer
+          selector: {app: shown}
+          ports: [{port: 80, targetPort: 8080}]
+        ---
+        apiVersion: v1
+        kind: Pod
+        metadata: {name: shown, labels: {app: shown}}
+        spec:
+          containers:
+          - name: web
+            image: tern.local/web:1
+            ports: [{containerPort: 8080, hostPort: 8123}]
+            volumeMounts: [{name: config, mountPath: /config}]
+          volumes: [{name: config, configMap: {name: shown}}]
+        """
 }

@@ -100,18 +100,23 @@ package final class CloudControllers: Sendable {
             }
         }
         defer { timer.cancel() }
-        await round(client)
+        var given: [String: [String]] = [:]
+        await round(client, &given)
         for await _ in wakes {
             if Task.isCancelled { return }
-            await round(client)
+            await round(client, &given)
         }
     }
 
-    private func round(_ client: any ObjectClient) async {
+    /// `given`: what this term gave out and the local copy of the services may not show yet.
+    private func round(_ client: any ObjectClient, _ given: inout [String: [String]]) async {
         for node in nodes.all { await attempt { try await self.follow(node, client) } }
-        var taken = Dictionary(
-            services.all.map { ("\($0.namespace)/\($0.name)", CloudPlan.addresses(of: $0)) }, uniquingKeysWith: { $1 })
-        for service in services.all { await balance(service, &taken, client) }
+        let services = services.all
+        let seen = Dictionary(
+            services.map { ("\($0.namespace)/\($0.name)", CloudPlan.addresses(of: $0)) }, uniquingKeysWith: { $1 })
+        var taken = CloudPlan.taken(seen: seen, given: given)
+        for service in services { await balance(service, &taken, client) }
+        given = taken
         let routes = nodes.all.flatMap { node in
             (node["spec", "podCIDRs"]?.elements ?? []).compactMap(\.string).map {
                 CloudRoute(node: node.name, range: $0)

@@ -64,6 +64,14 @@ package enum CloudPlan {
             && (service["spec", "loadBalancerClass"]?.string ?? "").isEmpty
     }
 
+    /// Who has which address: as the services show it, else as it was given and does not show yet. Services that are gone
+    /// have none.
+    package static func taken(seen: [String: [String]], given: [String: [String]]) -> [String: [String]] {
+        seen.reduce(into: [:]) { taken, entry in
+            taken[entry.key] = entry.value.isEmpty ? given[entry.key] ?? [] : entry.value
+        }
+    }
+
     package static func addresses(of service: JSON) -> [String] {
         (service["status", "loadBalancer", "ingress"]?.elements ?? []).compactMap { $0["ip"]?.string }
     }

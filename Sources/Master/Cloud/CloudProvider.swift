@@ -79,7 +79,7 @@ package struct StaticPoolProvider: CloudProvider {
     package static let addressesMax = 4096
     private let pool: [String]
 
-    package var name: String { "static-pool" }
+    package var name: String { "static" }
 
     /// `pool`: single IPv4 addresses, ranges `a-b` and CIDRs; nil when one of them cannot be read.
     package init?(pool: [String]) {
@@ -108,7 +108,11 @@ package struct StaticPoolProvider: CloudProvider {
         return IPAddress(text).map { [$0.description] }
     }
 
-    package func instance(node: String, providerID: String) async throws(CloudError) -> CloudAnswer { .notMine }
+    /// Every machine is there as long as its node is; one that is another provider's is left alone.
+    package func instance(node: String, providerID: String) async throws(CloudError) -> CloudAnswer {
+        let own = "static://\(node)"
+        return providerID.isEmpty || providerID == own ? .found(CloudInstance(providerID: own)) : .notMine
+    }
 
     package func ensureLoadBalancer(
         _ service: JSON, nodes: [String], taken: [String: [String]]

@@ -66,6 +66,8 @@ package struct MasterConfiguration: Sendable {
     /// Seconds that pods tolerate an unready or unreachable node unless they say otherwise.
     package var notReadyTolerationSeconds: Int64 = 10
     package var unreachableTolerationSeconds: Int64 = 10
+    /// The static provider's addresses for load balancers; nil: no cloud provider.
+    package var cloudAddresses: [String]?
 
     package init(
         name: String, dataDirectory: String, identityDirectory: String, advertiseAddress: String,

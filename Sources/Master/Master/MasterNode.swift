@@ -2,6 +2,7 @@
 // the reverse order; leadership is handed over before anything ends.
 import API
 import APIServer
+import Cloud
 import Controllers
 import KVCore
 import KVEtcd
@@ -25,6 +26,7 @@ package final class MasterNode: Sendable {
     private let controllers: ControllerGroup
     private let scheduler: SchedulerLoop
     private let bootstrap: BootstrapDuty
+    private let cloud: CloudControllers?
     private let logger: Logger
 
     /// Reads the identity and opens the data; nothing listens yet.
@@ -56,6 +58,7 @@ package final class MasterNode: Sendable {
         controllers = ControllerGroup(client: reader, options: Self.controllerOptions(configuration, identity, schema))
         scheduler = SchedulerLoop(client: reader, options: SchedulerOptions(identity: configuration.name))
         bootstrap = BootstrapDuty(configuration: configuration, logger: logger)
+        cloud = try Self.cloud(configuration, client: reader)
     }
 
     /// Opens the replica, then the API; returns when requests are taken.
@@ -67,6 +70,7 @@ package final class MasterNode: Sendable {
         logger.info("master started", metadata: ["name": "\(configuration.name)", "port": "\(port)"])
         controllers.start()
         scheduler.start()
+        cloud?.start()
         replica.onLeadership { [self] leadership in
             switch leadership {
             case .leading(let fence): lead(fence)
@@ -88,6 +92,7 @@ package final class MasterNode: Sendable {
         await etcd?.stop(grace: .seconds(1))
         controllers.stop()
         scheduler.stop()
+        cloud?.stop()
         await replica.stop()
     }
 
@@ -96,12 +101,14 @@ package final class MasterNode: Sendable {
         let client = server.client(fence: fence)
         controllers.activate(client: client)
         scheduler.activate(client: client)
+        cloud?.activate(client: client)
         bootstrap.activate(client: client, masters: { [replica] in replica.status.members.map(\.host) })
     }
 
     private func follow() {
         controllers.deactivate()
         scheduler.deactivate()
+        cloud?.deactivate()
         bootstrap.deactivate()
     }
 
@@ -162,6 +169,16 @@ package final class MasterNode: Sendable {
         return GRPCServer(
             configuration: GRPCServerConfiguration(address: .tcp(host: configuration.listenHost, port: port), tls: tls),
             service: EtcdService(replica, settings), group: group)
+    }
+
+    private static func cloud(
+        _ configuration: MasterConfiguration, client: any ObjectClient
+    ) throws -> CloudControllers? {
+        guard let addresses = configuration.cloudAddresses else { return nil }
+        guard let provider = StaticPoolProvider(pool: addresses) else {
+            throw MasterError("an address of the load balancers' pool cannot be read: \(addresses)")
+        }
+        return CloudControllers(client: client, provider: provider, identity: configuration.name)
     }
 
     private static func controllerOptions(

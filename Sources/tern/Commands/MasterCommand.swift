@@ -60,7 +60,20 @@ struct MasterCommand: AsyncParsableCommand {
     var defaultNotReadyTolerationSeconds = 10
     @Option(help: "Seconds that pods tolerate a node that cannot be reached, unless they say otherwise.")
     var defaultUnreachableTolerationSeconds = 10
+    @Option(help: "none, or static: load balancers get addresses from --load-balancer-addresses.")
+    var cloudProvider = CloudProviderName.none
+    @Option(
+        help: "With --cloud-provider static: addresses, ranges a-b and CIDRs that the network leads to the workers.")
+    var loadBalancerAddresses = ""
     @OptionGroup var log: LogArguments
+
+    enum CloudProviderName: String, ExpressibleByArgument, CaseIterable { case none, `static` }
+
+    func validate() throws {
+        guard cloudProvider != .static || !loadBalancerAddresses.isEmpty else {
+            throw ValidationError("--cloud-provider static needs --load-balancer-addresses")
+        }
+    }
 
     func run() async throws {
         Signals.block()
@@ -88,6 +101,9 @@ struct MasterCommand: AsyncParsableCommand {
         configuration.nodeMonitorGraceMilliseconds = Int64(nodeMonitorGracePeriod) * 1000
         configuration.notReadyTolerationSeconds = Int64(defaultNotReadyTolerationSeconds)
         configuration.unreachableTolerationSeconds = Int64(defaultUnreachableTolerationSeconds)
+        if cloudProvider == .static {
+            configuration.cloudAddresses = loadBalancerAddresses.split(separator: ",").map(String.init)
+        }
         let logger = try log.logger("tern.master")
         let group = MultiThreadedEventLoopGroup(numberOfThreads: 2)
         let master = try MasterNode(configuration, group: group, logger: logger)

@@ -47,7 +47,8 @@ struct Cluster {
             [
                 binary, "master", "--name", host.name, "--data-dir", layout.data(host), "--pki-dir", layout.pki,
                 "--advertise-address", host.address, "--initial-cluster", layout.initialCluster,
-                "--initial-cluster-token", layout.hash
+                "--initial-cluster-token", layout.hash, "--cloud-provider", "static", "--load-balancer-addresses",
+                layout.loadBalancerAddresses
             ], environment: environment())
     }
 

@@ -35,6 +35,8 @@ struct Layout {
     /// The gateway's address inside the switch: the hosts' DNS server and HTTP proxy.
     let gatewayAddress = "10.89.0.1"
     let networkPrefixLength = 24
+    /// What services of type LoadBalancer get; the workers' proxies answer for them.
+    let loadBalancerAddresses = "10.89.0.100-10.89.0.199"
     let apiPort = 6443
     let peerPort = 2380
     let etcdPort = 2379
