@@ -1,5 +1,4 @@
-// The log and the state on real SQLite: what was saved is there, what was not is not, and damage is noticed.
-import CSQLite
+// The log and the state on a real disk: what was saved is there, what was not is not, and damage is noticed.
 import Glibc
 import KVCore
 import KVDisk
@@ -13,11 +12,52 @@ private func temporaryDirectory() -> String {
 }
 
 private func removeAll(_ path: String) {
-    for name in ["raft.sqlite", "state.sqlite"] {
-        for suffix in ["", "-wal", "-shm", ".damaged", "-wal.damaged"] { unlink(path + "/" + name + suffix) }
+    let log = path + "/raft.log"
+    for file in names(log) { unlink(log + "/" + file) }
+    rmdir(log)
+    for file in names(path) where file.hasPrefix("raft.log.damaged") {
+        for inner in names(path + "/" + file) { unlink(path + "/" + file + "/" + inner) }
+        rmdir(path + "/" + file)
     }
-    for name in ["lock", "raft.mark"] { unlink(path + "/" + name) }
+    for file in names(path) { unlink(path + "/" + file) }
     rmdir(path)
+}
+
+private func names(_ folder: String) -> [String] {
+    guard let handle = opendir(folder) else { return [] }
+    defer { closedir(handle) }
+    var all: [String] = []
+    while let entry = readdir(handle) {
+        let name = withUnsafePointer(to: &entry.pointee.d_name) {
+            $0.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
+        }
+        if name != ".", name != ".." { all.append(name) }
+    }
+    return all.sorted()
+}
+
+/// The bytes of a file of the log, changed.
+private func alter(_ path: String, _ change: (inout [UInt8]) -> Void) throws {
+    let file = try #require(fopen(path, "r+"))
+    defer { fclose(file) }
+    fseek(file, 0, SEEK_END)
+    var bytes = [UInt8](repeating: 0, count: ftell(file))
+    rewind(file)
+    #expect(fread(&bytes, 1, bytes.count, file) == bytes.count)
+    change(&bytes)
+    rewind(file)
+    #expect(fwrite(bytes, 1, bytes.count, file) == bytes.count)
+}
+
+private func segment(_ path: String, _ number: Int = 1) -> String {
+    let digits = String(number)
+    return path + "/raft.log/" + String(repeating: "0", count: 16 - digits.count) + digits + ".log"
+}
+
+/// Where the data of the entry begins.
+private func place(_ bytes: [UInt8], of index: UInt8, size: Int = 20) -> Int {
+    let data = Array(repeating: index, count: size)
+    return bytes.indices.first { bytes[$0...].starts(with: data) } ?? -1
 }
 
 private let three = Configuration(voters: [PeerID(1), PeerID(2), PeerID(3)])
@@ -31,11 +71,13 @@ private func save(_ id: UInt64, _ entries: [Entry], term: UInt64 = 1, commit: UI
     return Save(id: SaveID(rawValue: id), hardState: state, entries: entries, snapshot: nil)
 }
 
-private func sql(_ path: String, _ text: String) {
-    var handle: OpaquePointer?
-    #expect(sqlite3_open(path, &handle) == SQLITE_OK)
-    #expect(sqlite3_exec(handle, text, nil, nil, nil) == SQLITE_OK)
-    sqlite3_close(handle)
+/// Compacts the log up to an entry that the state is said to have.
+private func compact(_ disk: ReplicaDisk, to id: EntryID) throws {
+    var changes = StateChanges()
+    changes.counters.applied = id
+    changes.configuration = three
+    try disk.state.write(changes)
+    try disk.log.compact(to: id.index)
 }
 
 @Suite struct LogTests {
@@ -69,7 +111,7 @@ private func sql(_ path: String, _ text: String) {
     @Test func `an altered entry ends the log and takes the vote away`() throws {
         let path = temporaryDirectory()
         do { try ReplicaDisk(path: path, initial: three).log.save([save(1, entries(1...9))]) }
-        sql(path + "/raft.sqlite", "UPDATE log SET data = x'00' WHERE idx = 6")
+        try alter(segment(path)) { bytes in bytes[place(bytes, of: 6) + 3] ^= 1 }
         let restored = try ReplicaDisk(path: path, initial: three).restored
         #expect(restored.entries == entries(1...5))
         #expect(restored.voteMark == LogIndex(9))
@@ -79,7 +121,9 @@ private func sql(_ path: String, _ text: String) {
     @Test func `a log that lost its end is damaged, not short`() throws {
         let path = temporaryDirectory()
         do { try ReplicaDisk(path: path, initial: three).log.save([save(1, entries(1...9))]) }
-        sql(path + "/raft.sqlite", "DELETE FROM log WHERE idx > 7")
+        try alter(segment(path)) { bytes in
+            for at in place(bytes, of: 7) + 20..<bytes.count { bytes[at] = 0 }
+        }
         #expect(try ReplicaDisk(path: path, initial: three).restored.voteMark == LogIndex(9))
         removeAll(path)
     }
@@ -87,7 +131,9 @@ private func sql(_ path: String, _ text: String) {
     @Test func `a damaged log stays damaged over starts until what it lost is committed again`() throws {
         let path = temporaryDirectory()
         do { try ReplicaDisk(path: path, initial: three).log.save([save(1, entries(1...9))]) }
-        sql(path + "/raft.sqlite", "DELETE FROM log WHERE idx > 5")
+        try alter(segment(path)) { bytes in
+            for at in place(bytes, of: 6)..<bytes.count { bytes[at] = 0 }
+        }
         do {
             let disk = try ReplicaDisk(path: path, initial: three)
             #expect(disk.restored.voteMark == LogIndex(9))
@@ -103,17 +149,113 @@ private func sql(_ path: String, _ text: String) {
         removeAll(path)
     }
 
-    @Test func `a database that is no database is set aside and takes the vote away`() throws {
+    @Test func `a log that is no log is set aside and takes the vote away`() throws {
         let path = temporaryDirectory()
         do { try ReplicaDisk(path: path, initial: three).log.save([save(1, entries(1...9), term: 4)]) }
-        for suffix in ["", "-wal"] {
-            guard let file = fopen(path + "/raft.sqlite" + suffix, "w") else { continue }
-            fputs(String(repeating: "garbage ", count: 1000), file)
-            fclose(file)
+        try alter(segment(path)) { bytes in
+            for at in bytes.indices { bytes[at] = UInt8(at % 251) }
         }
         let restored = try ReplicaDisk(path: path, initial: three).restored
         #expect(restored.entries.isEmpty && restored.voteMark == LogIndex(9))
         #expect(restored.hardState.term == Term(4))
+        removeAll(path)
+    }
+
+    @Test func `a batch that was torn anywhere leaves a front of it, and the mark tells`() throws {
+        let path = temporaryDirectory()
+        do {
+            let disk = try ReplicaDisk(path: path, initial: three)
+            try disk.log.save([save(1, entries(1...4))])
+            try disk.log.save([save(2, entries(4...9, term: 2), term: 2, commit: 3)])
+        }
+        let whole = entries(1...3) + entries(4...9, term: 2)
+        var ends: [Int] = []
+        try alter(segment(path)) { bytes in
+            let end = place(bytes, of: 9) + 21 + 8
+            ends = Array(stride(from: place(bytes, of: 4) + 28, to: end, by: 11)).reversed()
+        }
+        for end in ends {
+            try alter(segment(path)) { bytes in
+                for at in end..<bytes.count { bytes[at] = 0 }
+            }
+            let found = try ReplicaDisk(path: path, initial: three).restored
+            let isOld = found.entries == entries(1...4)
+            #expect(isOld || found.entries == Array(whole.prefix(found.entries.count)), "cut at \(end)")
+            #expect(found.entries.last?.term ?? .zero <= found.hardState.term)
+            #expect(found.voteMark == LogIndex(9))
+        }
+        removeAll(path)
+    }
+
+    @Test func `segments follow each other, and those that are not needed are used again`() throws {
+        let path = temporaryDirectory()
+        do {
+            let disk = try ReplicaDisk(path: path, initial: three)
+            for first in stride(from: UInt64(1), to: 3000, by: 50) {
+                try disk.log.save([save(first, entries(first...first + 49, size: 8000))])
+            }
+            #expect(names(path + "/raft.log").count { $0.hasSuffix(".log") } > 4)
+            try compact(disk, to: EntryID(index: LogIndex(2900), term: Term(1)))
+            #expect(names(path + "/raft.log").count { $0.hasSuffix(".log") } == 1)
+            for first in stride(from: UInt64(3001), to: 4500, by: 50) {
+                try disk.log.save([save(first, entries(first...first + 49, size: 8000))])
+            }
+        }
+        let found = try ReplicaDisk(path: path, initial: three)
+        #expect(found.restored.base == EntryID(index: LogIndex(2900), term: Term(1)))
+        #expect(found.restored.entries == entries(2901...4500, size: 8000) && found.restored.voteMark == nil)
+        withExtendedLifetime(found) { removeAll(path) }
+    }
+
+    @Test func `an entry that is larger than a segment is kept`() throws {
+        let path = temporaryDirectory()
+        let large = [Entry(term: Term(1), index: LogIndex(1), data: Array(repeating: 3, count: 9 << 20))]
+        do {
+            let disk = try ReplicaDisk(path: path, initial: three)
+            try disk.log.save([save(1, large)])
+            try disk.log.save([save(2, entries(2...3))])
+        }
+        #expect(try ReplicaDisk(path: path, initial: three).restored.entries == large + entries(2...3))
+        removeAll(path)
+    }
+
+    @Test(arguments: [1, 2, 3] as [UInt64]) func `any order of saves, compactions and restarts`(seed: UInt64) throws {
+        let path = temporaryDirectory()
+        var generator = SeededGenerator(seed: seed)
+        var base: UInt64 = 0
+        var model: [Entry] = []
+        var term: UInt64 = 1
+        var disk: ReplicaDisk? = try ReplicaDisk(path: path, initial: three)
+        for round in 1...120 as ClosedRange<UInt64> {
+            let last = base + UInt64(model.count)
+            switch Int.random(in: 0..<10, using: &generator) {
+            case 0 where !model.isEmpty:
+                let upTo = UInt64.random(in: 1...UInt64(model.count), using: &generator)
+                let id = model[Int(upTo) - 1]
+                if let disk { try compact(disk, to: EntryID(index: id.index, term: id.term)) }
+                model.removeFirst(Int(upTo))
+                base += upTo
+            case 1:
+                disk = nil
+                let found = try ReplicaDisk(path: path, initial: three)
+                #expect(found.restored.entries == model, "seed \(seed) round \(round)")
+                #expect(found.restored.voteMark == nil)
+                disk = found
+            case 2 where !model.isEmpty:
+                term += 1
+                let first = base + UInt64.random(in: 1...UInt64(model.count), using: &generator)
+                model.removeLast(Int(last - first + 1))
+                let more = entries(first...first + 2, term: term, size: Int.random(in: 0...70_000, using: &generator))
+                try disk?.log.save([save(round, more, term: term)])
+                model += more
+            default:
+                let more = entries(
+                    last + 1...last + 1 + UInt64.random(in: 0...9, using: &generator), term: term,
+                    size: Int.random(in: 0...70_000, using: &generator))
+                try disk?.log.save([save(round, more, term: term)])
+                model += more
+            }
+        }
         removeAll(path)
     }
 

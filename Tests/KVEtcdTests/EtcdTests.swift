@@ -9,6 +9,18 @@ import NetGRPC
 import Raft
 import Testing
 
+private func removeTree(_ path: String) {
+    guard let directory = opendir(path) else { unlink(path); return }
+    while let entry = readdir(directory) {
+        let name = withUnsafePointer(to: &entry.pointee.d_name) {
+            $0.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
+        }
+        if name != ".", name != ".." { removeTree(path + "/" + name) }
+    }
+    closedir(directory)
+    rmdir(path)
+}
+
 private struct Face {
     let directory: String
     let replica: Replica
@@ -39,10 +51,7 @@ private struct Face {
         await server.stop(grace: .milliseconds(100))
         await replica.stop()
         try await group.shutdownGracefully()
-        for name in ["raft.sqlite", "raft.sqlite-wal", "state.sqlite", "state.sqlite-wal", "raft.mark", "lock"] {
-            unlink(directory + "/" + name)
-        }
-        rmdir(directory)
+        removeTree(directory)
     }
 
     func put(_ key: String, _ value: String) async throws {

@@ -14,20 +14,22 @@ package struct Hash64: Sendable {
     }
 
     package mutating func add(_ bytes: [UInt8]) {
-        add(UInt64(bytes.count))
-        bytes.withUnsafeBytes { raw in
-            var offset = 0
-            while offset &+ 8 <= raw.count {
-                add(UInt64(littleEndian: raw.loadUnaligned(fromByteOffset: offset, as: UInt64.self)))
-                offset &+= 8
-            }
-            var tail: UInt64 = 0
-            while offset < raw.count {
-                tail = tail << 8 | UInt64(raw[offset])
-                offset &+= 1
-            }
-            add(tail)
+        bytes.withUnsafeBytes { add($0) }
+    }
+
+    package mutating func add(_ raw: UnsafeRawBufferPointer) {
+        add(UInt64(raw.count))
+        var offset = 0
+        while offset &+ 8 <= raw.count {
+            add(UInt64(littleEndian: raw.loadUnaligned(fromByteOffset: offset, as: UInt64.self)))
+            offset &+= 8
         }
+        var tail: UInt64 = 0
+        while offset < raw.count {
+            tail = tail << 8 | UInt64(raw[offset])
+            offset &+= 1
+        }
+        add(tail)
     }
 }
 

@@ -20,7 +20,7 @@ package final class DataDirectory: Sendable {
 
     deinit { close(lock) }
 
-    var logPath: String { path + "/raft.sqlite" }
+    var logPath: String { path + "/raft.log" }
     var statePath: String { path + "/state.sqlite" }
     var markPath: String { path + "/raft.mark" }
 
@@ -32,12 +32,21 @@ package final class DataDirectory: Sendable {
         }
     }
 
-    /// Sets a damaged database aside, so that a new one can be made and the old one looked at.
-    func setAside(_ file: String) throws(DiskError) {
-        for suffix in ["", "-wal", "-shm"] where access(file + suffix, F_OK) == 0 {
-            guard rename(file + suffix, file + suffix + ".damaged") == 0 else {
-                throw .failed("\(file)\(suffix): errno \(errno)")
-            }
+    /// Sets what is damaged aside, so that a new one can be made and the old one looked at.
+    func setAside(_ name: String) throws(DiskError) {
+        var aside = name + ".damaged"
+        var number = 1
+        while access(aside, F_OK) == 0 {
+            number += 1
+            aside = name + ".damaged-\(number)"
+        }
+        guard rename(name, aside) == 0 else { throw .failed("\(name): errno \(errno)") }
+    }
+
+    /// A log of an earlier format cannot be read, and without it this peer does not know what it voted.
+    func refuseOldLog() throws(DiskError) {
+        guard access(path + "/raft.sqlite", F_OK) != 0 else {
+            throw .failed("\(path)/raft.sqlite is a log of an earlier format: remove the directory and join anew")
         }
     }
 }

@@ -1,162 +1,170 @@
-// The Raft log, term and vote on disk. One transaction a batch of saves, synced when it returns; entries are chained by
-// checksums, so that a damaged or replaced row is found when the log is read. Used by one thread; a save that throws
-// was not done.
+// The Raft log, term and vote on disk: records appended to preallocated segments, one write and one sync a batch of
+// saves. Records are chained by checksums, so that what was torn or altered is found when the log is read; the mark
+// tells a damaged log from a short one. Used by one thread; a save that throws was not done.
 import KVCore
 import Raft
 
 /// The log of one replica.
 package final class LogStore: @unchecked Sendable {
-    static let checkpointPages = 1000
-    private let database: Database
+    /// What may be asked of an entry, and where it is.
+    struct Place {
+        var term: Term
+        var chain: UInt64
+        var segment: UInt64
+    }
     private let mark: LogMarkFile
+    private let folder: LogFolder
+    private var segments: [LogSegment] = []
+    /// Where the next record goes in the last segment.
+    private var end = 0
     private var hardState = HardState()
     private var base = EntryID.zero
-    private var baseChain: UInt64 = 0
-    private var last = LogIndex.zero
-    private var lastChain: UInt64 = 0
-    private var pagesSinceCheckpoint = 0
+    private var last = EntryID.zero
+    /// Of the last record.
+    private var chain: UInt64 = 0
+    /// Of the entries after `base`.
+    private var places: [Place] = []
     /// The log ended below this when it was read. The mark stays there until the commit index has passed it: a second
     /// start must not take the damaged log for a short one.
     private var owed: LogMark?
-    /// Bytes of entries since the start or the last compaction, about.
-    package private(set) var logBytes = 0
+    private var batch = LogBatch(after: 0)
+    /// The chains of the batch's entries.
+    private var batchChains: [UInt64] = []
 
     init(_ directory: DataDirectory) throws(DiskError) {
         mark = try LogMarkFile(path: directory.markPath)
-        database = try Database(path: directory.logPath, durability: .full)
-        try database.execute(
-            """
-            CREATE TABLE IF NOT EXISTS log(
-              idx INTEGER PRIMARY KEY, term INTEGER NOT NULL, kind INTEGER NOT NULL, fence INTEGER,
-              chain INTEGER NOT NULL, data BLOB NOT NULL);
-            CREATE TABLE IF NOT EXISTS hard(
-              id INTEGER PRIMARY KEY CHECK(id = 0), term INTEGER NOT NULL, vote INTEGER, committed INTEGER NOT NULL,
-              base_index INTEGER NOT NULL, base_term INTEGER NOT NULL, base_chain INTEGER NOT NULL);
-            """)
+        folder = try LogFolder(directory.logPath)
     }
 
     /// Saves in order, as one durable step. Anything thrown: none of it is saved.
     package func save(_ saves: [Save]) throws(DiskError) {
         for save in saves { try lowerMark(before: save) }
-        let old = (hardState, base, baseChain, last, lastChain)
-        do throws(DiskError) {
-            try database.transaction { () throws(DiskError) in
-                for save in saves { try write(save) }
-                try writeHard()
-            }
-        } catch {
-            (hardState, base, baseChain, last, lastChain) = old
-            throw error
-        }
+        try makeRoom(saves.reduce(64) { $0 + 64 + $1.entries.reduce(0) { $0 + $1.data.count + 80 } })
+        try record(saves)
+        try write()
+        adopt(saves)
         if let known = owed, hardState.commit >= known.index { owed = nil }
-        try mark.write(
-            LogMark(
-                term: hardState.term, vote: hardState.vote, index: owed?.index ?? last, chain: owed?.chain ?? lastChain),
-            isSynced: false)
-        pagesSinceCheckpoint += saves.reduce(2) { $0 + 1 + $1.entries.reduce(0) { $0 + $1.cost } / 4096 }
+        try writeMark(
+            index: owed?.index ?? last.index, chain: owed?.chain ?? places.last?.chain ?? 0, isSynced: false)
     }
 
-    /// To be called when nothing waits to be saved.
-    package func checkpointIfDue() throws(DiskError) {
-        guard pagesSinceCheckpoint >= Self.checkpointPages else { return }
-        try database.checkpoint()
-        pagesSinceCheckpoint = 0
-    }
-
-    private func write(_ save: Save) throws(DiskError) {
-        hardState = save.hardState
-        if let snapshot = save.snapshot { try reset(to: snapshot.id) }
-        guard let first = save.entries.first else { return }
-        if first.index <= last { try truncate(from: first.index) }
-        guard first.index == last.next else {
-            throw .failed("log ends at \(last), entry \(first.index) was to be saved")
+    /// The hard state first: of a batch of which only the front reached the disk, no entry may have a term that is not
+    /// known.
+    private func record(_ saves: [Save]) throws(DiskError) {
+        batch.begin(after: chain)
+        batchChains.removeAll(keepingCapacity: true)
+        if let newest = saves.last?.hardState, newest != hardState { batch.add(.hard(newest)) }
+        var (low, high) = (base.index, last.index)
+        for save in saves {
+            if let snapshot = save.snapshot {
+                batch.add(.reset(snapshot.id))
+                (low, high) = (snapshot.index, snapshot.index)
+            }
+            guard let first = save.entries.first, let final = save.entries.last else { continue }
+            guard first.index > low, first.index <= high.next else {
+                throw .failed("the log is \(low)-\(high), entry \(first.index) was to be saved")
+            }
+            for entry in save.entries {
+                batch.add(.entry(entry))
+                batchChains.append(batch.chain)
+            }
+            high = final.index
         }
-        for entry in save.entries { try insert(entry) }
     }
 
-    private func insert(_ entry: Entry) throws(DiskError) {
-        lastChain = LogStore.chain(lastChain, entry)
-        last = entry.index
-        logBytes += entry.cost
-        try database.prepare("INSERT INTO log(idx, term, kind, fence, chain, data) VALUES(?1, ?2, ?3, ?4, ?5, ?6)")
-            .bind(1, bits: entry.index.rawValue).bind(2, bits: entry.term.rawValue).bind(3, Int64(entry.kind.rawValue))
-            .bind(4, bits: entry.fence?.rawValue).bind(5, bits: lastChain).bind(6, entry.data).run()
+    private func write() throws(DiskError) {
+        guard batch.count > 0, let segment = segments.last else { return }
+        try segment.write(batch.bytes, at: end)
+        end += batch.count
+        chain = batch.chain
     }
 
-    private func writeHard() throws(DiskError) {
-        try database.prepare(
-            """
-            INSERT OR REPLACE INTO hard(id, term, vote, committed, base_index, base_term, base_chain)
-            VALUES(0, ?1, ?2, ?3, ?4, ?5, ?6)
-            """
-        ).bind(1, bits: hardState.term.rawValue).bind(2, bits: hardState.vote?.rawValue).bind(
-            3, bits: hardState.commit.rawValue
-        )
-        .bind(4, bits: base.index.rawValue).bind(5, bits: base.term.rawValue).bind(6, bits: baseChain).run()
+    /// What was written is what the log is now.
+    private func adopt(_ saves: [Save]) {
+        if let newest = saves.last?.hardState { hardState = newest }
+        let segment = segments.last?.number ?? 0
+        var next = 0
+        for save in saves {
+            if let snapshot = save.snapshot {
+                (base, last, places) = (snapshot.id, snapshot.id, [])
+            }
+            guard let first = save.entries.first else { continue }
+            if first.index <= last.index { places.removeLast(Int(last.index.distance(after: first.index.previous))) }
+            for entry in save.entries {
+                places.append(Place(term: entry.term, chain: batchChains[next], segment: segment))
+                last = EntryID(index: entry.index, term: entry.term)
+                next += 1
+            }
+        }
+    }
+
+    /// A new segment when the present one has no room for so many bytes.
+    private func makeRoom(_ bytes: Int) throws(DiskError) {
+        if let segment = segments.last, end + bytes <= segment.capacity { return }
+        let number = (segments.last?.number ?? 0) + 1
+        batch.begin(after: 0)
+        batch.add(
+            .head(LogHead(number: number, previous: chain, hardState: hardState, base: base, last: last)))
+        let segment = try folder.make(number, bytes: bytes + batch.count)
+        try segment.write(batch.bytes, at: 0)
+        segments.append(segment)
+        end = batch.count
+        chain = batch.chain
     }
 
     /// The mark must not lead: before entries go, it is lowered for good.
     private func lowerMark(before save: Save) throws(DiskError) {
-        guard owed == nil, let first = save.entries.first?.index, first <= last || save.snapshot != nil else { return }
-        let kept = save.snapshot == nil ? first.previous : LogIndex.zero
-        let chain = try chain(at: kept)
-        try mark.write(LogMark(term: hardState.term, vote: hardState.vote, index: kept, chain: chain), isSynced: true)
-    }
-
-    private func truncate(from index: LogIndex) throws(DiskError) {
-        lastChain = try chain(at: index.previous)
-        last = index.previous
-        try database.prepare("DELETE FROM log WHERE idx >= ?1").bind(1, bits: index.rawValue).run()
-    }
-
-    private func reset(to id: EntryID) throws(DiskError) {
-        try database.execute("DELETE FROM log")
-        base = id
-        baseChain = LogStore.chain(of: id)
-        last = id.index
-        lastChain = baseChain
-        logBytes = 0
-    }
-
-    private func chain(at index: LogIndex) throws(DiskError) -> UInt64 {
-        if index <= base.index { return baseChain }
-        let statement = try database.prepare("SELECT chain FROM log WHERE idx = ?1").bind(1, bits: index.rawValue)
-        defer { statement.reset() }
-        guard try statement.step() else { throw .damaged("entry \(index) is not in the log") }
-        return statement.unsigned(0)
-    }
-
-    /// Drops entries that a durable state has made unnecessary. A few at a time.
-    package func compact(to index: LogIndex) throws(DiskError) {
-        guard index > base.index, index <= last else { return }
-        try database.transaction { () throws(DiskError) in
-            let statement = try database.prepare("SELECT term, chain FROM log WHERE idx = ?1").bind(
-                1, bits: index.rawValue)
-            guard try statement.step() else { throw .damaged("entry \(index) is not in the log") }
-            base = EntryID(index: index, term: Term(statement.unsigned(0)))
-            baseChain = statement.unsigned(1)
-            statement.reset()
-            try database.prepare("DELETE FROM log WHERE idx <= ?1").bind(1, bits: index.rawValue).run()
-            try writeHard()
+        guard owed == nil, let first = save.entries.first?.index, first <= last.index || save.snapshot != nil else {
+            return
         }
-        logBytes = Int(last.distance(after: base.index)) * 256
+        let kept = save.snapshot == nil ? first.previous : LogIndex.zero
+        try writeMark(index: kept, chain: place(of: kept)?.chain ?? 0, isSynced: true)
     }
 
-    static func chain(_ previous: UInt64, _ entry: Entry) -> UInt64 {
-        var hash = Hash64(seed: previous)
-        hash.add(entry.index.rawValue)
-        hash.add(entry.term.rawValue)
-        hash.add(UInt64(entry.kind.rawValue))
-        hash.add(entry.fence.map { $0.rawValue &+ 1 } ?? 0)
-        hash.add(entry.data)
-        return hash.value
+    private func writeMark(index: LogIndex, chain: UInt64, isSynced: Bool) throws(DiskError) {
+        try mark.write(
+            LogMark(term: hardState.term, vote: hardState.vote, index: index, chain: chain), isSynced: isSynced)
     }
 
-    static func chain(of id: EntryID) -> UInt64 {
-        var hash = Hash64()
-        hash.add(id.index.rawValue)
-        hash.add(id.term.rawValue)
-        return hash.value
+    private func place(of index: LogIndex) -> Place? {
+        guard index > base.index, index <= last.index else { return nil }
+        return places[Int(index.distance(after: base.index)) - 1]
+    }
+
+    /// Drops entries that a durable state has made unnecessary; segments without any other become spares.
+    package func compact(to index: LogIndex) throws(DiskError) {
+        guard let place = place(of: index) else { return }
+        let id = EntryID(index: index, term: place.term)
+        try makeRoom(64)
+        batch.begin(after: chain)
+        batch.add(.base(id))
+        try write()
+        places.removeFirst(Int(index.distance(after: base.index)))
+        base = id
+        try retire()
+    }
+
+    private func retire() throws(DiskError) {
+        let oldest = places.first?.segment ?? .max
+        while segments.count > 1, let first = segments.first, first.number < oldest {
+            try folder.retire(first)
+            segments.removeFirst()
+        }
+    }
+
+    /// To be called when nothing waits to be saved: the next segment is made before it is needed.
+    package func prepare() throws(DiskError) {
+        guard let segment = segments.last, end > segment.capacity / 2, !folder.hasSpare else { return }
+        try folder.prepareSpare()
+    }
+
+    /// The state is ahead of the log: the log begins anew behind it.
+    func resetDurably(to id: EntryID) throws(DiskError) {
+        try makeRoom(128)
+        batch.begin(after: chain)
+        batch.add(.reset(id))
+        try write()
+        (base, last, places) = (id, id, [])
     }
 }
 
@@ -173,55 +181,93 @@ extension LogStore {
     }
 
     func load() throws(DiskError) -> Found {
-        try readHard()
-        var entries: [Entry] = []
-        var isMarkSeen = false
-        last = base.index
-        lastChain = baseChain
+        var replay = LogReplay()
+        let all = try folder.open()
+        for segment in all {
+            guard try replay.take(segment) else { break }
+            segments.append(segment)
+            end = replay.end
+        }
+        if segments.isEmpty, !all.isEmpty { throw .damaged("the log has \(all.count) segments and no beginning") }
+        for segment in all.dropFirst(segments.count) { try folder.retire(segment) }
         let known = mark.read()
-        if let known, known.index <= base.index { isMarkSeen = true }
-        let statement = try database.prepare("SELECT idx, term, kind, fence, chain, data FROM log ORDER BY idx")
-        while try statement.step() {
-            guard let entry = LogStore.entry(statement), entry.index == last.next,
-                statement.unsigned(4) == LogStore.chain(lastChain, entry)
-            else { break }
-            lastChain = statement.unsigned(4)
-            last = entry.index
-            logBytes += entry.cost
-            entries.append(entry)
-            if let known, known.index == last, known.chain == lastChain { isMarkSeen = true }
+        guard replay.start.index <= replay.base.index || segments.isEmpty else {
+            throw .damaged("the log begins after \(replay.start.index), its base is \(replay.base.index)")
         }
-        statement.reset()
-        try database.prepare("DELETE FROM log WHERE idx > ?1").bind(1, bits: last.rawValue).run()
+        replay.dropBeforeBase()
+        (hardState, base, last) = (replay.hardState, replay.base, replay.last)
+        (chain, places) = (replay.chain, replay.places)
+        let isMarkSeen = known.map { $0.index <= base.index || place(of: $0.index)?.chain == $0.chain } ?? true
         if let known, known.term > hardState.term { (hardState.term, hardState.vote) = (known.term, known.vote) }
-        let isShort = known.map { !isMarkSeen && $0.index > .zero } ?? false
-        owed = isShort ? known : nil
-        return Found(hardState: hardState, base: base, entries: entries, voteMark: isShort ? known?.index : nil)
+        owed = isMarkSeen ? nil : known
+        return Found(hardState: hardState, base: base, entries: replay.entries, voteMark: owed?.index)
     }
+}
 
-    private func readHard() throws(DiskError) {
-        let statement = try database.prepare(
-            "SELECT term, vote, committed, base_index, base_term, base_chain FROM hard WHERE id = 0")
-        defer { statement.reset() }
-        guard try statement.step() else { return }
-        let vote = statement.isNull(1) ? nil : PeerID(statement.unsigned(1))
-        hardState = HardState(term: Term(statement.unsigned(0)), vote: vote, commit: LogIndex(statement.unsigned(2)))
-        base = EntryID(index: LogIndex(statement.unsigned(3)), term: Term(statement.unsigned(4)))
-        baseChain = statement.unsigned(5)
-    }
+/// Executes the records of segments in order.
+struct LogReplay {
+    private(set) var hardState = HardState()
+    private(set) var base = EntryID.zero
+    private(set) var last = EntryID.zero
+    /// Before the first entry that was read.
+    private(set) var start = EntryID.zero
+    private(set) var entries: [Entry] = []
+    private(set) var places: [LogStore.Place] = []
+    private(set) var chain: UInt64 = 0
+    private(set) var end = 0
+    private var number: UInt64?
 
-    private static func entry(_ row: Statement) -> Entry? {
-        guard let kind = Entry.Kind(rawValue: UInt8(truncatingIfNeeded: row.integer(2))) else { return nil }
-        return Entry(
-            term: Term(row.unsigned(1)), index: LogIndex(row.unsigned(0)), kind: kind, data: row.bytes(5),
-            fence: row.isNull(3) ? nil : Term(row.unsigned(3)))
-    }
-
-    /// The state is ahead of the log: the log begins anew behind it.
-    func resetDurably(to id: EntryID) throws(DiskError) {
-        try database.transaction { () throws(DiskError) in
-            try reset(to: id)
-            try writeHard()
+    /// False when the segment does not follow what was read before.
+    mutating func take(_ segment: LogSegment) throws(DiskError) -> Bool {
+        var reader = LogRecordReader(try segment.read(), after: 0)
+        guard case .head(let head)? = reader.next(), head.number == segment.number else { return false }
+        if let number {
+            guard head.number == number + 1, head.previous == chain else { return false }
+        } else {
+            (hardState, base, last, start) = (head.hardState, head.base, head.last, head.last)
         }
+        number = head.number
+        chain = reader.chain
+        end = reader.position
+        while let record = reader.next(), execute(record, reader.chain, segment.number) {
+            chain = reader.chain
+            end = reader.position
+        }
+        return true
+    }
+
+    private mutating func execute(_ record: LogRecord, _ chain: UInt64, _ segment: UInt64) -> Bool {
+        switch record {
+        case .head: return false
+        case .hard(let state): hardState = state
+        case .base(let id): base = id
+        case .reset(let id): (base, last, start, entries, places) = (id, id, id, [], [])
+        case .entry(let entry):
+            guard entry.index <= last.index.next, entry.index > .zero else { return false }
+            truncate(from: entry.index)
+            entries.append(entry)
+            places.append(LogStore.Place(term: entry.term, chain: chain, segment: segment))
+            last = EntryID(index: entry.index, term: entry.term)
+        }
+        return true
+    }
+
+    private mutating func truncate(from index: LogIndex) {
+        guard index <= last.index else { return }
+        if index <= start.index {
+            // Its term is not known here; a base record follows that knows.
+            start = EntryID(index: index.previous, term: .zero)
+            (entries, places) = ([], [])
+        } else {
+            let count = Int(last.index.distance(after: index.previous))
+            entries.removeLast(count)
+            places.removeLast(count)
+        }
+    }
+
+    mutating func dropBeforeBase() {
+        let count = min(entries.count, Int(clamping: base.index.distance(after: start.index)))
+        entries.removeFirst(count)
+        places.removeFirst(count)
     }
 }

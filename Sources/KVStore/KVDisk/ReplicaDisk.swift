@@ -17,6 +17,7 @@ package struct ReplicaDisk: Sendable {
     /// `initial`: the members of a new cluster; used only when the directory is empty.
     package init(path: String, initial: Configuration) throws(DiskError) {
         directory = try DataDirectory(path)
+        try directory.refuseOldLog()
         state = try StateStore(directory)
         let found = try state.load()
         isNew = found == nil
@@ -28,7 +29,7 @@ package struct ReplicaDisk: Sendable {
         restored = try ReplicaDisk.join(opened.found, machine, configuration, log)
     }
 
-    /// A log that SQLite cannot read is set aside: the mark knows how far it was.
+    /// A log without a beginning is set aside: the mark knows how far it was.
     private static func openLog(_ directory: DataDirectory) throws(DiskError) -> (log: LogStore, found: LogStore.Found)
     {
         do throws(DiskError) {

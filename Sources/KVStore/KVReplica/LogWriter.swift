@@ -15,7 +15,7 @@ final class LogWriter: Sendable {
     }
     private let log: LogStore
     private let state: StateStore
-    private let thread = WorkerThread()
+    private let thread = WorkerThread("log")
     private let queue = Mutex(Queue())
     private let saved: @Sendable (SaveID, _ count: Int, _ seconds: Double) -> Void
     private let failed: @Sendable (DiskError) -> Void
@@ -43,10 +43,7 @@ final class LogWriter: Sendable {
     func compact(to index: LogIndex) {
         thread.submit { [self] in
             guard !isAbandoned.load(ordering: .relaxed) else { return }
-            guarded { () throws(DiskError) in
-                try log.compact(to: index)
-                try log.checkpointIfDue()
-            }
+            guarded { () throws(DiskError) in try unlessFull { () throws(DiskError) in try log.compact(to: index) } }
         }
     }
 
@@ -63,7 +60,14 @@ final class LogWriter: Sendable {
             guard guarded({ () throws(DiskError) in try save(batch) }) else { return }
             if let last = batch.last { saved(last.raft.id, batch.count, Double(Clock.milliseconds() - began) / 1000) }
         }
-        guarded { () throws(DiskError) in try log.checkpointIfDue() }
+        guarded { () throws(DiskError) in try unlessFull { () throws(DiskError) in try log.prepare() } }
+    }
+
+    /// What can be done later is not done on a full disk.
+    private func unlessFull(_ body: () throws(DiskError) -> Void) throws(DiskError) {
+        do throws(DiskError) { try body() } catch {
+            guard case .full = error else { throw error }
+        }
     }
 
     private func take() -> [ReplicaSave]? {

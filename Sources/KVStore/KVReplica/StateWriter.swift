@@ -12,7 +12,7 @@ final class StateWriter: @unchecked Sendable {
     private let checkpointMilliseconds: Int64
     private let store: StateStore
     private let eventLoop: any EventLoop
-    private let thread = WorkerThread()
+    private let thread = WorkerThread("state")
     private let durable: @Sendable (LogIndex) -> Void
     private let failed: @Sendable (DiskError) -> Void
     private var isBusy = false

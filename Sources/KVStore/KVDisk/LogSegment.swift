@@ -1,0 +1,171 @@
+// Files of the log: preallocated and written from front to back, so that a save is one write and one sync of data
+// without a change of metadata. A segment whose entries are not needed is kept as a spare and written again. The only
+// place that makes, renames and removes these files.
+import Glibc
+
+/// One open segment.
+final class LogSegment: Sendable {
+    static let bytesDefault = 4 << 20
+    let number: UInt64
+    let path: String
+    let capacity: Int
+    private let descriptor: Int32
+
+    fileprivate init(_ number: UInt64, _ path: String, _ capacity: Int, _ descriptor: Int32) {
+        self.number = number
+        self.path = path
+        self.capacity = capacity
+        self.descriptor = descriptor
+    }
+
+    deinit { close(descriptor) }
+
+    /// Durable when it returns. A failed sync is never tried again: what it left on disk is not known.
+    func write(_ bytes: [UInt8], at offset: Int) throws(DiskError) {
+        try LogSegment.write(bytes, descriptor, offset, path)
+        guard fdatasync(descriptor) == 0 else { throw .failed("\(path): fdatasync: errno \(errno)") }
+    }
+
+    fileprivate static func write(
+        _ bytes: [UInt8], _ descriptor: Int32, _ offset: Int, _ path: String
+    ) throws(DiskError) {
+        var done = 0
+        while done < bytes.count {
+            let count = bytes.withUnsafeBytes { raw in
+                pwrite(descriptor, raw.baseAddress.map { $0 + done }, raw.count - done, off_t(offset + done))
+            }
+            if count < 0, errno == EINTR { continue }
+            guard count > 0 else { throw LogSegment.error(path) }
+            done += count
+        }
+    }
+
+    fileprivate static func error(_ what: String) -> DiskError {
+        let code = errno
+        return code == ENOSPC || code == EDQUOT ? .full("\(what): errno \(code)") : .failed("\(what): errno \(code)")
+    }
+
+    func read() throws(DiskError) -> [UInt8] {
+        var bytes = [UInt8](repeating: 0, count: capacity)
+        var done = 0
+        while done < capacity {
+            let count = bytes.withUnsafeMutableBytes { raw in
+                pread(descriptor, raw.baseAddress.map { $0 + done }, raw.count - done, off_t(done))
+            }
+            if count < 0, errno == EINTR { continue }
+            guard count >= 0 else { throw .failed("\(path): read: errno \(errno)") }
+            if count == 0 { break }
+            done += count
+        }
+        return bytes
+    }
+}
+
+/// The folder of segments.
+final class LogFolder {
+    static let sparesMax = 4
+    private let path: String
+    private var spares: [String] = []
+    private var lastSpare = 0
+
+    init(_ path: String) throws(DiskError) {
+        self.path = path
+        if mkdir(path, 0o700) != 0, errno != EEXIST { throw .failed("\(path): errno \(errno)") }
+    }
+
+    /// The segments that are there, by number. Files of other names are not touched, but for spares.
+    func open() throws(DiskError) -> [LogSegment] {
+        guard let folder = opendir(path) else { throw .failed("\(path): errno \(errno)") }
+        defer { closedir(folder) }
+        var numbers: [UInt64] = []
+        while let entry = readdir(folder) {
+            let name = withUnsafePointer(to: &entry.pointee.d_name) {
+                $0.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
+            }
+            if name.hasPrefix("spare-") { try removeFile("\(path)/\(name)") }
+            if name.hasSuffix(".log"), let number = UInt64(name.dropLast(4)) { numbers.append(number) }
+        }
+        var segments: [LogSegment] = []
+        for number in numbers.sorted() { segments.append(try openSegment(number)) }
+        return segments
+    }
+
+    private func name(_ number: UInt64) -> String {
+        let digits = String(number)
+        return "\(path)/\(String(repeating: "0", count: max(0, 16 - digits.utf8.count)))\(digits).log"
+    }
+
+    private func openSegment(_ number: UInt64) throws(DiskError) -> LogSegment {
+        let file = name(number)
+        let descriptor = Glibc.open(file, O_RDWR | O_CLOEXEC)
+        guard descriptor >= 0 else { throw .failed("\(file): errno \(errno)") }
+        var status = stat()
+        guard fstat(descriptor, &status) == 0 else { throw .failed("\(file): errno \(errno)") }
+        return LogSegment(number, file, Int(status.st_size), descriptor)
+    }
+
+    /// A segment with room for so many bytes: a spare, else a new file. Its name is durable when this returns.
+    func make(_ number: UInt64, bytes: Int) throws(DiskError) -> LogSegment {
+        if bytes > LogSegment.bytesDefault {
+            try fill("\(path)/spare-large", bytes)
+            return try adopt("\(path)/spare-large", number)
+        }
+        if spares.isEmpty { try prepareSpare() }
+        guard let spare = spares.popLast() else { throw .failed("\(path): no spare segment") }
+        return try adopt(spare, number)
+    }
+
+    private func adopt(_ spare: String, _ number: UInt64) throws(DiskError) -> LogSegment {
+        guard rename(spare, name(number)) == 0 else { throw .failed("\(spare): rename: errno \(errno)") }
+        try syncNames()
+        return try openSegment(number)
+    }
+
+    var hasSpare: Bool { !spares.isEmpty }
+
+    /// A file full of zeros.
+    func prepareSpare() throws(DiskError) {
+        lastSpare += 1
+        let file = "\(path)/spare-\(lastSpare)"
+        try fill(file, LogSegment.bytesDefault)
+        spares.append(file)
+    }
+
+    private func fill(_ file: String, _ bytes: Int) throws(DiskError) {
+        let descriptor = Glibc.open(file, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0o600)
+        guard descriptor >= 0 else { throw LogSegment.error(file) }
+        defer { close(descriptor) }
+        do throws(DiskError) {
+            let zeros = [UInt8](repeating: 0, count: 1 << 18)
+            for offset in stride(from: 0, to: bytes, by: zeros.count) {
+                try LogSegment.write(zeros, descriptor, offset, file)
+            }
+        } catch {
+            unlink(file)
+            throw error
+        }
+        guard fdatasync(descriptor) == 0 else { throw .failed("\(file): fdatasync: errno \(errno)") }
+    }
+
+    /// Nothing in it is needed; it may be written again.
+    func retire(_ segment: LogSegment) throws(DiskError) {
+        guard spares.count < Self.sparesMax, segment.capacity == LogSegment.bytesDefault else {
+            return try removeFile(segment.path)
+        }
+        lastSpare += 1
+        let file = "\(path)/spare-\(lastSpare)"
+        guard rename(segment.path, file) == 0 else { throw .failed("\(file): rename: errno \(errno)") }
+        spares.append(file)
+    }
+
+    func syncNames() throws(DiskError) {
+        let descriptor = Glibc.open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+        guard descriptor >= 0 else { throw .failed("\(path): errno \(errno)") }
+        defer { close(descriptor) }
+        guard fsync(descriptor) == 0 else { throw .failed("\(path): fsync: errno \(errno)") }
+    }
+
+    private func removeFile(_ file: String) throws(DiskError) {
+        guard unlink(file) == 0 else { throw .failed("\(file): unlink: errno \(errno)") }
+    }
+}
