@@ -80,23 +80,44 @@ package struct OrderedTree: Sendable {
 extension OrderedTree {
     /// The first index whose key is not below `key`.
     static func lowerBound(_ records: [KeyValue], _ key: Key) -> Int {
-        var low = 0
-        var high = records.count
-        while low < high {
-            let middle = (low + high) / 2
-            if records[middle].key < key { low = middle + 1 } else { high = middle }
+        records.withUnsafeBufferPointer { records in
+            key.bytes.withUnsafeBytes { bytes in
+                var low = 0
+                var high = records.count
+                while low < high {
+                    let middle = (low + high) / 2
+                    if compare(records[middle].key.bytes, bytes) < 0 { low = middle + 1 } else { high = middle }
+                }
+                return low
+            }
         }
-        return low
     }
 
     static func childIndex(_ separators: [Key], _ key: Key) -> Int {
-        var low = 0
-        var high = separators.count
-        while low < high {
-            let middle = (low + high) / 2
-            if key < separators[middle] { high = middle } else { low = middle + 1 }
+        separators.withUnsafeBufferPointer { separators in
+            key.bytes.withUnsafeBytes { bytes in
+                var low = 0
+                var high = separators.count
+                while low < high {
+                    let middle = (low + high) / 2
+                    if compare(separators[middle].bytes, bytes) > 0 { high = middle } else { low = middle + 1 }
+                }
+                return low
+            }
         }
-        return low
+    }
+
+    /// Below, equal or above zero, as `Key` orders.
+    @inline(__always)
+    private static func compare(_ left: borrowing [UInt8], _ right: UnsafeRawBufferPointer) -> Int {
+        left.withUnsafeBytes { left in
+            let count = min(left.count, right.count)
+            if count > 0, let a = left.baseAddress, let b = right.baseAddress {
+                let order = memcmp(a, b, count)
+                if order != 0 { return Int(order) }
+            }
+            return left.count - right.count
+        }
     }
 
     /// How many records have a key below `key`.

@@ -35,6 +35,7 @@ final class ReplicaLoop: @unchecked Sendable {
     private var counters = ReplicaCounters()
     private var leaderlessSince: ContinuousClock.Instant? = .now
     private var members: [ReplicaMember] = []
+    private var hasNewMembers = true
     private var isPumping = false
     private(set) var isEnded = false
 
@@ -232,6 +233,7 @@ extension ReplicaLoop {
     }
 
     private func adoptMembers() {
+        hasNewMembers = true
         transport?.update(core.members)
         let raft = core.raft.configuration
         members = core.members.filter { raft.contains($0.id) }.map { member in
@@ -241,35 +243,40 @@ extension ReplicaLoop {
         }
     }
 
+    /// Numbers are changed in place; names and members only when they are others.
     private func publishStatus() {
-        let status = makeStatus()
-        published.withLock { $0.status = status }
+        let leader = core.raft.leader
+        if leader != nil { leaderlessSince = nil } else if leaderlessSince == nil { leaderlessSince = .now }
+        counters.appliedTotal = core.state.appliedIndex.rawValue
+        published.withLock { published in
+            if published.status.leader != leader || hasNewMembers { nameMembers(&published.status, leader) }
+            countUp(&published.status)
+        }
+        hasNewMembers = false
     }
 
-    private func makeStatus() -> ReplicaStatus {
-        let raft = core.raft
-        let leader = raft.leader
-        if leader != nil { leaderlessSince = nil } else if leaderlessSince == nil { leaderlessSince = .now }
-        var status = ReplicaStatus(id: configuration.id, name: configuration.name)
-        status.role = role
-        status.term = raft.term
+    private func nameMembers(_ status: inout ReplicaStatus, _ leader: PeerID?) {
         status.leader = leader
         status.members = members
         for i in status.members.indices where status.members[i].id == leader { status.members[i].isLeader = true }
         status.leaderName = leader == configuration.id ? configuration.name : members.first { $0.id == leader }?.name
-        status.commitIndex = raft.commitIndex
+    }
+
+    private func countUp(_ status: inout ReplicaStatus) {
+        status.role = role
+        status.term = core.raft.term
+        status.commitIndex = core.raft.commitIndex
         status.appliedIndex = core.state.appliedIndex
         status.revision = core.state.revision
         status.compactRevision = core.state.compactRevision
         status.leaderlessSince = leaderlessSince
-        status.isBehind = core.isFenced || raft.commitIndex.distance(after: core.state.appliedIndex) > 1000
+        status.isBehind =
+            core.isFenced || core.raft.commitIndex.distance(after: core.state.appliedIndex) > 1000
         status.keyCount = core.state.tree.count
         status.stateBytes = core.state.stateBytes
         status.watchCount = core.watchCount
         status.leaseCount = core.state.leases.leases.count
-        counters.appliedTotal = core.state.appliedIndex.rawValue
         status.counters = counters
-        return status
     }
 
     private var role: ReplicaStatus.Role {

@@ -8,7 +8,11 @@ import Raft
 
 /// The state's thread. Its own fields are confined to the event loop.
 final class StateWriter: @unchecked Sendable {
-    static let batchMilliseconds: Int64 = 50
+    /// A key that is written again within this time costs the disk nothing more, and neighbours share a page.
+    static let batchMilliseconds: Int64 = 500
+    /// So many revisions are written sooner.
+    static let batchRevisionsMax = 8192
+    private let batchMilliseconds: Int64
     private let checkpointMilliseconds: Int64
     private let store: StateStore
     private let eventLoop: any EventLoop
@@ -27,6 +31,7 @@ final class StateWriter: @unchecked Sendable {
     ) {
         self.store = store
         self.checkpointMilliseconds = checkpointMilliseconds
+        batchMilliseconds = min(Self.batchMilliseconds, max(1, checkpointMilliseconds / 4))
         self.eventLoop = eventLoop
         self.durable = durable
         self.failed = failed
@@ -37,7 +42,9 @@ final class StateWriter: @unchecked Sendable {
     func offer(_ core: inout ReplicaCore) {
         guard !isBusy else { return }
         let now = Clock.milliseconds()
-        guard now - lastWrite >= Self.batchMilliseconds else { return }
+        guard now - lastWrite >= batchMilliseconds || core.state.unsavedRevisions >= Self.batchRevisionsMax else {
+            return
+        }
         if core.hasUnsavedState, let changes = core.takeStateChanges() {
             isDirty = true
             lastWrite = now

@@ -1,5 +1,6 @@
 // Helpers over Linux system calls that Swift cannot reach.
 #define _GNU_SOURCE
+#include <malloc.h>
 #include "CLinux.h"
 
 #include <errno.h>
@@ -22,4 +23,11 @@ int tern_spawn_close_from(posix_spawn_file_actions_t *actions, int first) {
     if (code == 0) return 0;
     errno = code;
     return -1;
+}
+
+void tern_tune_allocator(void) {
+    mallopt(M_ARENA_MAX, 2);
+    mallopt(M_TRIM_THRESHOLD, 16 << 20);
+    mallopt(M_TOP_PAD, 1 << 20);
+    mallopt(M_MMAP_THRESHOLD, 4 << 20);
 }

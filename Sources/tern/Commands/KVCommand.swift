@@ -1,5 +1,6 @@
 // `tern kv`: the replicated store alone, spoken to as etcd v3. It takes etcd's main flags, so that what starts etcd can start it.
 import ArgumentParser
+import CLinux
 import Glibc
 import KVEtcd
 import KVReplica
@@ -37,6 +38,7 @@ struct KVCommand: AsyncParsableCommand {
 
     func run() async throws {
         Signals.block()
+        tern_tune_allocator()
         let logger = try log.logger("tern.kv")
         let client = try address(listenClientUrls, "--listen-client-urls")
         let replica = try Replica(try replicaConfiguration(logger))

@@ -1,5 +1,6 @@
 // `tern master`: one master of a cluster, in the foreground.
 import ArgumentParser
+import CLinux
 import Glibc
 import Logging
 import Master
@@ -77,6 +78,7 @@ struct MasterCommand: AsyncParsableCommand {
 
     func run() async throws {
         Signals.block()
+        tern_tune_allocator()
         guard let members = InitialMember.parse(initialCluster) else {
             throw ValidationError("--initial-cluster is malformed: \(initialCluster)")
         }

@@ -16,3 +16,6 @@ int tern_enter_network_namespace(const char *path);
 
 /// Has a program that is started close every descriptor from `first` on, as posix_spawn_file_actions_addclosefrom_np.
 int tern_spawn_close_from(posix_spawn_file_actions_t *actions, int first);
+
+/// Keeps the allocator from spreading over many arenas and from asking the kernel for every page twice.
+void tern_tune_allocator(void);
