@@ -1,7 +1,6 @@
 // A gRPC listener: HTTP/2 over TLS (ALPN h2) or plain TCP or a Unix socket. Stops with GOAWAY. It must never keep a
 // connection whose TLS handshake does not end.
 import NIOCore
-import NIOHTTP2
 import NIOPosix
 import NIOSSL
 import NIOTLS
@@ -51,6 +50,7 @@ package final class GRPCServer: Sendable {
         let bootstrap = ServerBootstrap(group: group)
             .serverChannelOption(.backlog, value: 1024)
             .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
+            .childChannelOption(.writeBufferWaterMark, value: .init(low: 256 << 10, high: 1 << 20))
             .childChannelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
                     guard self.admit(channel) else { throw ChannelError.ioOnClosedChannel }
@@ -96,19 +96,7 @@ package final class GRPCServer: Sendable {
     }
 
     private func install(on channel: any Channel, certificate: ClientCertificate?) throws {
-        let (http2, stream) = grpcHTTP2Settings(
-            windowBytes: configuration.windowBytes, controlFramesMax: configuration.controlFramesMax,
-            streamsMax: configuration.streamsMax)
-        let (service, limit) = (service, configuration.messageBytesMax)
-        _ = try channel.pipeline.syncOperations.configureHTTP2Pipeline(
-            mode: .server, connectionConfiguration: http2, streamConfiguration: stream
-        ) { stream in
-            stream.eventLoop.makeCompletedFuture {
-                try stream.pipeline.syncOperations.addHandler(
-                    GRPCServerStreamHandler(service: service, clientCertificate: certificate, messageBytesMax: limit))
-            }
-        }
-        try channel.pipeline.syncOperations.addHandler(GRPCServerRootHandler())
+        try channel.pipeline.syncOperations.addHandler(GRPCServerConnection(configuration, service, certificate))
     }
 
     /// Refuses new connections, says GOAWAY, lets calls end for `grace`, then closes what is left.
@@ -118,7 +106,7 @@ package final class GRPCServer: Sendable {
             return (state.listener, Array(state.connections.values))
         }
         if let listener { await closeQuietly(listener) }
-        for channel in connections { channel.pipeline.fireUserInboundEventTriggered(GRPCServerRootHandler.Stopping()) }
+        for channel in connections { channel.pipeline.fireUserInboundEventTriggered(GRPCServerConnection.Stopping()) }
         let done = group.next().scheduleTask(in: grace) {}
         await withCheckedContinuation { continuation in done.futureResult.whenComplete { _ in continuation.resume() } }
         for channel in state.withLock({ Array($0.connections.values) }) { await closeQuietly(channel) }
@@ -128,27 +116,6 @@ package final class GRPCServer: Sendable {
         channel.close(promise: nil)
         await withCheckedContinuation { continuation in channel.closeFuture.whenComplete { _ in continuation.resume() }
         }
-    }
-}
-
-/// Root frames of a server connection: NIO answers them; here only GOAWAY at the stop.
-private final class GRPCServerRootHandler: ChannelInboundHandler {
-    struct Stopping: Sendable {}
-    typealias InboundIn = HTTP2Frame
-    typealias OutboundOut = HTTP2Frame
-
-    func channelRead(context: ChannelHandlerContext, data: NIOAny) {}
-
-    func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
-        guard event is Stopping else { return context.fireUserInboundEventTriggered(event) }
-        let frame = HTTP2Frame(
-            streamID: .rootStream, payload: .goAway(lastStreamID: .maxID, errorCode: .noError, opaqueData: nil))
-        context.writeAndFlush(wrapOutboundOut(frame), promise: nil)
-    }
-
-    func errorCaught(context: ChannelHandlerContext, error: any Error) {
-        if error is NIOHTTP2Errors.StreamError { return }
-        context.close(promise: nil)
     }
 }
 

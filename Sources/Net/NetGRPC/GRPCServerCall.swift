@@ -1,6 +1,7 @@
 // One call as a server's handler sees it. Safe from any thread; callbacks run on the stream's event loop. Reading
 // begins with `onMessage`. It must never send after the status.
 import NIOCore
+import NIOHPACK
 import NetPKI
 import Synchronization
 
@@ -37,29 +38,33 @@ package final class GRPCServerCall: Sendable {
 
     /// `/package.Service/Method`.
     package let path: String
-    package let metadata: GRPCMetadata
+    package var metadata: GRPCMetadata {
+        fields.filter { !$0.name.hasPrefix(":") }.map { ($0.name, $0.value) }
+    }
     /// When the client gives up; nil when it never does.
     package let deadline: NIODeadline?
     package let clientCertificate: ClientCertificate?
-    package let eventLoop: any EventLoop
-    private let handler: NIOLoopBound<GRPCServerStreamHandler>
+    package var eventLoop: any EventLoop { outbox.eventLoop }
+    private let fields: HPACKHeaders
+    private let outbox: GRPCOutbox
+    private let stream: NIOLoopBound<GRPCServerStream>
     private let state = Mutex(State())
     private let pending = Atomic<Int>(0)
 
     init(
-        path: String, metadata: GRPCMetadata, deadline: NIODeadline?, clientCertificate: ClientCertificate?,
-        eventLoop: any EventLoop, handler: GRPCServerStreamHandler
+        path: String, fields: HPACKHeaders, deadline: NIODeadline?, clientCertificate: ClientCertificate?,
+        outbox: GRPCOutbox, stream: NIOLoopBound<GRPCServerStream>
     ) {
         self.path = path
-        self.metadata = metadata
+        self.fields = fields
         self.deadline = deadline
         self.clientCertificate = clientCertificate
-        self.eventLoop = eventLoop
-        self.handler = NIOLoopBound(handler, eventLoop: eventLoop)
+        self.outbox = outbox
+        self.stream = stream
     }
 
     /// The first value of a metadata field.
-    package func metadata(_ name: String) -> String? { metadata.first { $0.0 == name }?.1 }
+    package func metadata(_ name: String) -> String? { name.hasPrefix(":") ? nil : fields.first(name: name) }
 
     /// Sends one response message.
     package func send(_ message: [UInt8]) { enqueue(.message(message), bytes: message.count) }
@@ -82,13 +87,13 @@ package final class GRPCServerCall: Sendable {
     /// Receives the request messages in order. Reading starts with this call.
     package func onMessage(_ f: @escaping @Sendable ([UInt8]) -> Void) {
         state.withLock { $0.message = f }
-        eventLoop.execute { self.deliver() }
+        onLoop { self.deliver() }
     }
 
     /// Calls `f` once when the client has sent its last message.
     package func onEnd(_ f: @escaping @Sendable () -> Void) {
         state.withLock { $0.endCallbacks.append(f) }
-        eventLoop.execute { self.deliver() }
+        onLoop { self.deliver() }
     }
 
     /// A unary call: calls `f` with the one message; anything else is refused.
@@ -124,6 +129,10 @@ package final class GRPCServerCall: Sendable {
         eventLoop.execute { self.deliver() }
     }
 
+    private func onLoop(_ body: @escaping @Sendable () -> Void) {
+        if eventLoop.inEventLoop { body() } else { eventLoop.execute(body) }
+    }
+
     private func enqueue(_ outgoing: GRPCServerOutgoing, bytes: Int) {
         let schedules = state.withLock { state -> Bool in
             guard !state.isClosed, !state.isFinished else { return false }
@@ -133,16 +142,17 @@ package final class GRPCServerCall: Sendable {
             defer { state.isScheduled = true }
             return !state.isScheduled
         }
-        if schedules { eventLoop.execute { self.drain() } }
+        guard schedules else { return }
+        if eventLoop.inEventLoop { drain() } else { outbox.post(self) }
     }
 
-    private func drain() {
+    func drain() {
         let batch = state.withLock { state -> [GRPCServerOutgoing] in
             state.isScheduled = false
             defer { state.queue = [] }
             return state.queue
         }
-        handler.value.perform(batch)
+        stream.value.perform(batch)
     }
 }
 
@@ -189,7 +199,7 @@ extension GRPCServerCall {
             return state.endCallbacks
         }
         for callback in callbacks { callback() }
-        if wantsInput { handler.value.readIfNeeded() }
+        if wantsInput { stream.value.readIfNeeded() }
     }
 
     func accepted(_ bytes: Int) {

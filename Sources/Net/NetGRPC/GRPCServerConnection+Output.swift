@@ -1,0 +1,119 @@
+// What a connection sends: answers within the windows that the client gave. What does not fit waits in its stream, and
+// goes on when the client opens a window or the socket takes more.
+import NIOCore
+
+extension GRPCServerConnection {
+    /// One message. Counted as accepted when the socket took it.
+    func send(_ message: [UInt8], of stream: GRPCServerStream, _ call: GRPCServerCall) {
+        writeHead(stream)
+        let length = message.count + 5
+        let isReady = stream.pending.readableBytes == 0 && (context?.channel.isWritable ?? false)
+        if isReady, length <= min(sendWindow, stream.sendWindow, peer.frameBytes) {
+            output.writeFrame(.data, stream: stream.id, length: length)
+            Self.write(message, &output)
+            sendWindow -= length
+            stream.sendWindow -= length
+            written.append((call, message.count))
+            return scheduleFlush()
+        }
+        if stream.pending.readableBytes == 0 { blocked.append(stream.id) }
+        Self.write(message, &stream.pending)
+        stream.pendingMessages.append((call, message.count))
+        sendBlocked()
+    }
+
+    private static func write(_ message: [UInt8], _ buffer: inout ByteBuffer) {
+        buffer.writeInteger(UInt8(0))
+        buffer.writeInteger(UInt32(truncatingIfNeeded: message.count))
+        buffer.writeBytes(message)
+    }
+
+    /// The last of a stream; after what still waits.
+    func finish(_ stream: GRPCServerStream, _ status: GRPCStatus, _ trailers: GRPCMetadata) {
+        stream.end = (status, trailers)
+        if stream.pending.readableBytes == 0 { writeEnd(stream) }
+    }
+
+    func sendBlocked() {
+        guard !blocked.isEmpty else { return }
+        let waiting = blocked
+        blocked = []
+        for id in waiting {
+            guard let stream = streams[id] else { continue }
+            sendPending(stream)
+            if stream.pending.readableBytes > 0 { blocked.append(id) } else { writeEnd(stream) }
+        }
+        scheduleFlush()
+    }
+
+    private func sendPending(_ stream: GRPCServerStream) {
+        while stream.pending.readableBytes > 0, context?.channel.isWritable ?? false {
+            let length = min(stream.pending.readableBytes, sendWindow, stream.sendWindow, peer.frameBytes)
+            guard length > 0, output.readableBytes < 1 << 20, var part = stream.pending.readSlice(length: length) else {
+                break
+            }
+            output.writeFrame(.data, stream: stream.id, length: length)
+            output.writeBuffer(&part)
+            sendWindow -= length
+            stream.sendWindow -= length
+            stream.sent(length) { written.append($0) }
+        }
+        if stream.pending.readableBytes == 0 {
+            stream.pending = ByteBuffer()
+        } else {
+            stream.pending.discardReadBytes()
+        }
+    }
+
+    private func writeHead(_ stream: GRPCServerStream) {
+        guard !stream.hasSentHead else { return }
+        stream.hasSentHead = true
+        writeFields(stream.id, isLast: false) { output, fields in fields.writeHead(&output) }
+    }
+
+    private func writeEnd(_ stream: GRPCServerStream) {
+        guard let (status, trailers) = stream.end, remove(stream.id) != nil else { return }
+        let isHeadMissing = !stream.hasSentHead
+        writeFields(stream.id, isLast: true) { output, fields in
+            if isHeadMissing { fields.writeHead(&output) }
+            if status.code == .ok {
+                fields.writeOK(&output)
+            } else {
+                AnswerFields.literal("grpc-status", String(status.code.rawValue), &output)
+            }
+            if !status.message.isEmpty { AnswerFields.literal("grpc-message", encodeMessage(status.message), &output) }
+            for (name, value) in trailers { AnswerFields.literal(name.lowercased(), value, &output) }
+        }
+        // The client need not end its side.
+        if !stream.isInputEnded { output.writeReset(stream.id, .noError) }
+        scheduleFlush()
+        stream.close()
+    }
+
+    private func writeFields(
+        _ stream: UInt32, isLast: Bool, _ body: (inout ByteBuffer, inout AnswerFields) -> Void
+    ) {
+        let at = output.writerIndex
+        let flags = HTTP2Flag.endHeaders | (isLast ? HTTP2Flag.endStream : 0)
+        output.writeFrame(.headers, flags: flags, stream: stream, length: 0)
+        fields.begin(&output, peer)
+        body(&output, &fields)
+        let length = output.writerIndex - at - HTTP2FrameHead.bytes
+        output.setInteger(
+            UInt32(truncatingIfNeeded: length) << 8 | UInt32(HTTP2FrameType.headers.rawValue), at: at)
+    }
+}
+
+extension GRPCServerConnection {
+    /// An answer that is not gRPC's.
+    func refuse(_ stream: GRPCServerStream, status: String) {
+        guard remove(stream.id) != nil else { return }
+        writeFields(stream.id, isLast: true) { output, _ in
+            AnswerFields.literal(":status", status, &output)
+            AnswerFields.literal("content-type", "text/plain", &output)
+        }
+        if !stream.isInputEnded { output.writeReset(stream.id, .noError) }
+        scheduleFlush()
+        stream.close()
+    }
+}

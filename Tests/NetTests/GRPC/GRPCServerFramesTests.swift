@@ -1,0 +1,190 @@
+// The server's own HTTP/2, from a client that writes frames by hand: small windows, split headers, padding, and whatever
+// a hostile client may send. After all of it the server still answers others.
+import Foundation
+import NIOCore
+import NIOPosix
+import NetGRPC
+import Synchronization
+import Testing
+
+private struct Echo: GRPCService {
+    func handle(_ call: GRPCServerCall) { call.onUnary { call.reply($0) } }
+}
+
+/// What a client received, and a way to wait for it.
+private final class Received: ChannelInboundHandler, Sendable {
+    typealias InboundIn = ByteBuffer
+    private let state = Mutex<(bytes: [UInt8], isClosed: Bool)>(([], false))
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        let bytes = Array(unwrapInboundIn(data).readableBytesView)
+        state.withLock { $0.bytes += bytes }
+    }
+    func channelInactive(context: ChannelHandlerContext) { state.withLock { $0.isClosed = true } }
+    func errorCaught(context: ChannelHandlerContext, error: any Error) { context.close(promise: nil) }
+
+    var isClosed: Bool { state.withLock { $0.isClosed } }
+    /// Type, flags, stream and body of each whole frame.
+    var frames: [(type: UInt8, flags: UInt8, stream: UInt32, body: [UInt8])] {
+        var found: [(UInt8, UInt8, UInt32, [UInt8])] = []
+        let bytes = state.withLock { $0.bytes }
+        var at = 0
+        while at + 9 <= bytes.count {
+            let length = Int(bytes[at]) << 16 | Int(bytes[at + 1]) << 8 | Int(bytes[at + 2])
+            guard at + 9 + length <= bytes.count else { break }
+            let stream = bytes[at + 5..<at + 9].reduce(UInt32(0)) { $0 << 8 | UInt32($1) }
+            found.append((bytes[at + 3], bytes[at + 4], stream, Array(bytes[at + 9..<at + 9 + length])))
+            at += 9 + length
+        }
+        return found
+    }
+
+    func wait(_ isDone: (Received) -> Bool) async throws {
+        for _ in 0..<2000 {
+            if isDone(self) || isClosed { return }
+            try await Task.sleep(for: .milliseconds(5))
+        }
+    }
+
+    func data(_ stream: UInt32) -> [UInt8] { frames.filter { $0.type == 0 && $0.stream == stream }.flatMap(\.body) }
+    func hasEnded(_ stream: UInt32) -> Bool {
+        frames.contains { $0.stream == stream && $0.flags & 1 != 0 && $0.type < 2 }
+    }
+    var goAway: UInt8? { frames.first { $0.type == 7 }?.body[7] }
+}
+
+private func frame(_ type: UInt8, _ flags: UInt8 = 0, _ stream: UInt32 = 0, _ body: [UInt8] = []) -> [UInt8] {
+    [UInt8(body.count >> 16), UInt8(body.count >> 8 & 255), UInt8(body.count & 255), type, flags]
+        + number(stream) + body
+}
+
+private func number(_ value: UInt32) -> [UInt8] { (0..<4).map { UInt8(truncatingIfNeeded: value >> (24 - 8 * $0)) } }
+private func setting(_ name: UInt8, _ value: UInt32) -> [UInt8] { [0, name] + number(value) }
+private func text(_ text: String) -> [UInt8] { [UInt8(text.utf8.count)] + Array(text.utf8) }
+private let preface = Array("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".utf8)
+private let head: [UInt8] =
+    [0x83, 0x86, 0x04] + text("/t.T/Echo") + [0x01] + text("here") + [0x0f, 0x10] + text("application/grpc")
+private func message(_ bytes: [UInt8]) -> [UInt8] { [0] + number(UInt32(bytes.count)) + bytes }
+
+private func withServer(_ body: (Int) async throws -> Void) async throws {
+    let server = GRPCServer(
+        configuration: GRPCServerConfiguration(address: .tcp(host: "127.0.0.1", port: 0)), service: Echo(),
+        group: testGroup)
+    let port = try await server.start()
+    do { try await body(port) } catch {
+        await server.stop(grace: .milliseconds(10))
+        throw error
+    }
+    await server.stop(grace: .milliseconds(10))
+}
+
+private func dial(_ port: Int) async throws -> (any Channel, Received) {
+    let received = Received()
+    let channel = try await ClientBootstrap(group: testGroup)
+        .channelInitializer { channel in channel.pipeline.addHandler(received) }
+        .connect(host: "127.0.0.1", port: port).get()
+    return (channel, received)
+}
+
+private func write(_ bytes: [UInt8], _ channel: any Channel) {
+    channel.writeAndFlush(ByteBuffer(bytes: bytes), promise: nil)
+}
+
+@Suite struct GRPCServerFramesTests {
+    @Test func `an answer is cut to the client's windows and goes on when they open`() async throws {
+        try await withServer { port in
+            let (channel, received) = try await dial(port)
+            let body = (0..<300).map { UInt8($0 & 255) }
+            write(
+                preface + frame(4, 0, 0, setting(4, 100)) + frame(1, 4, 1, head) + frame(0, 1, 1, message(body)),
+                channel)
+            try await received.wait { $0.data(1).count >= 100 }
+            #expect(received.data(1).count == 100 && !received.hasEnded(1))
+            write(frame(8, 0, 1, number(5)), channel)
+            try await received.wait { $0.data(1).count >= 105 }
+            #expect(received.data(1).count == 105)
+            write(frame(4, 0, 0, setting(4, 400)), channel)
+            try await received.wait { $0.hasEnded(1) }
+            #expect(received.data(1) == message(body) && received.hasEnded(1))
+            try await channel.close()
+        }
+    }
+
+    @Test func `headers in pieces, padding, priority and a client without a table`() async throws {
+        try await withServer { port in
+            let (channel, received) = try await dial(port)
+            let padded = [3] + [0, 0, 0, 0, 9] + Array(head[..<7]) + [0, 0, 0]
+            let data = [2] + message([1, 2, 3]) + [0, 0]
+            write(preface + frame(4, 0, 0, setting(1, 0)) + frame(1, 8 | 32, 1, padded), channel)
+            write(frame(9, 0, 1, Array(head[7..<20])) + frame(9, 4, 1, Array(head[20...])), channel)
+            write(frame(0, 8, 1, data) + frame(0, 1, 1), channel)
+            write(frame(1, 4, 3, head) + frame(0, 1, 3, message([4])), channel)
+            try await received.wait { $0.hasEnded(3) }
+            #expect(received.data(1) == message([1, 2, 3]) && received.data(3) == message([4]))
+            let blocks = received.frames.filter { $0.type == 1 }.map(\.body)
+            #expect(blocks.first?.first == 0x20, "the table is said to be empty before anything else")
+            #expect(
+                blocks.allSatisfy { block in !block.contains { $0 & 0xc0 == 0x40 && $0 > 0x5e } || block.count > 20 })
+            try await channel.close()
+        }
+    }
+
+    @Test(
+        arguments: [
+            ("no preface", Array("GET / HTTP/1.1\r\n\r\n".utf8), 1),
+            ("no settings", preface + frame(6, 0, 0, Array(repeating: 0, count: 8)), 1),
+            ("a frame that is too large", preface + frame(4) + frame(0, 0, 1, Array(repeating: 0, count: 16_385)), 6),
+            ("data of an idle stream", preface + frame(4) + frame(0, 0, 5, [1]), 1),
+            ("an even stream", preface + frame(4) + frame(1, 5, 2, head), 1),
+            ("a frame between pieces of a head", preface + frame(4) + frame(1, 0, 1, head) + frame(0, 0, 1), 1),
+            (
+                "a head without an end", preface + frame(4) + frame(1, 0, 1) + (0..<80).flatMap { _ in frame(9, 0, 1) },
+                11
+            ),
+            ("a window above the most", preface + frame(4) + frame(8, 0, 0, number(0x7fff_ffff)), 3),
+            ("a window by nothing", preface + frame(4) + frame(8, 0, 0, number(0)), 1),
+            ("padding above the frame", preface + frame(4) + frame(1, 12, 1, [200, 1]), 1),
+            ("a field that is in no table", preface + frame(4) + frame(1, 4, 1, [0xfe]), 9),
+            (
+                "empty data without end",
+                preface + frame(4) + frame(1, 4, 1, head) + (0..<40).flatMap { _ in frame(0, 0, 1) }, 11
+            )
+        ] as [(String, [UInt8], UInt8)])
+    func `what breaks the protocol ends the connection with its code`(_ sent: (String, [UInt8], UInt8)) async throws {
+        try await withServer { port in
+            let (channel, received) = try await dial(port)
+            write(sent.1, channel)
+            try await received.wait { $0.goAway != nil }
+            #expect(received.goAway == sent.2, "\(sent.0)")
+            try await received.wait { $0.isClosed }
+            #expect(received.isClosed)
+        }
+    }
+
+    @Test func `altered bytes end a connection at most, and others are answered`() async throws {
+        var generator = SystemRandomNumberGenerator()
+        let seed = UInt64(ProcessInfo.processInfo.environment["SEED"] ?? "") ?? generator.next()
+        var state = seed
+        func random(_ bound: Int) -> Int {
+            state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
+            return Int(state >> 33) % bound
+        }
+        let whole =
+            preface + frame(4, 0, 0, setting(4, 1000)) + frame(1, 4, 1, head) + frame(0, 1, 1, message([1, 2]))
+            + frame(8, 0, 0, number(100)) + frame(6, 0, 0, Array(repeating: 1, count: 8)) + frame(1, 4, 3, head)
+            + frame(3, 0, 3, number(8)) + frame(1, 0, 5, head) + frame(9, 4, 5) + frame(0, 1, 5, message([3]))
+        try await withServer { port in
+            for _ in 0..<150 {
+                let (channel, _) = try await dial(port)
+                var bytes = whole
+                for _ in 0...random(4) { bytes[24 + random(bytes.count - 24)] = UInt8(random(256)) }
+                write(bytes, channel)
+                try await Task.sleep(for: .milliseconds(1))
+                channel.close(promise: nil)
+            }
+            let client = GRPCChannel(target: .tcp(host: "127.0.0.1", port: port, tls: nil), group: testGroup)
+            #expect(try await client.unary("/t.T/Echo", [7]) == [7], "SEED=\(seed)")
+            await client.close()
+        }
+    }
+}
