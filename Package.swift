@@ -179,7 +179,8 @@ let package = Package(
                 logging
             ]),
         tests("SimulationTests", ["Simulation", "KVCore", "Raft"]),
-        tests("ClusterTests", ["Worker", "API"])
+        tests("ClusterTests", ["Worker", "API"]),
+        tests("DurabilityTests", ["Worker", "NetGRPC", nio, posix])
     ],
     swiftLanguageModes: [.v6]
 )

@@ -1,0 +1,164 @@
+// What was acknowledged is on the disk: power cuts of a real file system, death at counted system calls, failing and
+// full disks, under writers. `ROUNDS=n` makes it longer.
+import Glibc
+import Testing
+import Worker
+
+private let rounds = getenv("ROUNDS").flatMap { Int(String(cString: $0)) } ?? 1
+
+/// A folder, a port, and promises for the time of one test.
+private func withFolder(_ body: (_ folder: String, _ port: Int) async throws -> Void) async throws {
+    var template = Array("/tmp/tern-durability-XXXXXX".utf8CString)
+    let folder = try #require(mkdtemp(&template).map { String(cString: $0) })
+    let port = Int.random(in: 6000..<15000) * 2
+    do { try await body(folder, port) } catch {
+        try Subprocess.run(["rm", "-rf", "--one-file-system", folder])
+        throw error
+    }
+    try Subprocess.run(["rm", "-rf", "--one-file-system", folder])
+}
+
+@Suite(
+    .serialized, .enabled(if: StoreProcess.program != nil, "needs the program beside the tests"),
+    .timeLimit(.minutes(5)))
+struct DurabilityTests {
+    @Test(.enabled(if: LoopDisk.isPossible, "needs root, mkfs.ext4 and loop devices"))
+    func `a power cut loses nothing that was acknowledged`() async throws {
+        try await withFolder { folder, port in
+            let disk = try LoopDisk(folder)
+            let promises = Promises()
+            do {
+                for round in 0..<(6 * rounds) {
+                    try await powerCut(
+                        disk, folder, port, promises, afterMilliseconds: [5, 40, 90, 200, 350, 20][round % 6])
+                }
+            } catch {
+                try disk.unmount()
+                throw error
+            }
+            #expect(promises.acknowledged > 0)
+            try disk.unmount()
+        }
+    }
+
+    private func powerCut(
+        _ disk: LoopDisk, _ folder: String, _ port: Int, _ promises: Promises, afterMilliseconds: Int
+    ) async throws {
+        let store = try StoreProcess(folder: folder, data: "\(disk.path)/data", port: port)
+        #expect(try await store.becomesReady())
+        try await check(store, promises)
+        try await promises.write(to: store) {
+            try await Task.sleep(for: .milliseconds(afterMilliseconds))
+            try disk.cutPower()
+            // What goes on after the cut must not be acknowledged.
+            try await Task.sleep(for: .milliseconds(50))
+            await store.kill()
+        }
+        try disk.unmount()
+        try disk.mount()
+        let again = try StoreProcess(folder: folder, data: "\(disk.path)/data", port: port)
+        #expect(try await again.becomesReady(), "\(again.lastWords)")
+        try await check(again, promises)
+        await again.kill()
+    }
+
+    /// The places of the kill, by system call: the first of each, some later ones.
+    private static let places: [(call: String, when: [Int])] = [
+        ("pwrite64", [1, 2, 3, 7, 12, 40, 90, 400]), ("fdatasync", [1, 2, 3, 10, 60, 200]), ("fsync", [1, 2, 3]),
+        ("rename", [1, 2]), ("ftruncate", [1, 2]), ("unlink", [1, 2]), ("openat", [60, 80])
+    ]
+
+    @Test(.enabled(if: Subprocess.find("strace") != nil, "needs strace"))
+    func `death at any system call loses nothing that was acknowledged`() async throws {
+        try await withFolder { folder, port in
+            let promises = Promises()
+            var deaths = 0
+            for (call, when) in Self.places {
+                for number in when {
+                    for _ in 0..<rounds {
+                        let isDead = try await die(at: call, number, folder, port, promises)
+                        deaths += isDead ? 1 : 0
+                    }
+                }
+            }
+            let store = try StoreProcess(folder: folder, data: "\(folder)/data", port: port)
+            #expect(try await store.becomesReady(), "\(store.lastWords)")
+            try await check(store, promises)
+            await store.kill()
+            #expect(promises.acknowledged > 0)
+            #expect(deaths > 10, "only \(deaths) deaths: the calls are not made any more")
+        }
+    }
+
+    /// True when it died of the injection.
+    private func die(
+        at call: String, _ number: Int, _ folder: String, _ port: Int, _ promises: Promises
+    ) async throws -> Bool {
+        let store = try StoreProcess(
+            folder: folder, data: "\(folder)/data", port: port, injection: "\(call):signal=SIGKILL:when=\(number)")
+        if try await store.becomesReady() {
+            try await check(store, promises, mayDie: true)
+            try await promises.write(to: store) {
+                for _ in 0..<30 where !store.hasEnded { try await Task.sleep(for: .milliseconds(10)) }
+            }
+        }
+        let isDead = store.hasEnded
+        await store.kill()
+        return isDead
+    }
+
+    @Test(
+        .enabled(if: Subprocess.find("strace") != nil, "needs strace"),
+        arguments: ["fdatasync:error=EIO:when=40+", "pwrite64:error=EIO:when=120+"])
+    func `a failing disk ends the process, with a reason and with nothing lost`(injection: String) async throws {
+        try await withFolder { folder, port in
+            let promises = Promises()
+            let store = try StoreProcess(folder: folder, data: "\(folder)/data", port: port, injection: injection)
+            #expect(try await store.becomesReady())
+            try await promises.write(to: store) {
+                for _ in 0..<1000 where !store.hasEnded { try await Task.sleep(for: .milliseconds(10)) }
+            }
+            #expect(store.hasEnded, "it goes on with a disk that fails")
+            await store.kill()
+            #expect(store.lastWords.contains("errno 5"), "\(store.lastWords)")
+            let again = try StoreProcess(folder: folder, data: "\(folder)/data", port: port)
+            #expect(try await again.becomesReady())
+            try await check(again, promises)
+            await again.kill()
+        }
+    }
+
+    @Test(.enabled(if: Subprocess.find("strace") != nil, "needs strace"))
+    func `a full disk refuses writes, goes on reading, and takes writes again when there is room`() async throws {
+        try await withFolder { folder, port in
+            let promises = Promises()
+            let store = try StoreProcess(
+                folder: folder, data: "\(folder)/data", port: port, injection: "pwrite64:error=ENOSPC:when=100..112")
+            #expect(try await store.becomesReady())
+            try await promises.write(to: store) {
+                for _ in 0..<100 where !store.hasEnded { try await Task.sleep(for: .milliseconds(10)) }
+            }
+            #expect(!store.hasEnded, "\(store.lastWords)")
+            #expect(try await store.becomesReady())
+            try await check(store, promises)
+            await store.kill()
+            let again = try StoreProcess(folder: folder, data: "\(folder)/data", port: port)
+            #expect(try await again.becomesReady())
+            try await check(again, promises)
+            await again.kill()
+        }
+    }
+
+    /// Every promise is kept.
+    private func check(_ store: StoreProcess, _ promises: Promises, mayDie: Bool = false) async throws {
+        for _ in 0..<100 {
+            if let stored = try await store.values(Promises.prefix) {
+                let broken = promises.broken(by: stored)
+                return #expect(broken.isEmpty, "\(broken)")
+            }
+            if mayDie && store.hasEnded { return }
+            try await Task.sleep(for: .milliseconds(20))
+        }
+        Issue.record("no answer to a linearizable read")
+    }
+}
