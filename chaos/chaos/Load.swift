@@ -21,29 +21,46 @@ struct Load: Sendable {
             .configMaps, namespace: Self.namespace, ListOptions(labelSelector: "chaos=yes"), DeleteOptions())
     }
 
+    /// Counts up in a ConfigMap of its own. Each update is bound to the version that the last one left: a request that
+    /// a frozen master carries out late, after its client has given up and gone on, must find itself refused.
     func write(_ number: Int) async {
         let key = "writer-\(number)"
         var value = 0
-        var exists = false
+        var version: String?
         while !Task.isCancelled {
             value += 1
             oracle.willWrite(key, value)
-            let object: JSON = [
+            var object: JSON = [
                 "apiVersion": "v1", "kind": "ConfigMap", "metadata": ["name": .string(key), "labels": ["chaos": "yes"]],
                 "data": ["value": .string(String(value))]
             ]
             do throws(StatusError) {
-                if exists {
-                    _ = try await client.update(.configMaps, namespace: Self.namespace, name: key, object)
+                if let version {
+                    object["metadata", "resourceVersion"] = .string(version)
+                    object = try await client.update(.configMaps, namespace: Self.namespace, name: key, object)
                 } else {
-                    _ = try await client.create(.configMaps, namespace: Self.namespace, object)
+                    object = try await client.create(.configMaps, namespace: Self.namespace, object)
                 }
-                exists = true
+                version = object.resourceVersion
                 oracle.acknowledge(key, value)
             } catch {
-                if error.isAlreadyExists { exists = true } else { oracle.unknown() }
+                if error.isTransient { oracle.unknown() } else { oracle.refused(error.description) }
+                version = await present(key)
             }
         }
+    }
+
+    /// The version of the ConfigMap now; nil: there is none, or the load has ended.
+    private func present(_ key: String) async -> String? {
+        while !Task.isCancelled {
+            do throws(StatusError) {
+                return try await client.get(.configMaps, namespace: Self.namespace, name: key).resourceVersion
+            } catch {
+                if error.isNotFound { return nil }
+                oracle.refused(error.description)
+            }
+        }
+        return nil
     }
 
     func read() async {
