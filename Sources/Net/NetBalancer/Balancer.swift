@@ -11,7 +11,7 @@ package struct BalancerConfiguration: Sendable {
     package var connectTimeout: TimeAmount = .milliseconds(500)
     package var probeInterval: TimeAmount = .milliseconds(300)
     /// An answer that takes longer is a failed probe.
-    package var probeTimeout: TimeAmount = .milliseconds(500)
+    package var probeTimeout: TimeAmount = .milliseconds(300)
     /// Failed probes in a row after which a backend counts as failed.
     package var probeFailuresMax = 2
     package var connectionsMax = 10_000
