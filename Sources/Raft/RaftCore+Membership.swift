@@ -33,6 +33,7 @@ extension RaftCore {
         guard target.peers.count <= Configuration.peersMax else { throw .tooManyPeers }
         for voter in target.voters where !configuration.isVoter(voter) {
             guard let position = leading.position(of: voter), leading.progress[position].isActive,
+                leading.progress[position].match > .zero,
                 commitIndex.distance(after: leading.progress[position].counted) <= settings.promotionLagMax
             else { throw .notCaughtUp(voter) }
         }

@@ -1,96 +1,12 @@
-// The etcd face as clients use it: our own gRPC client for every call, and Debian's etcdctl where the machine has it.
+// The etcd face as programs use it: our own gRPC client for every call, against one member.
 import Glibc
 import KVCore
 import KVEtcd
 import KVReplica
 import NIOCore
-import NIOPosix
 import NetGRPC
 import Raft
 import Testing
-
-private func removeTree(_ path: String) {
-    guard let directory = opendir(path) else { unlink(path); return }
-    while let entry = readdir(directory) {
-        let name = withUnsafePointer(to: &entry.pointee.d_name) {
-            $0.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
-        }
-        if name != ".", name != ".." { removeTree(path + "/" + name) }
-    }
-    closedir(directory)
-    rmdir(path)
-}
-
-private struct Face {
-    let directory: String
-    let replica: Replica
-    let server: GRPCServer
-    let channel: GRPCChannel
-    let group: MultiThreadedEventLoopGroup
-    let port: Int
-
-    init(readOnly: Key? = nil) async throws {
-        var template = Array("/tmp/tern-etcd-XXXXXX".utf8CString)
-        directory = mkdtemp(&template).map { String(cString: $0) } ?? "/tmp/tern-etcd"
-        var configuration = ReplicaConfiguration.single(dataDirectory: directory)
-        configuration.silence()
-        replica = try Replica(configuration)
-        try await replica.start()
-        group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
-        var etcd = EtcdConfiguration(clusterID: 7)
-        etcd.readOnlyPrefix = readOnly
-        server = GRPCServer(
-            configuration: GRPCServerConfiguration(address: .tcp(host: "127.0.0.1", port: 0)),
-            service: EtcdService(replica, etcd), group: group)
-        port = try await server.start()
-        channel = GRPCChannel(target: .tcp(host: "127.0.0.1", port: port, tls: nil), group: group)
-    }
-
-    func end() async throws {
-        await channel.close()
-        await server.stop(grace: .milliseconds(100))
-        await replica.stop()
-        try await group.shutdownGracefully()
-        removeTree(directory)
-    }
-
-    func put(_ key: String, _ value: String) async throws {
-        var writer = ProtobufWriter()
-        writer.string(1, key)
-        writer.string(2, value)
-        _ = try await channel.unary("/etcdserverpb.KV/Put", writer.bytes)
-    }
-
-    /// Keys and the count of a prefix, at a revision.
-    func range(_ key: String, _ end: String = "", revision: Int64 = 0) async throws -> (keys: [String], count: Int64) {
-        var writer = ProtobufWriter()
-        writer.string(1, key)
-        writer.string(2, end)
-        writer.int64(4, revision)
-        var reader = ProtobufReader(try await channel.unary("/etcdserverpb.KV/Range", writer.bytes))
-        var keys: [String] = []
-        var count: Int64 = 0
-        while try reader.next() {
-            if reader.field == 4 { count = try reader.int64() }
-            guard reader.field == 2 else { continue }
-            var record = try reader.message()
-            while try record.next() { if record.field == 1 { keys.append(try record.string()) } }
-        }
-        return (keys, count)
-    }
-
-    /// What etcdctl prints, both streams.
-    func etcdctl(_ arguments: String) -> String {
-        let command = "ETCDCTL_API=3 timeout 10 etcdctl --endpoints=127.0.0.1:\(port) \(arguments) 2>&1"
-        guard let pipe = popen(command, "r") else { return "" }
-        defer { pclose(pipe) }
-        var output: [UInt8] = []
-        while case let byte = fgetc(pipe), byte != EOF { output.append(UInt8(truncatingIfNeeded: byte)) }
-        return String(decoding: output, as: UTF8.self)
-    }
-}
-
-private let hasEtcdctl = access("/usr/bin/etcdctl", X_OK) == 0
 
 @Suite(.serialized) struct EtcdTests {
     @Test func `keys are put, ranged, deleted and read back in time`() async throws {
@@ -150,30 +66,6 @@ private let hasEtcdctl = access("/usr/bin/etcdctl", X_OK) == 0
         }
         try await face.put("/other", "v")
         #expect(try await face.range("/other").count == 1)
-        try await face.end()
-    }
-
-    @Test(.enabled(if: hasEtcdctl)) func `etcdctl works against it`() async throws {
-        let face = try await Face()
-        #expect(face.etcdctl("put a 1") == "OK\n")
-        #expect(face.etcdctl("get a") == "a\n1\n")
-        #expect(face.etcdctl("put b 2 --prev-kv") == "OK\n")
-        #expect(face.etcdctl("get --prefix '' --keys-only") == "a\n\nb\n\n")
-        #expect(face.etcdctl("del a") == "1\n")
-        let lease = face.etcdctl("lease grant 60").split(separator: " ")
-        #expect(lease.count > 1 && lease[0] == "lease")
-        if lease.count > 1 {
-            #expect(face.etcdctl("put --lease=\(lease[1]) leased v") == "OK\n")
-            #expect(face.etcdctl("lease timetolive \(lease[1]) --keys").contains("leased"))
-            #expect(face.etcdctl("lease revoke \(lease[1])").contains("revoked"))
-        }
-        #expect(face.etcdctl("get leased") == "")
-        #expect(face.etcdctl("watch b --rev=2 & sleep 2; kill %1").contains("b\n2"))
-        #expect(face.etcdctl("endpoint health").contains("is healthy"))
-        #expect(face.etcdctl("endpoint status").contains("3.6.0"))
-        #expect(face.etcdctl("member list").contains("m1"))
-        #expect(face.etcdctl("compact 3").contains("compacted revision 3"))
-        #expect(face.etcdctl("get b --rev=2").contains("required revision has been compacted"))
         try await face.end()
     }
 }

@@ -9,11 +9,20 @@ package struct Member: Hashable, Sendable {
     package var name: String
     package var host: String
     package var port: Int
-    package init(id: PeerID, name: String, host: String, port: Int) {
+    /// Where its clients find it; told by itself.
+    package var clientURLs: [String]
+    /// It was added to learn only: it does not ask to vote by itself.
+    package var staysLearner: Bool
+
+    package init(
+        id: PeerID, name: String, host: String, port: Int, clientURLs: [String] = [], staysLearner: Bool = false
+    ) {
         self.id = id
         self.name = name
         self.host = host
         self.port = port
+        self.clientURLs = clientURLs
+        self.staysLearner = staysLearner
     }
 }
 
@@ -51,6 +60,8 @@ extension ByteWriter {
         put(text: member.name)
         put(text: member.host)
         put(count: member.port)
+        put(list: member.clientURLs) { $0.put(text: $1) }
+        put(flag: member.staysLearner)
     }
 }
 
@@ -61,6 +72,8 @@ extension ByteReader {
         let host = try text()
         let port = try unsigned()
         guard port <= 65_535 else { throw DecodeError() }
-        return Member(id: id, name: name, host: host, port: Int(port))
+        let urls = try list { (r: inout ByteReader) throws(DecodeError) in try r.text() }
+        return Member(
+            id: id, name: name, host: host, port: Int(port), clientURLs: urls, staysLearner: try flag())
     }
 }

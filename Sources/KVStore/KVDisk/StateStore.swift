@@ -9,12 +9,15 @@ import Synchronization
 /// The state database of one replica. Safe to call from the log's and the state's thread: a lock keeps whole operations
 /// apart.
 package final class StateStore: Sendable {
-    private struct Guarded {
+    struct Guarded {
         var applied = LogIndex.zero
         var compacted = Revision.zero
+        /// The last revision whose time was noted, and that time.
+        var timed = Revision.zero
+        var timedAt: Int64 = 0
     }
     static let historyRowsPerStep: Int64 = 4096
-    private let database: Database
+    let database: Database
     private let guarded = Mutex(Guarded())
 
     init(_ directory: DataDirectory) throws(DiskError) {
@@ -28,11 +31,13 @@ package final class StateStore: Sendable {
             CREATE TABLE IF NOT EXISTS history(revision INTEGER PRIMARY KEY, events BLOB NOT NULL);
             CREATE TABLE IF NOT EXISTS leases(id INTEGER PRIMARY KEY, lease BLOB NOT NULL);
             CREATE TABLE IF NOT EXISTS sessions(client INTEGER PRIMARY KEY, session BLOB NOT NULL);
+            CREATE TABLE IF NOT EXISTS times(revision INTEGER PRIMARY KEY, unix_ms INTEGER NOT NULL);
             """)
     }
 
-    /// One transaction. Changes that are not newer than what is there are ignored: a snapshot overtook them.
-    package func write(_ changes: StateChanges) throws(DiskError) {
+    /// One transaction. Changes that are not newer than what is there are ignored: a snapshot overtook them. `now`: the
+    /// wall clock, in milliseconds since 1970.
+    package func write(_ changes: StateChanges, now: Int64 = 0) throws(DiskError) {
         try locked { guarded throws(DiskError) in
             guard changes.counters.applied.index > guarded.applied else { return }
             try database.transaction { () throws(DiskError) in
@@ -41,6 +46,7 @@ package final class StateStore: Sendable {
                 for (client, session) in changes.sessions { try write(client, session) }
                 try writeMeta(changes.counters, changes.configuration, changes.members)
                 try trimHistory(to: changes.counters.compactRevision, &guarded)
+                if now > 0 { try noteTime(changes.counters, now, &guarded) }
             }
             guarded.applied = changes.counters.applied.index
         }
@@ -58,7 +64,7 @@ package final class StateStore: Sendable {
     package func install(_ state: StateMachine, _ configuration: Configuration) throws(DiskError) {
         try locked { guarded throws(DiskError) in
             try database.transaction { () throws(DiskError) in
-                for table in ["current", "history", "leases", "sessions"] {
+                for table in ["current", "history", "leases", "sessions", "times"] {
                     try database.execute("DELETE FROM \(table)")
                 }
                 try writeAll(state)
@@ -71,7 +77,7 @@ package final class StateStore: Sendable {
     }
 
     /// `Mutex` passes typed errors through only when told so.
-    private func locked<T: Sendable>(_ body: (inout Guarded) throws(DiskError) -> T) throws(DiskError) -> T {
+    func locked<T: Sendable>(_ body: (inout Guarded) throws(DiskError) -> T) throws(DiskError) -> T {
         let result: Result<T, DiskError> = guarded.withLock { guarded in
             do throws(DiskError) { return .success(try body(&guarded)) } catch { return .failure(error) }
         }
@@ -235,7 +241,7 @@ extension StateStore {
         while try statement.step() { take(try decode(statement.bytes(0), decoded)) }
     }
 
-    private func decode<T>(
+    func decode<T>(
         _ bytes: [UInt8], _ decoded: (inout ByteReader) throws(DecodeError) -> T
     ) throws(DiskError) -> T {
         var reader = ByteReader(bytes)

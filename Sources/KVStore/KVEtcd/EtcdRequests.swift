@@ -20,6 +20,12 @@ struct EtcdRange {
 enum EtcdRequests {
     /// Nested transactions deeper than this are refused.
     static let depthMax = 8
+    /// Comparisons, or operations of one branch, of a transaction; a nested one has what is left.
+    static let operationsMax = 128
+    /// A request that writes is refused above this.
+    static let requestBytesMax = 3 << 19
+    /// A message above this is not taken from the wire.
+    static let messageBytesMax = requestBytesMax + (512 << 10)
 
     static func reading<T>(_ body: () throws(ProtobufError) -> T) throws(GRPCStatus) -> T {
         do throws(ProtobufError) { return try body() } catch {
@@ -45,7 +51,7 @@ enum EtcdRequests {
         if let revision = numbers[4], revision > 0 { request.revision = Revision(revision) }
         guard let order = RangeRequest.SortOrder(rawValue: UInt8(clamping: numbers[5] ?? 0)),
             let target = RangeRequest.SortTarget(rawValue: UInt8(clamping: numbers[6] ?? 0))
-        else { throw GRPCStatus(.invalidArgument, "etcdserver: invalid sort option") }
+        else { throw EtcdStatus.invalidSort }
         request.sortOrder = order
         request.sortTarget = target
         request.keysOnly = numbers[8] ?? 0 != 0
@@ -81,12 +87,8 @@ enum EtcdRequests {
             }
         }
         if request.key.bytes.isEmpty { throw EtcdStatus.emptyKey }
-        if request.keepsValue, !request.value.isEmpty {
-            throw GRPCStatus(.invalidArgument, "etcdserver: value is provided")
-        }
-        if request.keepsLease, request.lease != .none {
-            throw GRPCStatus(.invalidArgument, "etcdserver: lease is provided")
-        }
+        if request.keepsValue, !request.value.isEmpty { throw EtcdStatus.valueProvided }
+        if request.keepsLease, request.lease != .none { throw EtcdStatus.leaseProvided }
         return request
     }
 
@@ -107,10 +109,10 @@ enum EtcdRequests {
         return (try range.range(), returnPrevious)
     }
 
-    static func txn(_ reader: ProtobufReader, depth: Int = 0) throws(GRPCStatus) -> Txn {
-        guard depth < depthMax else {
-            throw GRPCStatus(.invalidArgument, "etcdserver: too many operations in txn request")
-        }
+    static func txn(
+        _ reader: ProtobufReader, depth: Int = 0, operationsMax: Int = operationsMax
+    ) throws(GRPCStatus) -> Txn {
+        guard depth < depthMax else { throw EtcdStatus.tooManyOperations }
         var reader = reader
         var parts: [(field: Int, body: ProtobufReader)] = []
         try reading { () throws(ProtobufError) in
@@ -118,18 +120,22 @@ enum EtcdRequests {
                 if (1...3).contains(reader.field) { parts.append((reader.field, try reader.message())) }
             }
         }
+        let counts = (1...3).map { field in parts.count { $0.field == field } }
+        let most = counts.max() ?? 0
+        guard most <= operationsMax else { throw EtcdStatus.tooManyOperations }
+        let left = operationsMax - most
         var txn = Txn(success: [])
         for part in parts {
             switch part.field {
             case 1: txn.compares.append(try compare(part.body))
-            case 2: txn.success.append(try op(part.body, depth: depth))
-            default: txn.failure.append(try op(part.body, depth: depth))
+            case 2: txn.success.append(try op(part.body, depth: depth, left))
+            default: txn.failure.append(try op(part.body, depth: depth, left))
             }
         }
         return txn
     }
 
-    private static func op(_ reader: ProtobufReader, depth: Int) throws(GRPCStatus) -> Op {
+    private static func op(_ reader: ProtobufReader, depth: Int, _ left: Int) throws(GRPCStatus) -> Op {
         var reader = reader
         var found: (field: Int, body: ProtobufReader)?
         try reading { () throws(ProtobufError) in
@@ -137,14 +143,14 @@ enum EtcdRequests {
                 if (1...4).contains(reader.field) { found = (reader.field, try reader.message()) }
             }
         }
-        guard let found else { throw EtcdStatus.emptyKey }
+        guard let found else { throw EtcdStatus.keyNotFound }
         switch found.field {
         case 1: return .range(try range(found.body).request)
         case 2: return .put(try put(found.body))
         case 3:
             let (range, returnPrevious) = try delete(found.body)
             return .delete(range, returnPrevious: returnPrevious)
-        default: return .txn(try txn(found.body, depth: depth + 1))
+        default: return .txn(try txn(found.body, depth: depth + 1, operationsMax: left))
         }
     }
 
@@ -177,6 +183,18 @@ enum EtcdRequests {
         default: throw EtcdStatus.badCompare
         }
         return Compare(range: try range.range(), relation, target)
+    }
+
+    /// Strings of a repeated field.
+    static func strings(_ field: Int, _ bytes: [UInt8]) throws(GRPCStatus) -> [String] {
+        var reader = ProtobufReader(bytes)
+        var found: [String] = []
+        try reading { () throws(ProtobufError) in
+            while try reader.next() {
+                if reader.field == field, reader.wireType == .bytes { found.append(try reader.string()) }
+            }
+        }
+        return found
     }
 
     /// Integer fields of a flat message.

@@ -31,15 +31,16 @@ extension ProtobufWriter {
         return writer.bytes
     }
 
-    mutating func record(_ field: Int, _ record: KeyValue) {
-        message(field) { kv in
-            kv.byteArray(1, record.key.bytes)
-            kv.int64(2, record.createRevision.rawValue)
-            kv.int64(3, record.modRevision.rawValue)
-            kv.int64(4, record.version)
-            kv.byteArray(5, record.value)
-            kv.int64(6, record.lease.rawValue)
-        }
+    mutating func record(_ field: Int, _ record: KeyValue) { message(field) { $0.fields(of: record) } }
+
+    /// The fields of a record in the message itself.
+    mutating func fields(of record: KeyValue) {
+        byteArray(1, record.key.bytes)
+        int64(2, record.createRevision.rawValue)
+        int64(3, record.modRevision.rawValue)
+        int64(4, record.version)
+        byteArray(5, record.value)
+        int64(6, record.lease.rawValue)
     }
 
     mutating func event(_ field: Int, _ event: KVEvent, withPrevious: Bool) {
@@ -81,54 +82,6 @@ extension ProtobufWriter {
             message(4) {
                 header.write(&$0); $0.txn(nested, header)
             }
-        }
-    }
-}
-
-/// The store's refusals in etcd's words: clients compare the texts.
-enum EtcdStatus {
-    static let emptyKey = GRPCStatus(.invalidArgument, "etcdserver: key is not provided")
-    static let badCompare = GRPCStatus(.invalidArgument, "etcdserver: invalid compare")
-    static let readOnly = GRPCStatus(.permissionDenied, "etcdserver: permission denied")
-    static let leaseNotFound = GRPCStatus(.notFound, "etcdserver: requested lease not found")
-    static let compacted = GRPCStatus(.outOfRange, "etcdserver: mvcc: required revision has been compacted")
-    static let future = GRPCStatus(.outOfRange, "etcdserver: mvcc: required revision is a future revision")
-
-    static func status(_ error: ProposeError) -> GRPCStatus {
-        switch error {
-        case .noLeader: GRPCStatus(.unavailable, "etcdserver: no leader")
-        case .unknownOutcome: GRPCStatus(.unavailable, "etcdserver: request timed out")
-        case .tooLarge: GRPCStatus(.invalidArgument, "etcdserver: request is too large")
-        case .overloaded: GRPCStatus(.resourceExhausted, "etcdserver: too many requests")
-        case .fenced: GRPCStatus(.unavailable, "etcdserver: leader changed")
-        case .noSpace: GRPCStatus(.resourceExhausted, "etcdserver: mvcc: database space exceeded")
-        case .stopped: GRPCStatus(.unavailable, "etcdserver: server stopped")
-        case .refused(let refusal): status(refusal)
-        }
-    }
-
-    static func status(_ refusal: Refusal) -> GRPCStatus {
-        switch refusal {
-        case .compacted: compacted
-        case .future: future
-        case .leaseNotFound: leaseNotFound
-        case .leaseExists: GRPCStatus(.failedPrecondition, "etcdserver: lease already exists")
-        case .duplicateKey: GRPCStatus(.invalidArgument, "etcdserver: duplicate key given in txn request")
-        case .keyNotFound: GRPCStatus(.invalidArgument, "etcdserver: key not found")
-        case .emptyKey: emptyKey
-        case .tooManyOperations, .nestedTooDeep:
-            GRPCStatus(.invalidArgument, "etcdserver: too many operations in txn request")
-        case .tooManyLeases, .tooManySessions, .tooManyMembers:
-            GRPCStatus(.resourceExhausted, "etcdserver: too many requests")
-        case .malformed, .unsupportedVersion, .sessionExpired, .serialTooOld:
-            GRPCStatus(.unavailable, "etcdserver: request timed out")
-        }
-    }
-
-    static func status(_ error: ReadError) -> GRPCStatus {
-        switch error {
-        case .compacted: compacted
-        case .future: future
         }
     }
 }

@@ -1,94 +1,135 @@
-// Members and maintenance, as far as the store has them. Adding members is not offered here: a new peer needs an
-// identity and certificates first, which `tern` gives it.
+// Members. One that is added learns first; it asks to vote by itself when it has caught up, unless it was added as a
+// learner for good. A member has one peer URL here, where etcd allows several.
 import KVCore
 import KVReplica
 import NetGRPC
 import Raft
 
 extension EtcdService {
+    /// Members' answers carry no revision, as in etcd.
+    private func membersResponse(added: PeerID? = nil) -> [UInt8] {
+        let members = replica.members()
+        return ProtobufWriter.response(header(.zero)) { writer in
+            var field = 2
+            if let added {
+                if let new = members.first(where: { $0.id == added }) { writer.message(2) { write(new, &$0) } }
+                field = 3
+            }
+            for member in members { writer.message(field) { write(member, &$0) } }
+        }
+    }
+
     private func write(_ member: ReplicaMember, _ writer: inout ProtobufWriter) {
         writer.uint64(1, member.id.rawValue)
         writer.string(2, member.name)
-        writer.strings(3, [configuration.peerURL(member)])
-        writer.strings(4, configuration.clientURLs(member))
+        writer.strings(3, ["\(configuration.peerScheme)://\(member.host):\(member.port)"])
+        writer.strings(4, member.clientURLs.isEmpty ? configuration.clientURLs(member) : member.clientURLs)
         writer.bool(5, member.role == .learner)
     }
 
-    private func membersResponse() -> [UInt8] {
-        ProtobufWriter.response(header()) { writer in
-            for member in replica.members() { writer.message(2) { write(member, &$0) } }
+    func memberList(_ call: GRPCServerCall, _ message: [UInt8]) throws(GRPCStatus) {
+        guard try EtcdRequests.numbers(message)[1] ?? 0 != 0 else { return call.reply(membersResponse()) }
+        task(call) { [self] () async throws(GRPCStatus) in
+            try await asking { () async throws(ProposeError) in try await replica.barrier() }
+            return membersResponse()
         }
     }
 
-    func memberList(_ call: GRPCServerCall, _ message: [UInt8]) throws(GRPCStatus) { call.reply(membersResponse()) }
-
-    private func known(_ message: [UInt8]) throws(GRPCStatus) -> PeerID {
-        let id = PeerID(UInt64(bitPattern: try EtcdRequests.numbers(message)[1] ?? 0))
-        guard replica.members().contains(where: { $0.id == id }) else {
-            throw GRPCStatus(.notFound, "etcdserver: member not found")
+    func memberAdd(_ call: GRPCServerCall, _ message: [UInt8]) throws(GRPCStatus) {
+        let address = try address(EtcdRequests.strings(1, message))
+        let isLearner = try EtcdRequests.numbers(message)[2] ?? 0 != 0
+        let known = replica.members()
+        guard !known.contains(where: { $0.host == address.host && $0.port == address.port }) else {
+            throw EtcdStatus.peerURLExists
         }
-        return id
+        var id = PeerID(UInt64.random(in: 1 ... .max))
+        while known.contains(where: { $0.id == id }) { id = PeerID(UInt64.random(in: 1 ... .max)) }
+        let member = Member(id: id, name: "", host: address.host, port: address.port, staysLearner: isLearner)
+        task(call) { [self, id] () async throws(GRPCStatus) in
+            try await asking { () async throws(ProposeError) in try await replica.addMember(member) }
+            return membersResponse(added: id)
+        }
+    }
+
+    func memberUpdate(_ call: GRPCServerCall, _ message: [UInt8]) throws(GRPCStatus) {
+        let old = try known(message)
+        let address = try address(EtcdRequests.strings(2, message))
+        guard
+            !replica.members().contains(where: { $0.id != old.id && $0.host == address.host && $0.port == address.port }
+            )
+        else { throw EtcdStatus.peerURLExists }
+        let member = Member(
+            id: old.id, name: old.name, host: address.host, port: address.port, clientURLs: old.clientURLs,
+            staysLearner: old.staysLearner)
+        task(call) { [self] () async throws(GRPCStatus) in
+            try await asking { () async throws(ProposeError) in try await replica.updateMember(member) }
+            return membersResponse()
+        }
+    }
+
+    private func address(_ urls: [String]) throws(GRPCStatus) -> EtcdURL {
+        guard urls.count == 1, let url = urls.first.flatMap({ EtcdURL($0) }) else { throw EtcdStatus.badURLs }
+        return url
+    }
+
+    private func known(_ message: [UInt8]) throws(GRPCStatus) -> ReplicaMember {
+        let id = PeerID(UInt64(bitPattern: try EtcdRequests.numbers(message)[1] ?? 0))
+        guard let member = replica.members().first(where: { $0.id == id }) else { throw EtcdStatus.memberNotFound }
+        return member
     }
 
     func memberRemove(_ call: GRPCServerCall, _ message: [UInt8]) throws(GRPCStatus) {
-        let id = try known(message)
-        task(call) { [self] () async throws(ProposeError) in
-            try await replica.removeMember(id)
+        let member = try known(message)
+        let voters = replica.members().filter { $0.role == .voter }
+        guard voters.count > 1 || member.role == .learner else { throw EtcdStatus.notEnoughStarted }
+        task(call) { [self] () async throws(GRPCStatus) in
+            try await asking { () async throws(ProposeError) in try await replica.removeMember(member.id) }
             return membersResponse()
         }
     }
 
     func memberPromote(_ call: GRPCServerCall, _ message: [UInt8]) throws(GRPCStatus) {
-        let id = try known(message)
-        task(call) { [self] () async throws(ProposeError) in
-            try await replica.promoteMember(id)
+        let member = try known(message)
+        guard member.role == .learner else { throw EtcdStatus.notLearner }
+        task(call) { [self] () async throws(GRPCStatus) in
+            do throws(ProposeError) { try await replica.promoteMember(member.id, seconds: 2) } catch {
+                throw error == .noLeader && replica.status.leader != nil || error == .unknownOutcome
+                    ? EtcdStatus.learnerNotReady : EtcdStatus.status(error)
+            }
             return membersResponse()
         }
     }
 
     func moveLeader(_ call: GRPCServerCall, _ message: [UInt8]) throws(GRPCStatus) {
-        let id = try known(message)
-        task(call) { [self] () async throws(ProposeError) in
-            try await replica.transferLeadership(to: id)
-            return ProtobufWriter.response(header())
+        let status = replica.status
+        guard status.role == .leader else { throw EtcdStatus.notLeader }
+        let id = PeerID(UInt64(bitPattern: try EtcdRequests.numbers(message)[1] ?? 0))
+        if id == status.id { return call.reply(ProtobufWriter.response(header(.zero))) }
+        guard status.members.contains(where: { $0.id == id && $0.role == .voter }) else {
+            throw EtcdStatus.badTransferee
+        }
+        task(call) { [self] () async throws(GRPCStatus) in
+            try await asking { () async throws(ProposeError) in try await replica.transferLeadership(to: id) }
+            return ProtobufWriter.response(header(.zero))
         }
     }
+}
 
-    func status(_ call: GRPCServerCall, _ message: [UInt8]) throws(GRPCStatus) {
-        let status = replica.status
-        call.reply(
-            ProtobufWriter.response(header(status.revision)) { writer in
-                writer.string(2, configuration.version)
-                writer.int(3, status.stateBytes)
-                writer.uint64(4, status.leader?.rawValue ?? 0)
-                writer.uint64(5, status.commitIndex.rawValue)
-                writer.uint64(6, status.term.rawValue)
-                writer.uint64(7, status.appliedIndex.rawValue)
-                if status.leader == nil { writer.strings(8, ["etcdserver: no leader"]) }
-                writer.int(9, status.stateBytes)
-                writer.bool(10, status.role == .learner)
-                writer.string(11, configuration.version)
-            })
-    }
+/// `http://host:port` or `https://host:port`.
+package struct EtcdURL: Hashable, Sendable {
+    package var isSecure: Bool
+    package var host: String
+    package var port: Int
 
-    /// A hash of the keys at a revision; comparable among tern's own members only.
-    func hashKV(_ call: GRPCServerCall, _ message: [UInt8]) throws(GRPCStatus) {
-        let revision = try EtcdRequests.numbers(message)[1] ?? 0
-        do throws(ReadError) {
-            let view = revision > 0 ? try replica.view(at: Revision(revision)) : replica.view()
-            var hash = Hash64()
-            view.forEach(.all) { record in
-                hash.add(record.key.bytes)
-                hash.add(record.value)
-                hash.add(UInt64(bitPattern: record.modRevision.rawValue))
-                return true
-            }
-            call.reply(
-                ProtobufWriter.response(header()) { writer in
-                    writer.uint64(2, hash.value & 0xffff_ffff)
-                    writer.int64(3, view.compactRevision.rawValue)
-                    writer.int64(4, view.revision.rawValue)
-                })
-        } catch { throw EtcdStatus.status(error) }
+    /// nil: it is something else.
+    package init?(_ text: String) {
+        guard let scheme = ["https://", "http://"].first(where: { text.hasPrefix($0) }) else { return nil }
+        let address = text.dropFirst(scheme.count)
+        guard let colon = address.lastIndex(of: ":"), let port = Int(address[address.index(after: colon)...]),
+            (1...65535).contains(port), colon > address.startIndex, !address.contains("/")
+        else { return nil }
+        isSecure = scheme == "https://"
+        host = String(address[..<colon])
+        self.port = port
     }
 }

@@ -7,6 +7,8 @@ import NetGRPC
 import Raft
 
 extension EtcdService {
+    static let chunkBytes = 512 << 10
+
     func range(_ call: GRPCServerCall, _ message: [UInt8]) throws(GRPCStatus) {
         let (request, isSerializable) = try EtcdRequests.range(ProtobufReader(message))
         if isSerializable { return answer(call, request) }
@@ -19,17 +21,73 @@ extension EtcdService {
     }
 
     private func answer(_ call: GRPCServerCall, _ request: RangeRequest) {
-        do throws(ReadError) {
-            let present = replica.view()
-            let view = try request.revision.map { at throws(ReadError) in try replica.view(at: at) } ?? present
-            let result = view.range(request)
-            call.reply(ProtobufWriter.response(header(present.revision)) { $0.range(result) })
-        } catch {
-            call.finish(EtcdStatus.status(error))
+        view(call, at: request.revision, request.range) { [self] view in
+            let revision = request.revision == nil ? view.revision : nil
+            call.reply(ProtobufWriter.response(header(revision)) { $0.range(view.range(request)) })
+        }
+    }
+
+    /// Hands over the store now or at a revision, on the call's event loop when it had to be fetched; ends the call
+    /// when it cannot be read.
+    func view(
+        _ call: GRPCServerCall, at revision: Revision?, _ range: KeyRange, _ body: @escaping @Sendable (KVView) -> Void
+    ) {
+        guard let revision else { return body(replica.view()) }
+        replica.view(at: revision, range) { result in
+            switch result {
+            case .success(let view): call.eventLoop.execute { body(view) }
+            case .failure(.refused(let error)): call.finish(EtcdStatus.status(error))
+            case .failure(.unavailable): call.finish(EtcdStatus.timeout)
+            }
+        }
+    }
+
+    /// The same answer in pieces: keys only, and in the last piece everything else.
+    func rangeStream(_ call: GRPCServerCall, _ message: [UInt8]) throws(GRPCStatus) {
+        let (request, isSerializable) = try EtcdRequests.range(ProtobufReader(message))
+        let begin: @Sendable () -> Void = { [self] in
+            view(call, at: request.revision, request.range) { [self] view in
+                let revision = request.revision == nil ? view.revision : nil
+                stream(call, view.range(request), from: 0, header(revision))
+            }
+        }
+        if isSerializable { return begin() }
+        replica.barrier { result in
+            switch result {
+            case .success: call.eventLoop.execute(begin)
+            case .failure(let error): call.finish(EtcdStatus.status(error))
+            }
+        }
+    }
+
+    /// As fast as the client takes it.
+    private func stream(_ call: GRPCServerCall, _ result: RangeResult, from start: Int, _ header: EtcdHeader) {
+        var next = start
+        while !call.isClosed {
+            guard call.isWritable else {
+                let reached = next
+                return call.onWritable { [self] in stream(call, result, from: reached, header) }
+            }
+            let first = next
+            var bytes = 0
+            while next < result.items.count, bytes < Self.chunkBytes {
+                bytes += result.items[next].bytes
+                next += 1
+            }
+            let isLast = next >= result.items.count
+            var writer = ProtobufWriter()
+            writer.message(1) { piece in
+                if isLast { header.write(&piece) }
+                for item in result.items[first..<next] { piece.record(2, item) }
+                if isLast { piece.bool(3, result.more); piece.int64(4, result.count) }
+            }
+            call.send(writer.bytes)
+            if isLast { return call.finish() }
         }
     }
 
     func put(_ call: GRPCServerCall, _ message: [UInt8]) throws(GRPCStatus) {
+        try bound(message)
         let request = try EtcdRequests.put(ProtobufReader(message))
         try propose(call, Txn(success: [.put(request)])) { writer, result in
             if case .put(let previous?)? = result.results.first { writer.record(2, previous) }
@@ -37,6 +95,7 @@ extension EtcdService {
     }
 
     func delete(_ call: GRPCServerCall, _ message: [UInt8]) throws(GRPCStatus) {
+        try bound(message)
         let (range, returnPrevious) = try EtcdRequests.delete(ProtobufReader(message))
         try propose(call, Txn(success: [.delete(range, returnPrevious: returnPrevious)])) { writer, result in
             guard case .delete(let count, let previous)? = result.results.first else { return }
@@ -46,8 +105,13 @@ extension EtcdService {
     }
 
     func txn(_ call: GRPCServerCall, _ message: [UInt8]) throws(GRPCStatus) {
+        try bound(message)
         let txn = try EtcdRequests.txn(ProtobufReader(message))
         try propose(call, txn) { [self] writer, result in writer.txn(result, header(result.revision)) }
+    }
+
+    private func bound(_ message: [UInt8]) throws(GRPCStatus) {
+        guard message.count <= EtcdRequests.requestBytesMax else { throw EtcdStatus.tooLarge }
     }
 
     private func propose(
@@ -68,8 +132,8 @@ extension EtcdService {
 
     func compact(_ call: GRPCServerCall, _ message: [UInt8]) throws(GRPCStatus) {
         let revision = Revision(try EtcdRequests.numbers(message)[1] ?? 0)
-        task(call) { [self] () async throws(ProposeError) in
-            try await replica.compact(to: revision)
+        task(call) { [self] () async throws(GRPCStatus) in
+            try await asking { () async throws(ProposeError) in try await replica.compact(to: revision) }
             return ProtobufWriter.response(header())
         }
     }

@@ -6,14 +6,18 @@ import NetGRPC
 import Raft
 
 extension EtcdService {
+    static let ttlSecondsMin: Int64 = 2
     static let ttlSecondsMax: Int64 = 9_000_000_000
 
     func grant(_ call: GRPCServerCall, _ message: [UInt8]) throws(GRPCStatus) {
         let numbers = try EtcdRequests.numbers(message)
-        let seconds = numbers[1] ?? 0
-        guard seconds <= Self.ttlSecondsMax else { throw GRPCStatus(.outOfRange, "etcdserver: too large lease TTL") }
-        task(call) { [self] () async throws(ProposeError) in
-            let lease = try await replica.grantLease(LeaseID(rawValue: numbers[2] ?? 0), ttlSeconds: seconds)
+        guard numbers[1] ?? 0 <= Self.ttlSecondsMax else { throw EtcdStatus.leaseTTLTooLarge }
+        let seconds = max(Self.ttlSecondsMin, numbers[1] ?? 0)
+        let id = LeaseID(rawValue: numbers[2] ?? 0)
+        task(call) { [self] () async throws(GRPCStatus) in
+            let lease = try await asking { () async throws(ProposeError) in
+                try await replica.grantLease(id, ttlSeconds: seconds)
+            }
             return ProtobufWriter.response(header()) { writer in
                 writer.int64(2, lease.id.rawValue)
                 writer.int64(3, lease.ttlSeconds)
@@ -21,10 +25,17 @@ extension EtcdService {
         }
     }
 
+    /// A lease that holds keys which outside clients may not write is not theirs to end.
     func revoke(_ call: GRPCServerCall, _ message: [UInt8]) throws(GRPCStatus) {
         let id = LeaseID(rawValue: try EtcdRequests.numbers(message)[1] ?? 0)
-        task(call) { [self] () async throws(ProposeError) in
-            try await replica.revokeLease(id)
+        task(call) { [self] () async throws(GRPCStatus) in
+            if let prefix = configuration.readOnlyPrefix {
+                let kept = KeyRange.prefix(prefix)
+                if await replica.lease(id).lease?.keys.contains(where: { kept.contains($0) }) == true {
+                    throw EtcdStatus.readOnly
+                }
+            }
+            try await asking { () async throws(ProposeError) in try await replica.revokeLease(id) }
             return ProtobufWriter.response(header())
         }
     }
@@ -55,10 +66,9 @@ extension EtcdService {
     func timeToLive(_ call: GRPCServerCall, _ message: [UInt8]) throws(GRPCStatus) {
         let numbers = try EtcdRequests.numbers(message)
         let id = LeaseID(rawValue: numbers[1] ?? 0)
-        task(call) { [self] () async throws(ProposeError) in
-            try await replica.barrier()
-            let (leases, now) = await replica.leases()
-            let lease = leases.first { $0.id == id }
+        task(call) { [self] () async throws(GRPCStatus) in
+            try await asking { () async throws(ProposeError) in try await replica.barrier() }
+            let (lease, now) = await replica.lease(id)
             return ProtobufWriter.response(header()) { writer in
                 writer.int64(2, id.rawValue)
                 writer.int64(3, lease.map { max(0, $0.deadline - now) / 1000 } ?? -1)
@@ -70,8 +80,8 @@ extension EtcdService {
     }
 
     func leases(_ call: GRPCServerCall, _ message: [UInt8]) throws(GRPCStatus) {
-        task(call) { [self] () async throws(ProposeError) in
-            try await replica.barrier()
+        task(call) { [self] () async throws(GRPCStatus) in
+            try await asking { () async throws(ProposeError) in try await replica.barrier() }
             let (leases, _) = await replica.leases()
             return ProtobufWriter.response(header()) { writer in
                 for lease in leases { writer.message(2) { $0.int64(1, lease.id.rawValue) } }

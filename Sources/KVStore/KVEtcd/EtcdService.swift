@@ -14,9 +14,12 @@ package struct EtcdConfiguration: Sendable {
     package var clusterID: UInt64
     /// Keys that outside clients may read and not write; nil: none.
     package var readOnlyPrefix: Key?
-    /// How clients reach a member; empty when it is not known.
+    /// How clients reach a member that has not told itself; empty when it is not known.
     package var clientURLs: @Sendable (ReplicaMember) -> [String] = { _ in [] }
-    package var peerURL: @Sendable (ReplicaMember) -> String = { "https://\($0.host):\($0.port)" }
+    /// How this member tells the others that clients reach it.
+    package var advertisedURLs: [String] = []
+    /// Of the peers' URLs.
+    package var peerScheme = "https"
 
     package init(clusterID: UInt64) { self.clusterID = clusterID }
 }
@@ -25,37 +28,99 @@ package struct EtcdConfiguration: Sendable {
 package final class EtcdService: GRPCService {
     let replica: Replica
     let configuration: EtcdConfiguration
+    let leaderWatch: LeaderWatch
+    let snapshotSlots = SnapshotSlots()
 
     package init(_ replica: Replica, _ configuration: EtcdConfiguration) {
         self.replica = replica
         self.configuration = configuration
+        leaderWatch = LeaderWatch(replica)
     }
 
     package func handle(_ call: GRPCServerCall) {
-        switch call.path {
-        case "/etcdserverpb.KV/Range": unary(call, range)
-        case "/etcdserverpb.KV/Put": unary(call, put)
-        case "/etcdserverpb.KV/DeleteRange": unary(call, delete)
-        case "/etcdserverpb.KV/Txn": unary(call, txn)
-        case "/etcdserverpb.KV/Compact": unary(call, compact)
-        case "/etcdserverpb.Watch/Watch": EtcdWatchStream(self, call).begin()
-        case "/etcdserverpb.Lease/LeaseGrant": unary(call, grant)
-        case "/etcdserverpb.Lease/LeaseRevoke": unary(call, revoke)
-        case "/etcdserverpb.Lease/LeaseKeepAlive": keepAlive(call)
-        case "/etcdserverpb.Lease/LeaseTimeToLive": unary(call, timeToLive)
-        case "/etcdserverpb.Lease/LeaseLeases": unary(call, leases)
-        case "/etcdserverpb.Cluster/MemberList": unary(call, memberList)
-        case "/etcdserverpb.Cluster/MemberRemove": unary(call, memberRemove)
-        case "/etcdserverpb.Cluster/MemberPromote": unary(call, memberPromote)
-        case "/etcdserverpb.Maintenance/Status": unary(call, status)
-        case "/etcdserverpb.Maintenance/Alarm": unary(call, nothing)
-        case "/etcdserverpb.Maintenance/Defragment": unary(call, nothing)
-        case "/etcdserverpb.Maintenance/HashKV": unary(call, hashKV)
-        case "/etcdserverpb.Maintenance/MoveLeader": unary(call, moveLeader)
-        case "/etcdserverpb.Auth/AuthStatus": unary(call, nothing)
-        case "/grpc.health.v1.Health/Check": unary(call, health)
-        default: call.finish(GRPCStatus(.unimplemented, "unknown method \(call.path)"))
+        guard leaderWatch.admit(call) else { return call.finish(EtcdStatus.noLeader) }
+        let path = call.path
+        guard let slash = path.dropFirst().firstIndex(of: "/") else { return unknown(call) }
+        let method = path[path.index(after: slash)...]
+        switch path[path.startIndex..<slash] {
+        case "/etcdserverpb.KV": handleKV(call, method)
+        case "/etcdserverpb.Watch": if method == "Watch" { EtcdWatchStream(self, call).begin() } else { unknown(call) }
+        case "/etcdserverpb.Lease": handleLease(call, method)
+        case "/etcdserverpb.Cluster": handleCluster(call, method)
+        case "/etcdserverpb.Maintenance": handleMaintenance(call, method)
+        case "/etcdserverpb.Auth": handleAuth(call, method)
+        case "/grpc.health.v1.Health": handleHealth(call, method)
+        default: unknown(call)
         }
+    }
+
+    private func handleKV(_ call: GRPCServerCall, _ method: Substring) {
+        switch method {
+        case "Range": unary(call, range)
+        case "RangeStream": unary(call, rangeStream)
+        case "Put": unary(call, put)
+        case "DeleteRange": unary(call, delete)
+        case "Txn": unary(call, txn)
+        case "Compact": unary(call, compact)
+        default: unknown(call)
+        }
+    }
+
+    private func handleLease(_ call: GRPCServerCall, _ method: Substring) {
+        switch method {
+        case "LeaseGrant": unary(call, grant)
+        case "LeaseRevoke": unary(call, revoke)
+        case "LeaseKeepAlive": keepAlive(call)
+        case "LeaseTimeToLive": unary(call, timeToLive)
+        case "LeaseLeases": unary(call, leases)
+        default: unknown(call)
+        }
+    }
+
+    private func handleCluster(_ call: GRPCServerCall, _ method: Substring) {
+        switch method {
+        case "MemberList": unary(call, memberList)
+        case "MemberAdd": unary(call, memberAdd)
+        case "MemberUpdate": unary(call, memberUpdate)
+        case "MemberRemove": unary(call, memberRemove)
+        case "MemberPromote": unary(call, memberPromote)
+        default: unknown(call)
+        }
+    }
+
+    private func handleMaintenance(_ call: GRPCServerCall, _ method: Substring) {
+        switch method {
+        case "Status": unary(call, status)
+        case "Alarm": unary(call, alarm)
+        case "Defragment": unary(call, nothing)
+        case "Hash": unary(call, hash)
+        case "HashKV": unary(call, hashKV)
+        case "Snapshot": unary(call, snapshot)
+        case "MoveLeader": unary(call, moveLeader)
+        case "Downgrade": unary(call) { _, _ throws(GRPCStatus) in throw EtcdStatus.noDowngrade }
+        default: unknown(call)
+        }
+    }
+
+    /// There are no users: what only looks is answered, what would change something is refused.
+    private func handleAuth(_ call: GRPCServerCall, _ method: Substring) {
+        switch method {
+        case "AuthStatus", "AuthDisable", "UserList", "RoleList": unary(call, nothing)
+        case "Authenticate": unary(call) { _, _ throws(GRPCStatus) in throw EtcdStatus.authNotEnabled }
+        default: unary(call) { _, _ throws(GRPCStatus) in throw EtcdStatus.noAuth }
+        }
+    }
+
+    private func handleHealth(_ call: GRPCServerCall, _ method: Substring) {
+        switch method {
+        case "Check": unary(call, health)
+        case "Watch": unary(call, healthWatch)
+        default: unknown(call)
+        }
+    }
+
+    private func unknown(_ call: GRPCServerCall) {
+        call.finish(GRPCStatus(.unimplemented, "unknown method \(call.path)"))
     }
 
     typealias Unary = @Sendable (GRPCServerCall, [UInt8]) throws(GRPCStatus) -> Void
@@ -67,10 +132,17 @@ package final class EtcdService: GRPCService {
     }
 
     /// For what is rare and waits: one task.
-    func task(_ call: GRPCServerCall, _ body: @escaping @Sendable () async throws(ProposeError) -> [UInt8]) {
+    func task(_ call: GRPCServerCall, _ body: @escaping @Sendable () async throws(GRPCStatus) -> [UInt8]) {
         Task {
-            do throws(ProposeError) { call.reply(try await body()) } catch { call.finish(EtcdStatus.status(error)) }
+            do throws(GRPCStatus) { call.reply(try await body()) } catch { call.finish(error) }
         }
+    }
+
+    /// The replica's errors become statuses.
+    func asking<T: Sendable>(
+        _ body: @Sendable () async throws(ProposeError) -> T
+    ) async throws(GRPCStatus) -> T {
+        do throws(ProposeError) { return try await body() } catch { throw EtcdStatus.status(error) }
     }
 
     func header(_ revision: Revision? = nil) -> EtcdHeader {
@@ -82,11 +154,5 @@ package final class EtcdService: GRPCService {
 
     func nothing(_ call: GRPCServerCall, _ message: [UInt8]) throws(GRPCStatus) {
         call.reply(ProtobufWriter.response(header()))
-    }
-
-    private func health(_ call: GRPCServerCall, _ message: [UInt8]) throws(GRPCStatus) {
-        var writer = ProtobufWriter()
-        writer.int(1, replica.status.leader == nil ? 2 : 1)
-        call.reply(writer.bytes)
     }
 }

@@ -11,20 +11,25 @@ import Synchronization
 final class EtcdWatchStream: Sendable {
     static let backlogBytesMax = 32 << 20
     static let watchesMax = 10_000
+    static let fragmentBytesMax = EtcdRequests.requestBytesMax
 
-    private struct Create {
-        var range = EtcdRange()
-        var start: Int64 = 0
-        var wantsProgress = false
-        var wantsPrevious = false
-        var noPut = false
-        var noDelete = false
-        var id: Int64 = 0
+    private struct Watch {
+        var id: WatchID?
+        /// It has been told of everything up to the present.
+        var isSynced = false
     }
     private struct State {
-        var watches: [Int64: WatchID] = [:]
+        var watches: [Int64: Watch] = [:]
         var nextID: Int64 = 0
         var isClosed = false
+        /// A progress request waits until all watches are synced.
+        var owesProgress = false
+
+        mutating func freeID() -> Int64 {
+            while watches[nextID] != nil { nextID += 1 }
+            defer { nextID += 1 }
+            return nextID
+        }
     }
     private let service: EtcdService
     private let call: GRPCServerCall
@@ -49,97 +54,108 @@ final class EtcdWatchStream: Sendable {
             defer { state.watches = [:] }
             return state.watches
         }
-        for watch in open.values { service.replica.cancel(watch) }
+        for watch in open.values { if let id = watch.id { service.replica.cancel(id) } }
     }
 
     private func take(_ message: [UInt8]) throws(GRPCStatus) {
-        var reader = ProtobufReader(message)
-        var found: (field: Int, body: ProtobufReader)?
-        try EtcdRequests.reading { () throws(ProtobufError) in
-            while try reader.next() {
-                if (1...3).contains(reader.field) { found = (reader.field, try reader.message()) }
-            }
-        }
-        guard let found else { return }
-        switch found.field {
-        case 1: try create(try EtcdWatchStream.create(found.body))
-        case 2: try cancel(found.body)
-        default: progress()
+        switch try EtcdWatchRequest(message) {
+        case .create(let wish): create(wish)
+        case .cancel(let id): cancel(id)
+        case .progress: progress()
+        case nil: return
         }
     }
+}
 
-    private static func create(_ reader: ProtobufReader) throws(GRPCStatus) -> Create {
-        var reader = reader
-        var create = Create()
-        var filters: [Int64] = []
-        try EtcdRequests.reading { () throws(ProtobufError) in
-            while try reader.next() {
-                switch reader.field {
-                case 1: create.range.key = try reader.byteArray()
-                case 2: create.range.end = try reader.byteArray()
-                case 3: create.start = try reader.int64()
-                case 4: create.wantsProgress = try reader.bool()
-                case 5: try reader.packedInts { filters.append($0) }
-                case 6: create.wantsPrevious = try reader.bool()
-                case 7: create.id = try reader.int64()
-                default: continue
-                }
-            }
-        }
-        create.noPut = filters.contains(0)
-        create.noDelete = filters.contains(1)
-        // As in etcd, an empty key means the first possible one.
-        if create.range.key.isEmpty { create.range.key = [0] }
-        return create
-    }
+// MARK: Requests
 
-    private func create(_ wish: Create) throws(GRPCStatus) {
-        let range = try wish.range.range()
+extension EtcdWatchStream {
+    private func create(_ wish: EtcdWatchRequest.Create) {
+        guard !wish.isEmpty else { return refuse("mvcc: watcher range is empty") }
         let id: Int64? = state.withLock { state in
             guard state.watches.count < Self.watchesMax else { return nil }
-            if wish.id != 0 { return state.watches[wish.id] == nil ? wish.id : nil }
-            while state.watches[state.nextID] != nil { state.nextID += 1 }
-            defer { state.nextID += 1 }
-            return state.nextID
+            let id = wish.id != 0 ? wish.id : state.freeID()
+            guard state.watches[id] == nil else { return nil }
+            state.watches[id] = Watch()
+            return id
         }
-        guard let id else {
-            return call.send(
-                ProtobufWriter.response(service.header()) { writer in
-                    writer.int64(2, -1)
-                    writer.bool(3, true)
-                    writer.bool(4, true)
-                    writer.string(6, "etcdserver: mvcc: duplicate watch ID provided on the WatchStream")
-                })
-        }
+        guard let id else { return refuse("mvcc: duplicate watch ID provided on the WatchStream") }
+        // A watch of what is new begins exactly behind the revision that its creation is answered with.
+        let present = service.replica.view().revision
         call.send(
-            ProtobufWriter.response(service.header()) {
+            ProtobufWriter.response(service.header(present)) {
                 $0.int64(2, id); $0.bool(3, true)
             })
-        let after = wish.start > 0 ? Revision(wish.start - 1) : nil
-        let watch = service.replica.watch(range, after: after) { [self] in deliver($0, id, wish) }
-        let isClosed = state.withLock { state in
-            if !state.isClosed { state.watches[id] = watch }
-            return state.isClosed
+        let after = wish.start > 0 ? Revision(wish.start - 1) : present
+        let watch = service.replica.watch(wish.range, after: after, isWritable: { [call] in call.isWritable }) {
+            [self] in deliver($0, id, wish)
         }
-        if isClosed { service.replica.cancel(watch) }
+        let isWanted = state.withLock { state in
+            guard !state.isClosed, state.watches[id] != nil else { return false }
+            state.watches[id]?.id = watch
+            if wish.start > present.rawValue { state.watches[id]?.isSynced = true }
+            return true
+        }
+        if !isWanted { service.replica.cancel(watch) }
     }
 
-    private func deliver(_ delivery: WatchDelivery, _ id: Int64, _ wish: Create) {
+    private func refuse(_ reason: String) {
+        call.send(
+            ProtobufWriter.response(service.header()) { writer in
+                writer.int64(2, -1)
+                writer.bool(3, true)
+                writer.bool(4, true)
+                writer.string(6, reason)
+            })
+    }
+
+    private func cancel(_ id: Int64) {
+        guard let watch = state.withLock({ $0.watches.removeValue(forKey: id) }) else { return }
+        if let id = watch.id { service.replica.cancel(id) }
+        call.send(
+            ProtobufWriter.response(service.header()) {
+                $0.int64(2, id); $0.bool(4, true)
+            })
+        payProgress()
+    }
+
+    /// On the replica's thread, so that everything up to the told revision was delivered before.
+    private func progress() {
+        service.replica.barrier { [self] result in
+            guard case .success = result else { return }
+            state.withLock { $0.owesProgress = true }
+            payProgress()
+        }
+    }
+
+    private func payProgress() {
+        let isDue = state.withLock { state in
+            guard state.owesProgress, state.watches.values.allSatisfy(\.isSynced) else { return false }
+            state.owesProgress = false
+            return true
+        }
+        guard isDue else { return }
+        let revision = service.replica.view().revision
+        call.send(ProtobufWriter.response(service.header(revision)) { $0.int64(2, -1) })
+    }
+}
+
+// MARK: Deliveries
+
+extension EtcdWatchStream {
+    private func deliver(_ delivery: WatchDelivery, _ id: Int64, _ wish: EtcdWatchRequest.Create) {
         switch delivery {
         case .events(let revision, let all):
             let events = all.filter { $0.kind == .put ? !wish.noPut : !wish.noDelete }
             guard !events.isEmpty else { return }
             guard call.pendingBytes < Self.backlogBytesMax else { return give(up: "etcdserver: watcher is too slow") }
-            call.send(
-                ProtobufWriter.response(service.header(revision)) { writer in
-                    writer.int64(2, id)
-                    for event in events { writer.event(11, event, withPrevious: wish.wantsPrevious) }
-                })
+            send(events, revision, id, wish)
         case .progress(let revision):
+            synced(id)
             guard wish.wantsProgress else { return }
             call.send(ProtobufWriter.response(service.header(revision)) { $0.int64(2, id) })
         case .compacted(let revision):
-            forget(id)
+            state.withLock { _ = $0.watches.removeValue(forKey: id) }
             call.send(
                 ProtobufWriter.response(service.header()) { writer in
                     writer.int64(2, id)
@@ -147,36 +163,46 @@ final class EtcdWatchStream: Sendable {
                     writer.int64(5, revision.rawValue)
                     writer.string(6, EtcdStatus.compacted.message)
                 })
+            payProgress()
         case .reset: give(up: "etcdserver: the member's state was replaced")
         }
     }
 
+    private func synced(_ id: Int64) {
+        let isNews = state.withLock { state in
+            guard let watch = state.watches[id], !watch.isSynced else { return false }
+            state.watches[id]?.isSynced = true
+            return true
+        }
+        if isNews { payProgress() }
+    }
+
+    /// One response, or several marked as fragments when the client wants that and they are many.
+    private func send(_ events: [KVEvent], _ revision: Revision, _ id: Int64, _ wish: EtcdWatchRequest.Create) {
+        let header = service.header(revision)
+        var start = 0
+        while start < events.count {
+            let end = wish.wantsFragments ? EtcdWatchStream.fragment(of: events, from: start, wish) : events.count
+            call.send(
+                ProtobufWriter.response(header) { writer in
+                    writer.int64(2, id)
+                    writer.bool(7, end < events.count)
+                    for event in events[start..<end] { writer.event(11, event, withPrevious: wish.wantsPrevious) }
+                })
+            start = end
+        }
+    }
+
+    private static func fragment(of events: [KVEvent], from start: Int, _ wish: EtcdWatchRequest.Create) -> Int {
+        var end = start
+        var bytes = 0
+        while end < events.count {
+            bytes += events[end].current.bytes + (wish.wantsPrevious ? events[end].previous?.bytes ?? 0 : 0)
+            if end > start, bytes > fragmentBytesMax { break }
+            end += 1
+        }
+        return end
+    }
+
     private func give(up reason: String) { call.finish(GRPCStatus(.unavailable, reason)) }
-
-    private func forget(_ id: Int64) { _ = state.withLock { $0.watches.removeValue(forKey: id) } }
-
-    private func cancel(_ reader: ProtobufReader) throws(GRPCStatus) {
-        var reader = reader
-        var id: Int64 = 0
-        try EtcdRequests.reading { () throws(ProtobufError) in
-            while try reader.next() {
-                if reader.field == 1 { id = try reader.int64() }
-            }
-        }
-        guard let watch = state.withLock({ $0.watches.removeValue(forKey: id) }) else { return }
-        service.replica.cancel(watch)
-        call.send(
-            ProtobufWriter.response(service.header()) {
-                $0.int64(2, id); $0.bool(4, true)
-            })
-    }
-
-    /// On the replica's thread, so that everything up to the told revision was delivered before.
-    private func progress() {
-        service.replica.barrier { [self] result in
-            guard case .success = result else { return }
-            let revision = service.replica.view().revision
-            call.send(ProtobufWriter.response(service.header(revision)) { $0.int64(2, -1) })
-        }
-    }
 }

@@ -17,6 +17,8 @@ struct PeerTransportEvents {
     var batchEnded: () -> Void
     var dropped: (PeerID) -> Void
     var connectionLost: (PeerID) -> Void
+    /// Everybody that is known, for who joins.
+    var directory: () -> [Member]
 }
 
 /// Unchecked: everything but `init` runs on the event loop.
@@ -91,6 +93,15 @@ final class PeerTransport: @unchecked Sendable {
         inbound = [:]
     }
 
+    /// Tells who is about to join whom it joins, and ends the connection.
+    private func answer(_ question: [UInt8], _ channel: any Channel) throws {
+        guard try PeerLookup(question: question).cluster == configuration.configuredClusterID else {
+            throw PeerProtocolError.notForUs("somebody of another cluster wants to join")
+        }
+        let directory = PeerDirectory(cluster: configuration.clusterID, members: events.directory())
+        channel.writeAndFlush(PeerLookup.frame(directory.encode())).whenComplete { _ in channel.close(promise: nil) }
+    }
+
     private func setUpInbound(_ channel: any Channel) throws {
         guard !isClosed, inbound.count < 256 else { throw PeerProtocolError.notForUs("too many connections") }
         let key = ObjectIdentifier(channel)
@@ -99,6 +110,7 @@ final class PeerTransport: @unchecked Sendable {
         let reader = FrameReader(
             onFrame: { [self] bytes in
                 if let sender { return events.received(try PeerMessage(decoding: bytes), sender) }
+                if PeerLookup.isQuestion(bytes) { return try answer(bytes, channel) }
                 let hello = try PeerHello(decoding: bytes)
                 guard hello.cluster == configuration.clusterID, hello.to == configuration.id else {
                     throw PeerProtocolError.notForUs(

@@ -4,19 +4,28 @@ import KVCore
 import Raft
 
 extension Replica {
-    static let changeSeconds: Int64 = 15
+    package static let changeSeconds: Int64 = 15
 
     package func members() -> [ReplicaMember] { status.members }
 
     /// Adds a learner: it receives everything and does not vote.
-    package func addMember(_ peer: PeerAddress) async throws(ProposeError) {
-        _ = try await execute(.setMember(peer.member))
-        try await fulfil(.addLearner(peer.id)) { $0.core.raft.configuration.contains(peer.id) }
+    package func addMember(_ peer: PeerAddress) async throws(ProposeError) { try await addMember(peer.member) }
+
+    /// The same with everything that the directory knows of a member.
+    package func addMember(_ member: Member) async throws(ProposeError) {
+        _ = try await execute(.setMember(member))
+        try await fulfil(.addLearner(member.id)) { $0.core.raft.configuration.contains(member.id) }
     }
 
+    /// Changes what the directory says of a member.
+    package func updateMember(_ member: Member) async throws(ProposeError) { _ = try await execute(.setMember(member)) }
+
+    /// The directory: everybody who was entered, with addresses.
+    package func directory() async -> [Member] { await loop.call(orElse: []) { $0.core.members } }
+
     /// Makes a learner that has caught up a voter.
-    package func promoteMember(_ peer: PeerID) async throws(ProposeError) {
-        try await fulfil(.promote(peer)) { loop in
+    package func promoteMember(_ peer: PeerID, seconds: Int64 = changeSeconds) async throws(ProposeError) {
+        try await fulfil(.promote(peer), seconds: seconds) { loop in
             let configuration = loop.core.raft.configuration
             return configuration.isVoter(peer) && !configuration.isJoint
         }
@@ -39,9 +48,9 @@ extension Replica {
 
     /// Asks until the effect is there.
     private func fulfil(
-        _ change: MemberChange, _ isDone: @escaping @Sendable (ReplicaLoop) -> Bool
+        _ change: MemberChange, seconds: Int64 = changeSeconds, _ isDone: @escaping @Sendable (ReplicaLoop) -> Bool
     ) async throws(ProposeError) {
-        let deadline = ContinuousClock.now + .seconds(Self.changeSeconds)
+        let deadline = ContinuousClock.now + .seconds(seconds)
         var wasAsked = false
         while ContinuousClock.now < deadline {
             let answer: MemberChangeAnswer? = await loop.call(orElse: .impossible) { loop in

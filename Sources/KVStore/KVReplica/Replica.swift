@@ -14,10 +14,12 @@ package final class Replica: Sendable {
     private let group: MultiThreadedEventLoopGroup
     private let port = Atomic<Int>(0)
     private let lastWatch = Atomic<UInt64>(0)
+    let replays = Mutex<Set<WatchID>>([])
     private let pastViews = Mutex<[(revision: Revision, view: KVView)]>([])
 
     /// Opens (or makes) the data directory and loads what it holds. Throws when it is locked, damaged or unwritable.
-    package init(_ configuration: ReplicaConfiguration) throws {
+    package init(_ wanted: ReplicaConfiguration) throws {
+        let configuration = try wanted.identified()
         try configuration.validate()
         self.configuration = configuration
         group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
@@ -109,6 +111,11 @@ package final class Replica: Sendable {
     /// Ends the lease and deletes its keys.
     package func revokeLease(_ id: LeaseID) async throws(ProposeError) { _ = try await execute(.revokeLease(id)) }
 
+    /// One lease of the local state, with log time now.
+    package func lease(_ id: LeaseID) async -> (lease: Lease?, logTimeMilliseconds: Int64) {
+        await loop.call(orElse: (nil, 0)) { ($0.core.state.leases[id], $0.core.state.logTime) }
+    }
+
     /// The leases of the local state, with their keys, and log time now (for remaining lifetimes).
     package func leases() async -> (leases: [Lease], logTimeMilliseconds: Int64) {
         await loop.call(orElse: ([], 0)) { ($0.core.state.leases.sorted, $0.core.state.logTime) }
@@ -161,16 +168,32 @@ package final class Replica: Sendable {
     // MARK: Changes
 
     /// Delivers every change in the range after the revision (nil: from now), a revision at a time, in order and once.
+    /// What memory does not hold any more comes from disk.
     package func watch(
         _ range: KeyRange, after: Revision?, _ deliver: @escaping @Sendable (WatchDelivery) -> Void
+    ) -> WatchID { watch(range, after: after, isWritable: { true }, deliver) }
+
+    /// The same; what comes from disk comes no faster than `isWritable` allows.
+    package func watch(
+        _ range: KeyRange, after wished: Revision?, isWritable: @escaping @Sendable () -> Bool,
+        _ deliver: @escaping @Sendable (WatchDelivery) -> Void
     ) -> WatchID {
+        // Nothing ever changed at the first revision: an empty store has it.
+        let after = wished.map { max($0, Revision(1)) }
         let id = WatchID(rawValue: lastWatch.add(1, ordering: .relaxed).newValue)
-        loop.post(.watch(id, range, after: after, deliver))
+        if let after, isOnlyOnDisk(after) {
+            replay(id, range, after: after, isWritable, deliver)
+        } else {
+            loop.post(.watch(id, range, after: after, deliver))
+        }
         return id
     }
 
     /// Nothing is delivered any more, but for what is being delivered just now.
-    package func cancel(_ watch: WatchID) { loop.post(.cancel(watch)) }
+    package func cancel(_ watch: WatchID) {
+        replays.withLock { _ = $0.remove(watch) }
+        loop.post(.cancel(watch))
+    }
 
     // MARK: Leadership
 

@@ -37,8 +37,10 @@ package struct ReplicaConfiguration: Sendable {
     package var dataDirectory: String
     package var id: PeerID
     package var name: String
-    /// Both sides of a connection must have the same.
+    /// Both sides of a connection must have the same. A data directory that was restored or that joined has its own.
     package var clusterID: UInt64
+    /// The cluster as it is configured: by this a member that joins asks for the real one.
+    package var configuredClusterID: UInt64
     /// The members of a new cluster, this one included. Ignored when the data directory already has a log.
     package var initialPeers: [PeerAddress]
     /// True: this peer is no initial member; it waits until a leader adds it (`initialPeers`: whom it may hear from).
@@ -74,6 +76,7 @@ package struct ReplicaConfiguration: Sendable {
         self.id = id
         self.name = name
         self.clusterID = clusterID
+        configuredClusterID = clusterID
         self.initialPeers = initialPeers
         self.listenHost = listenHost
         self.listenPort = listenPort
@@ -91,6 +94,16 @@ package struct ReplicaConfiguration: Sendable {
         limits.compactionMilliseconds = compactionMilliseconds
         limits.logTailEntries = max(1, logTailEntries)
         return limits
+    }
+
+    /// With the identity that the data directory has, where it has one of its own.
+    func identified() throws(ConfigurationError) -> ReplicaConfiguration {
+        guard let identity = try StoreIdentity(dataDirectory) else { return self }
+        var changed = self
+        changed.clusterID = identity.cluster
+        changed.id = identity.member
+        if !initialPeers.contains(where: { $0.id == identity.member }) { changed.joins = true }
+        return changed
     }
 
     /// Only what ends the replica is logged.

@@ -21,6 +21,8 @@ final class ReplicaLoop: @unchecked Sendable {
     let mailbox: Mailbox
     let published: Mutex<Published>
     var core: ReplicaCore
+    /// For readers of the past, on other threads; nil after the end.
+    let stateStore: Mutex<StateStore?>
     private var disk: ReplicaDisk?
     private var logWriter: LogWriter?
     private var stateWriter: StateWriter?
@@ -47,6 +49,7 @@ final class ReplicaLoop: @unchecked Sendable {
             configuration.joins ? Configuration.empty : Configuration(voters: configuration.initialPeers.map(\.id))
         let disk = try ReplicaDisk(path: configuration.dataDirectory, initial: voters)
         self.disk = disk
+        stateStore = Mutex(disk.state)
         core = ReplicaCore(
             id: configuration.id, settings: configuration.raft, limits: configuration.limits, restored: disk.restored,
             state: disk.machine, initialMembers: configuration.initialPeers.map(\.member),
@@ -82,7 +85,8 @@ final class ReplicaLoop: @unchecked Sendable {
             },
             batchEnded: { [self] in pump() },
             dropped: { [self] peer in core.unreachable(peer) },
-            connectionLost: { [self] peer in lostConnection(to: peer) })
+            connectionLost: { [self] peer in lostConnection(to: peer) },
+            directory: { [self] in core.members.filter { core.raft.configuration.contains($0.id) } })
         let transport = try PeerTransport(configuration, eventLoop, events)
         self.transport = transport
         let tick = TimeAmount.milliseconds(configuration.tickMilliseconds)
@@ -163,6 +167,15 @@ extension ReplicaLoop {
         }
     }
 
+    /// From within the loop: a watch that has caught up elsewhere goes on here. False: it has not.
+    func register(
+        _ id: WatchID, _ range: KeyRange, after: Revision, _ deliver: @escaping @Sendable (WatchDelivery) -> Void
+    ) -> Bool {
+        guard core.state.window.floor <= after else { return false }
+        take(.watch(id, range, after: after, deliver))
+        return true
+    }
+
     private func ticket(for done: @escaping OutcomeHandler) -> Ticket {
         lastTicket += 1
         let ticket = Ticket(rawValue: lastTicket)
@@ -239,7 +252,8 @@ extension ReplicaLoop {
         members = core.members.filter { raft.contains($0.id) }.map { member in
             ReplicaMember(
                 id: member.id, name: member.name, host: member.host, port: member.port,
-                role: raft.isVoter(member.id) ? .voter : .learner, isLeader: false)
+                role: raft.isVoter(member.id) ? .voter : .learner, isLeader: false, clientURLs: member.clientURLs,
+                staysLearner: member.staysLearner)
         }
     }
 
@@ -314,6 +328,7 @@ extension ReplicaLoop {
         for input in mailbox.close() { input.refuse(.stopped) }
         for watch in watches.keys.sorted() { watches[watch]?(.reset) }
         (outcomes, reads, watches, observers) = ([:], [:], [:], [])
+        stateStore.withLock { $0 = nil }
         (logWriter, stateWriter, transport, disk) = (nil, nil, nil, nil)
         return {
             log?.end(isAbandoned: !isGraceful)

@@ -36,7 +36,16 @@ package struct ReplicaMember: Hashable, Sendable {
     package var port: Int
     package var role: Role
     package var isLeader: Bool
-    package init(id: PeerID, name: String, host: String, port: Int, role: Role, isLeader: Bool) {
+    /// Where its clients find it, as far as it told.
+    package var clientURLs: [String]
+    /// It was added to learn only.
+    package var staysLearner: Bool
+    package init(
+        id: PeerID, name: String, host: String, port: Int, role: Role, isLeader: Bool, clientURLs: [String] = [],
+        staysLearner: Bool = false
+    ) {
+        self.clientURLs = clientURLs
+        self.staysLearner = staysLearner
         self.id = id
         self.name = name
         self.host = host

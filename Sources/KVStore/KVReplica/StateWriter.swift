@@ -77,12 +77,12 @@ final class StateWriter: @unchecked Sendable {
     /// A full disk was rolled back: the same changes are tried until there is room. Memory serves meanwhile.
     private static func writeRetrying(_ store: StateStore, _ changes: StateChanges) throws(DiskError) {
         for _ in 0..<600 {
-            do throws(DiskError) { return try store.write(changes) } catch {
+            do throws(DiskError) { return try store.write(changes, now: Clock.unixMilliseconds()) } catch {
                 guard case .full = error else { throw error }
                 usleep(100_000)
             }
         }
-        try store.write(changes)
+        try store.write(changes, now: Clock.unixMilliseconds())
     }
 
     /// Writes the last changes, then ends the thread. Blocks.
@@ -90,7 +90,7 @@ final class StateWriter: @unchecked Sendable {
         if let changes {
             thread.submit { [store] in
                 do throws(DiskError) {
-                    try store.write(changes)
+                    try store.write(changes, now: Clock.unixMilliseconds())
                     _ = try store.checkpoint()
                 } catch {
                     // What is not written is applied again from the log.

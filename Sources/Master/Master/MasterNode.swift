@@ -22,7 +22,7 @@ package final class MasterNode: Sendable {
     private let replica: Replica
     private let server: APIServer
     private let http: HTTPServer
-    private let etcd: GRPCServer?
+    private let etcd: EtcdServer?
     private let controllers: ControllerGroup
     private let scheduler: SchedulerLoop
     private let bootstrap: BootstrapDuty
@@ -53,7 +53,7 @@ package final class MasterNode: Sendable {
         StoreMetrics(metrics).follow(replica)
         http = try Self.httpServer(
             configuration, identity, MasterService(server: server, replica: replica), group, logger)
-        etcd = try Self.etcdServer(configuration, identity, replica, group)
+        etcd = try Self.etcdServer(configuration, identity, replica, group, logger)
         let reader = server.client()
         controllers = ControllerGroup(client: reader, options: Self.controllerOptions(configuration, identity, schema))
         scheduler = SchedulerLoop(client: reader, options: SchedulerOptions(identity: configuration.name))
@@ -154,21 +154,19 @@ package final class MasterNode: Sendable {
     /// Outside clients may read everything and write everything but the API's own objects.
     private static func etcdServer(
         _ configuration: MasterConfiguration, _ identity: ClusterIdentity, _ replica: Replica,
-        _ group: any EventLoopGroup
-    ) throws -> GRPCServer? {
+        _ group: any EventLoopGroup, _ logger: Logger
+    ) throws -> EtcdServer? {
         guard configuration.etcdPort != 0 else { return nil }
         let certificate = try identity.peerCertificate(
             name: configuration.name, addresses: [configuration.advertiseAddress])
         let tls = try ServerTLS(
-            identity: try TLSIdentity(certificate), clientCAPEM: identity.storeCA.certificatePEM, policy: .required,
-            alpn: ["h2"])
-        var settings = EtcdConfiguration(clusterID: fnv64(configuration.clusterToken))
+            identity: try TLSIdentity(certificate), clientCAPEM: identity.storeCA.certificatePEM, policy: .required)
+        var settings = EtcdConfiguration(clusterID: replica.configuration.clusterID)
         settings.readOnlyPrefix = Key("/registry/")
         let port = configuration.etcdPort
         settings.clientURLs = { ["https://\($0.host):\(port)"] }
-        return GRPCServer(
-            configuration: GRPCServerConfiguration(address: .tcp(host: configuration.listenHost, port: port), tls: tls),
-            service: EtcdService(replica, settings), group: group)
+        return EtcdServer(
+            replica, settings, host: configuration.listenHost, port: port, tls: tls, group: group, logger: logger)
     }
 
     private static func cloud(

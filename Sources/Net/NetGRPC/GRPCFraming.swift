@@ -28,7 +28,8 @@ struct GRPCMessageDecoder {
         else { return nil }
         guard flag == 0 else { throw GRPCStatus(.unimplemented, "compressed messages are not supported") }
         guard Int(length) <= messageBytesMax else {
-            throw GRPCStatus(.resourceExhausted, "received message larger than max (\(length) vs. \(messageBytesMax))")
+            throw GRPCStatus(
+                .resourceExhausted, "grpc: received message larger than max (\(length) vs. \(messageBytesMax))")
         }
         guard input.readableBytes >= 5 + Int(length) else { return nil }
         input.moveReaderIndex(forwardBy: 5)

@@ -1,5 +1,6 @@
-// A gRPC listener: HTTP/2 over TLS (ALPN h2) or plain TCP or a Unix socket. Stops with GOAWAY. It must never keep a
-// connection whose TLS handshake does not end.
+// A gRPC listener: HTTP/2 over TLS (ALPN h2) or plain TCP or a Unix socket. Stops with GOAWAY. Connections that speak
+// something else are handed to `otherProtocol`, when there is one. It must never keep a connection whose TLS handshake
+// does not end, or that says nothing.
 import NIOCore
 import NIOPosix
 import NIOSSL
@@ -18,7 +19,13 @@ package struct GRPCServerConfiguration: Sendable {
     package var streamsMax = 10_000
     package var connectionsMax = 10_000
     package var controlFramesMax = 1_000_000
+    /// For the TLS handshake, and in plain text for the first bytes.
     package var handshakeTimeout: TimeAmount = .seconds(10)
+    /// Sets up the pipeline of a connection that does not speak HTTP/2; nil: it is closed.
+    package var otherProtocol: OtherProtocol?
+    /// Answers requests over HTTP/2 that are not gRPC; nil: they are refused with 415.
+    package var plainRequest: (@Sendable (PlainRequest) -> Void)?
+    package typealias OtherProtocol = @Sendable (any Channel, ClientCertificate?) throws -> Void
 
     package init(address: Address, tls: ServerTLS? = nil) {
         self.address = address
@@ -84,15 +91,29 @@ package final class GRPCServer: Sendable {
     }
 
     private func configure(_ channel: any Channel) throws {
-        guard let tls = configuration.tls else { return try install(on: channel, certificate: nil) }
+        guard let tls = configuration.tls else { return try configurePlain(channel) }
         let (handler, verdict) = tls.makeHandler()
         try channel.pipeline.syncOperations.addHandler(handler)
         try channel.pipeline.syncOperations.addHandler(
             GRPCServerNegotiation(timeout: configuration.handshakeTimeout) { [unowned handler] channel, negotiated in
-                guard negotiated == "h2" else { throw ChannelError.ioOnClosedChannel }
                 tls.completeVerdict(verdict, handler)
-                try self.install(on: channel, certificate: verdict.certificate)
+                if negotiated == "h2" { return try self.install(on: channel, certificate: verdict.certificate) }
+                try self.installOther(on: channel, certificate: verdict.certificate)
             })
+    }
+
+    private func configurePlain(_ channel: any Channel) throws {
+        guard configuration.otherProtocol != nil else { return try install(on: channel, certificate: nil) }
+        try channel.pipeline.syncOperations.addHandler(
+            PrefaceSniffer(timeout: configuration.handshakeTimeout) { channel, isHTTP2 in
+                if isHTTP2 { return try self.install(on: channel, certificate: nil) }
+                try self.installOther(on: channel, certificate: nil)
+            })
+    }
+
+    private func installOther(on channel: any Channel, certificate: ClientCertificate?) throws {
+        guard let other = configuration.otherProtocol else { throw ChannelError.ioOnClosedChannel }
+        try other(channel, certificate)
     }
 
     private func install(on channel: any Channel, certificate: ClientCertificate?) throws {
@@ -119,6 +140,7 @@ package final class GRPCServer: Sendable {
     }
 }
 
+/// Waits for the end of the TLS handshake.
 private final class GRPCServerNegotiation: ChannelInboundHandler, RemovableChannelHandler {
     typealias InboundIn = NIOAny
     private let timeout: TimeAmount

@@ -72,6 +72,7 @@ extension GRPCServerConnection {
     }
 
     private func writeEnd(_ stream: GRPCServerStream) {
+        if stream.isPlain { return endPlain(stream) }
         guard let (status, trailers) = stream.end, remove(stream.id) != nil else { return }
         let isHeadMissing = !stream.hasSentHead
         writeFields(stream.id, isLast: true) { output, fields in
@@ -105,6 +106,30 @@ extension GRPCServerConnection {
 }
 
 extension GRPCServerConnection {
+    /// A whole answer to a request that is not gRPC's.
+    func answer(_ stream: GRPCServerStream, _ answer: PlainAnswer, isHead: Bool) {
+        guard streams[stream.id] === stream, !stream.hasSentHead else { return }
+        stream.hasSentHead = true
+        stream.isPlain = true
+        writeFields(stream.id, isLast: false) { output, _ in
+            AnswerFields.literal(":status", String(answer.status), &output)
+            AnswerFields.literal("content-type", answer.contentType, &output)
+            AnswerFields.literal("content-length", String(answer.body.utf8.count), &output)
+        }
+        guard !isHead, !answer.body.isEmpty else { return endPlain(stream) }
+        stream.pending.writeString(answer.body)
+        blocked.append(stream.id)
+        sendBlocked()
+    }
+
+    private func endPlain(_ stream: GRPCServerStream) {
+        guard remove(stream.id) != nil else { return }
+        output.writeFrame(.data, flags: HTTP2Flag.endStream, stream: stream.id, length: 0)
+        if !stream.isInputEnded { output.writeReset(stream.id, .noError) }
+        scheduleFlush()
+        stream.close()
+    }
+
     /// An answer that is not gRPC's.
     func refuse(_ stream: GRPCServerStream, status: String) {
         guard remove(stream.id) != nil else { return }

@@ -26,6 +26,8 @@ final class GRPCServerStream {
     var pendingMessages: [(call: GRPCServerCall, bytes: Int)] = []
     private var sentOfFirst = 0
     var end: (GRPCStatus, GRPCMetadata)?
+    /// The answer is not gRPC's: it has no trailers.
+    var isPlain = false
 
     init(_ id: UInt32, _ connection: GRPCServerConnection) {
         self.id = id
@@ -41,7 +43,7 @@ final class GRPCServerStream {
         }
         guard fields.first(name: ":method") == "POST", let path = fields.first(name: ":path"),
             fields.first(name: "content-type")?.hasPrefix("application/grpc") == true
-        else { return refuse(connection) }
+        else { return answerPlain(fields, connection, eventLoop) }
         let timeout = fields.first(name: "grpc-timeout").flatMap { decodeTimeout($0) }
         let made = GRPCServerCall(
             path: path, fields: fields, deadline: timeout.map { NIODeadline.now() + $0 },
@@ -56,10 +58,19 @@ final class GRPCServerStream {
         connection.service.handle(made)
     }
 
-    /// Not gRPC.
-    private func refuse(_ connection: GRPCServerConnection) {
+    /// Not gRPC: an answer from whoever gives such ones. A body is not looked at.
+    private func answerPlain(_ fields: HPACKHeaders, _ connection: GRPCServerConnection, _ eventLoop: any EventLoop) {
         isFinished = true
-        connection.refuse(self, status: "415")
+        guard let plain = connection.configuration.plainRequest, let method = fields.first(name: ":method"),
+            let target = fields.first(name: ":path")
+        else { return connection.refuse(self, status: "415") }
+        let stream = NIOLoopBound(self, eventLoop: eventLoop)
+        plain(
+            PlainRequest(method: method, target: target) { answer in
+                eventLoop.execute {
+                    stream.value.connection?.answer(stream.value, answer, isHead: method == "HEAD")
+                }
+            })
     }
 
     func received(_ bytes: ByteBuffer) {

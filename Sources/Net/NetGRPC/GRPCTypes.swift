@@ -50,3 +50,31 @@ package struct GRPCChannelConfiguration: Sendable {
 
     package init() {}
 }
+
+/// A request over HTTP/2 that is not gRPC, such as `GET /health`, and where its answer goes.
+package struct PlainRequest: Sendable {
+    package var method: String
+    /// Path and query as received.
+    package var target: String
+    /// To be called once, from any thread.
+    package var answer: @Sendable (PlainAnswer) -> Void
+
+    package init(method: String, target: String, answer: @escaping @Sendable (PlainAnswer) -> Void) {
+        self.method = method
+        self.target = target
+        self.answer = answer
+    }
+}
+
+/// The answer to a `PlainRequest`.
+package struct PlainAnswer: Sendable {
+    package var status: Int
+    package var contentType: String
+    package var body: String
+
+    package init(status: Int, contentType: String = "text/plain; charset=utf-8", body: String) {
+        self.status = status
+        self.contentType = contentType
+        self.body = body
+    }
+}

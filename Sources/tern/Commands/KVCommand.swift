@@ -2,13 +2,13 @@
 import ArgumentParser
 import CLinux
 import Glibc
+import KVCore
 import KVEtcd
 import KVReplica
 import Logging
 import Master
 import NIOCore
 import NIOPosix
-import NetGRPC
 import NetPKI
 import Raft
 import Worker
@@ -41,18 +41,15 @@ struct KVCommand: AsyncParsableCommand {
         tern_tune_allocator()
         let logger = try log.logger("tern.kv")
         let client = try address(listenClientUrls, "--listen-client-urls")
-        let replica = try Replica(try replicaConfiguration(logger))
+        let group = MultiThreadedEventLoopGroup(numberOfThreads: 2)
+        let replica = try Replica(try await replicaConfiguration(logger, group))
         try await replica.start()
-        let tls = client.isSecure ? try clientTLS() : nil
-        var settings = EtcdConfiguration(clusterID: fnv64(initialClusterToken))
-        let scheme = client.isSecure ? "https" : "http"
-        let advertised = advertiseClientUrls ?? listenClientUrls
-        let me = name
-        settings.clientURLs = { $0.name == me ? advertised.split(separator: ",").map(String.init) : [] }
-        settings.peerURL = { "\(scheme)://\($0.host):\($0.port)" }
-        let server = GRPCServer(
-            configuration: GRPCServerConfiguration(address: .tcp(host: client.host, port: client.port), tls: tls),
-            service: EtcdService(replica, settings), group: MultiThreadedEventLoopGroup(numberOfThreads: 2))
+        var settings = EtcdConfiguration(clusterID: replica.configuration.clusterID)
+        settings.advertisedURLs = (advertiseClientUrls ?? listenClientUrls).split(separator: ",").map(String.init)
+        settings.peerScheme = listenPeerUrls.hasPrefix("https://") ? "https" : "http"
+        let server = EtcdServer(
+            replica, settings, host: client.host, port: client.port, tls: client.isSecure ? try clientTLS() : nil,
+            group: group, logger: logger)
         _ = try await server.start()
         logger.info("member started", metadata: ["name": "\(name)", "clients": "\(listenClientUrls)"])
         await Signals.wait()
@@ -61,12 +58,11 @@ struct KVCommand: AsyncParsableCommand {
         Glibc.exit(0)
     }
 
-    private func replicaConfiguration(_ logger: Logger) throws -> ReplicaConfiguration {
+    private func replicaConfiguration(
+        _ logger: Logger, _ group: any EventLoopGroup
+    ) async throws -> ReplicaConfiguration {
         let peer = try address(listenPeerUrls, "--listen-peer-urls")
-        let text = initialCluster ?? "\(name)=\(initialAdvertisePeerUrls ?? listenPeerUrls)"
-        guard let members = InitialMember.parse(text), members.contains(where: { $0.name == name }) else {
-            throw ValidationError("--initial-cluster is malformed or does not name \(name): \(text)")
-        }
+        let members = try initialMembers()
         guard ["new", "existing"].contains(initialClusterState) else {
             throw ValidationError("--initial-cluster-state is new or existing")
         }
@@ -78,12 +74,46 @@ struct KVCommand: AsyncParsableCommand {
         }
         let folder = dataDir ?? "\(name).tern"
         try Files.makeDirectory(folder, mode: 0o700)
+        let tls = peer.isSecure ? try peerTLS() : nil
         var configuration = ReplicaConfiguration(
             dataDirectory: folder, id: me.id, name: name, clusterID: fnv64(initialClusterToken), initialPeers: peers,
-            listenHost: peer.host == "localhost" ? "127.0.0.1" : peer.host, listenPort: peer.port,
-            tls: peer.isSecure ? try peerTLS() : nil, logger: logger)
+            listenHost: peer.host == "localhost" ? "127.0.0.1" : peer.host, listenPort: peer.port, tls: tls,
+            logger: logger)
         configuration.joins = initialClusterState == "existing"
+        let isNew = !Files.exists("\(folder)/state.sqlite")
+        if configuration.joins, isNew { try await join(&configuration, me, group) }
         return configuration
+    }
+
+    private func initialMembers() throws -> [InitialMember] {
+        let text = initialCluster ?? "\(name)=\(initialAdvertisePeerUrls ?? listenPeerUrls)"
+        guard let members = InitialMember.parse(text), members.contains(where: { $0.name == name }) else {
+            throw ValidationError("--initial-cluster is malformed or does not name \(name): \(text)")
+        }
+        return members
+    }
+
+    /// Learns from a running member which number this one was given, and remembers it.
+    private func join(
+        _ configuration: inout ReplicaConfiguration, _ me: PeerAddress, _ group: any EventLoopGroup
+    ) async throws {
+        var reasons: [String] = []
+        for peer in configuration.initialPeers where peer.name != name {
+            do {
+                let found = try await PeerDirectory.ask(
+                    host: peer.host, port: peer.port, cluster: configuration.clusterID, tls: configuration.tls,
+                    group: group)
+                guard let here = found.members.first(where: { $0.host == me.host && $0.port == me.port }) else {
+                    throw CommandFailure("\(me.host):\(me.port) is not a member: add it first ('member add')")
+                }
+                try StoreIdentity(cluster: found.cluster, member: here.id).write(to: configuration.dataDirectory)
+                configuration.initialPeers = found.members.map {
+                    PeerAddress(id: $0.id, name: $0.name, host: $0.host, port: $0.port)
+                }
+                return
+            } catch { reasons.append("\(peer.name): \(error)") }
+        }
+        throw CommandFailure("no member could be joined: \(reasons.joined(separator: "; "))")
     }
 
     private func address(_ text: String, _ flag: String) throws -> (host: String, port: Int, isSecure: Bool) {
@@ -106,7 +136,7 @@ struct KVCommand: AsyncParsableCommand {
         let authority = try trustedCaFile.map { (path) throws(PKIError) in try PEMFile.read(path) }
         if clientCertAuth && authority == nil { throw ValidationError("--client-cert-auth needs --trusted-ca-file") }
         return try ServerTLS(
-            identity: identity, clientCAPEM: authority, policy: clientCertAuth ? .required : nil, alpn: ["h2"])
+            identity: identity, clientCAPEM: authority, policy: clientCertAuth ? .required : nil)
     }
 
     private func peerTLS() throws -> PeerTLS {

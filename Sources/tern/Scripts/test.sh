@@ -8,6 +8,7 @@ need() { command -v "$1" >/dev/null 2>&1 || want="$want $2"; }
 need containerd containerd; need runc runc; need nft nftables; need conntrack conntrack; need ip iproute2; need nsenter util-linux
 need pkg-config pkg-config; need curl curl; need mount mount
 need strace strace; need mkfs.ext4 e2fsprogs
+need etcdctl etcd-client; need etcd etcd-server
 [ -e /usr/lib/cni/bridge ] || want="$want containernetworking-plugins"
 [ -e /usr/include/sqlite3.h ] || want="$want libsqlite3-dev"
 [ -e /usr/include/zlib.h ] || want="$want zlib1g-dev"

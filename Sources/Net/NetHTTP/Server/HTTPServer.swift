@@ -67,6 +67,15 @@ package final class HTTPServer: Sendable {
             }
     }
 
+    /// Serves HTTP/1.1 on a connection that another listener accepted, whose TLS (if any) is set up.
+    package func adopt(_ channel: any Channel, certificate: ClientCertificate?) throws {
+        guard admit(channel) else { throw ChannelError.ioOnClosedChannel }
+        let connection = ServerConnection(
+            shared: shared, remoteAddress: channel.remoteAddress.map(describe) ?? "", isSecure: certificate != nil)
+        connection.clientCertificate = certificate
+        try ServerPipeline.addHTTP1(channel.pipeline.syncOperations, connection)
+    }
+
     private func admit(_ channel: any Channel) -> Bool {
         let id = ObjectIdentifier(channel)
         let isAdmitted = state.withLock { state -> Bool in

@@ -4,12 +4,14 @@ import KVReplica
 import NetHTTP
 import Raft
 
-struct StoreMetrics {
+/// Gauges of one replica.
+package struct StoreMetrics {
     private let registry: MetricsRegistry
 
-    init(_ registry: MetricsRegistry) { self.registry = registry }
+    package init(_ registry: MetricsRegistry) { self.registry = registry }
 
-    func follow(_ replica: Replica) {
+    /// Reads the replica whenever the registry is rendered.
+    package func follow(_ replica: Replica) {
         let gauges: [(String, String, @Sendable (ReplicaStatus) -> Double)] = [
             (
                 "etcd_server_has_leader", "Whether or not a leader exists. 1 is existence, 0 is not.",

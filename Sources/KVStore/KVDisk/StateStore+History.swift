@@ -1,0 +1,57 @@
+// The past from the state database: revisions in order, a few at a time, so that no reader keeps the writer waiting for
+// long.
+import KVCore
+
+extension StateStore {
+    package static let historyRowsMax: Int64 = 256
+
+    /// Revisions after one and through another that are still kept, oldest first, at most `historyRowsMax`. A revision
+    /// that is missing at the front was compacted, or at the end is not written yet.
+    package func history(after: Revision, through: Revision) throws(DiskError) -> [RevisionEvents] {
+        try locked { _ throws(DiskError) in
+            let statement = try database.prepare(
+                "SELECT events FROM history WHERE revision > ?1 AND revision <= ?2 ORDER BY revision LIMIT ?3")
+            try statement.bind(1, after.rawValue).bind(2, through.rawValue).bind(3, Self.historyRowsMax)
+            defer { statement.reset() }
+            var found: [RevisionEvents] = []
+            while try statement.step() {
+                found.append(
+                    try decode(statement.bytes(0)) { (r: inout ByteReader) throws(DecodeError) in
+                        try r.revisionEvents()
+                    })
+            }
+            return found
+        }
+    }
+}
+
+extension StateStore {
+    static let timeMilliseconds: Int64 = 1000
+
+    /// What is known about revisions after one, in order.
+    package func times(after revision: Revision) throws(DiskError) -> [RevisionTime] {
+        try locked { _ throws(DiskError) in
+            let statement = try database.prepare(
+                "SELECT revision, unix_ms FROM times WHERE revision > ?1 ORDER BY revision")
+            try statement.bind(1, revision.rawValue)
+            defer { statement.reset() }
+            var found: [RevisionTime] = []
+            while try statement.step() {
+                found.append(
+                    RevisionTime(revision: Revision(statement.integer(0)), unixMilliseconds: statement.integer(1)))
+            }
+            return found
+        }
+    }
+
+    /// At most one mark a second; those of compacted revisions go.
+    func noteTime(_ counters: StateCounters, _ now: Int64, _ guarded: inout Guarded) throws(DiskError) {
+        guard counters.revision > guarded.timed, now - guarded.timedAt >= Self.timeMilliseconds || now < guarded.timedAt
+        else { return }
+        guarded.timed = counters.revision
+        guarded.timedAt = now
+        try database.prepare("INSERT OR REPLACE INTO times(revision, unix_ms) VALUES(?1, ?2)")
+            .bind(1, counters.revision.rawValue).bind(2, now).run()
+        try database.prepare("DELETE FROM times WHERE revision < ?1").bind(1, counters.compactRevision.rawValue).run()
+    }
+}

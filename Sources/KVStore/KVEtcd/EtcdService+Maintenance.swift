@@ -1,0 +1,109 @@
+// Maintenance: what monitoring asks and operators do. Alarms are not switched by hand here: they follow from the state
+// and go when it is mended.
+import Glibc
+import KVCore
+import KVReplica
+import NetGRPC
+import Raft
+
+extension EtcdService {
+    func status(_ call: GRPCServerCall, _ message: [UInt8]) throws(GRPCStatus) {
+        let status = replica.status
+        let size = max(diskBytes(), status.stateBytes, 4096)
+        call.reply(
+            ProtobufWriter.response(header(status.revision)) { writer in
+                writer.string(2, configuration.version)
+                writer.int(3, size)
+                writer.uint64(4, status.leader?.rawValue ?? 0)
+                writer.uint64(5, status.commitIndex.rawValue)
+                writer.uint64(6, status.term.rawValue)
+                writer.uint64(7, status.appliedIndex.rawValue)
+                writer.strings(8, problems(status))
+                writer.int(9, min(size, max(status.stateBytes, 4096)))
+                writer.bool(10, status.role == .learner)
+                writer.string(11, configuration.version)
+                writer.int(12, replica.configuration.stateBytesMax)
+            })
+    }
+
+    private func problems(_ status: ReplicaStatus) -> [String] {
+        var problems: [String] = []
+        if status.leader == nil { problems.append(EtcdStatus.noLeader.message) }
+        if isFull(status) { problems.append("memberID:\(status.id.rawValue) alarm:NOSPACE ") }
+        return problems
+    }
+
+    private func isFull(_ status: ReplicaStatus) -> Bool { status.stateBytes > replica.configuration.stateBytesMax }
+
+    /// The state database with what is not in its file yet; 0 when it cannot be looked at.
+    private func diskBytes() -> Int {
+        ["state.sqlite", "state.sqlite-wal"].reduce(0) { sum, name in
+            var facts = stat()
+            guard stat("\(replica.configuration.dataDirectory)/\(name)", &facts) == 0 else { return sum }
+            return sum + Int(facts.st_size)
+        }
+    }
+
+    /// A full store is told while it lasts; disarming it changes nothing.
+    func alarm(_ call: GRPCServerCall, _ message: [UInt8]) throws(GRPCStatus) {
+        let numbers = try EtcdRequests.numbers(message)
+        let status = replica.status
+        guard numbers[1] ?? 0 != 1 else {
+            throw GRPCStatus(.unimplemented, "etcdserver: alarms are raised by the store itself")
+        }
+        call.reply(
+            ProtobufWriter.response(header()) { writer in
+                guard numbers[1] ?? 0 == 0, isFull(status) else { return }
+                writer.message(2) {
+                    $0.uint64(1, status.id.rawValue); $0.int(2, 1)
+                }
+            })
+    }
+
+    func hash(_ call: GRPCServerCall, _ message: [UInt8]) throws(GRPCStatus) {
+        let view = replica.view()
+        call.reply(
+            ProtobufWriter.response(header(view.revision)) { $0.uint64(2, UInt64(EtcdService.hash(of: view))) })
+    }
+
+    /// A hash of the keys as they were at a revision; comparable among tern's own members only.
+    func hashKV(_ call: GRPCServerCall, _ message: [UInt8]) throws(GRPCStatus) {
+        let revision = try EtcdRequests.numbers(message)[1] ?? 0
+        view(call, at: revision > 0 ? Revision(revision) : nil, .all) { [self] view in
+            call.reply(
+                ProtobufWriter.response(header()) { writer in
+                    writer.uint64(2, UInt64(EtcdService.hash(of: view)))
+                    writer.int64(3, view.compactRevision.rawValue)
+                    writer.int64(4, view.revision.rawValue)
+                })
+        }
+    }
+
+    private static func hash(of view: KVView) -> UInt32 {
+        var hash = Hash64()
+        view.forEach(.all) { record in
+            hash.add(record.key.bytes)
+            hash.add(record.value)
+            hash.add(UInt64(bitPattern: record.modRevision.rawValue))
+            return true
+        }
+        return UInt32(truncatingIfNeeded: hash.value)
+    }
+
+    private var healthAnswer: [UInt8] {
+        var writer = ProtobufWriter()
+        writer.int(1, replica.status.leader == nil ? 2 : 1)
+        return writer.bytes
+    }
+
+    func health(_ call: GRPCServerCall, _ message: [UInt8]) throws(GRPCStatus) {
+        let service = try EtcdRequests.strings(1, message).first ?? ""
+        guard service.isEmpty || service.hasPrefix("etcdserverpb.") else {
+            throw GRPCStatus(.notFound, "unknown service")
+        }
+        call.reply(healthAnswer)
+    }
+
+    /// The state now; the stream stays open, changes are not told.
+    func healthWatch(_ call: GRPCServerCall, _ message: [UInt8]) throws(GRPCStatus) { call.send(healthAnswer) }
+}

@@ -1,0 +1,133 @@
+// Maintenance.Snapshot: the whole store as a file that etcd can restore, streamed with a digest behind it. The file is
+// made first, without a name, in the data directory, so that the stream is of one moment and costs no memory.
+import Crypto
+import Glibc
+import KVCore
+import KVReplica
+import Logging
+import NIOPosix
+import NetGRPC
+import Raft
+import Synchronization
+
+/// How many snapshots are being made or sent.
+final class SnapshotSlots: Sendable {
+    static let slotsMax = 2
+    private let taken = Mutex(0)
+
+    func take() -> Bool {
+        taken.withLock { taken in
+            guard taken < Self.slotsMax else { return false }
+            taken += 1
+            return true
+        }
+    }
+
+    func giveBack() { taken.withLock { $0 -= 1 } }
+}
+
+extension EtcdService {
+    func snapshot(_ call: GRPCServerCall, _ message: [UInt8]) throws(GRPCStatus) {
+        guard snapshotSlots.take() else {
+            throw GRPCStatus(.resourceExhausted, "etcdserver: too many snapshots at once")
+        }
+        call.onClose { [snapshotSlots] in snapshotSlots.giveBack() }
+        Task { [self] in
+            guard let export = await replica.export() else { return call.finish(EtcdStatus.stopped) }
+            NIOThreadPool.singleton.submit { [self] state in
+                guard case .active = state else { return call.finish(EtcdStatus.stopped) }
+                do {
+                    let file = try SnapshotFile(of: export, in: replica.configuration.dataDirectory)
+                    SnapshotStream(self, call, file).pump()
+                } catch {
+                    replica.configuration.logger.error("snapshot", metadata: ["error": "\(error)"])
+                    call.finish(EtcdStatus.corruptSnapshot)
+                }
+            }
+        }
+    }
+}
+
+/// A file without a name; it is gone when nobody holds it.
+final class SnapshotFile: Sendable {
+    let bytes: Int
+    private let descriptor: Int32
+
+    init(of export: StoreExport, in directory: String) throws {
+        var template = Array("\(directory)/snapshot-XXXXXX".utf8CString)
+        descriptor = mkstemp(&template)
+        guard descriptor >= 0 else { throw BoltError("\(directory): \(String(cString: strerror(errno)))") }
+        _ = fcntl(descriptor, F_SETFD, FD_CLOEXEC)
+        unlink(template)
+        do { bytes = try SnapshotWriter(export).write(to: descriptor) } catch {
+            close(descriptor)
+            throw error
+        }
+    }
+
+    deinit { close(descriptor) }
+
+    func read(at offset: Int, _ count: Int) throws -> [UInt8] {
+        let wanted = min(count, bytes - offset)
+        var buffer = [UInt8](repeating: 0, count: max(0, wanted))
+        var done = 0
+        while done < wanted {
+            let got = buffer[done...].withUnsafeMutableBytes {
+                pread(descriptor, $0.baseAddress, $0.count, off_t(offset + done))
+            }
+            if got < 0, errno == EINTR { continue }
+            guard got > 0 else { throw BoltError("the snapshot cannot be read back: \(errno)") }
+            done += got
+        }
+        return buffer
+    }
+}
+
+/// Sends a file as fast as the client takes it. One thread at a time: each piece begins where the last one ended.
+private final class SnapshotStream: Sendable {
+    private static let pieceBytes = 64 << 10
+    private struct Progress {
+        var offset = 0
+        var digest = SHA256()
+    }
+    private let service: EtcdService
+    private let call: GRPCServerCall
+    private let file: SnapshotFile
+    private let progress = Mutex(Progress())
+
+    init(_ service: EtcdService, _ call: GRPCServerCall, _ file: SnapshotFile) {
+        self.service = service
+        self.call = call
+        self.file = file
+    }
+
+    func pump() {
+        while !call.isClosed {
+            guard call.isWritable else { return call.onWritable { [self] in pump() } }
+            do {
+                guard try sendNext() else { return call.finish() }
+            } catch {
+                return call.finish(EtcdStatus.corruptSnapshot)
+            }
+        }
+    }
+
+    /// False: that was the last.
+    private func sendNext() throws -> Bool {
+        let start = progress.withLock { $0.offset }
+        let piece = try file.read(at: start, Self.pieceBytes)
+        let digest: [UInt8]? = progress.withLock { progress in
+            guard !piece.isEmpty else { return Array(progress.digest.finalize()) }
+            progress.offset += piece.count
+            progress.digest.update(data: piece)
+            return nil
+        }
+        var writer = ProtobufWriter()
+        service.header().write(&writer)
+        writer.int(2, max(0, file.bytes - start - piece.count))
+        writer.byteArray(3, digest ?? piece)
+        writer.string(4, service.configuration.version)
+        call.send(writer.bytes)
+        return digest == nil
+    }
+}

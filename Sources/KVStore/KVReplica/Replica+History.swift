@@ -1,0 +1,146 @@
+// The past beyond what memory holds, read from the state database on threads of its own: views at old revisions, and
+// watches that begin there and go on in memory once they have caught up. Nothing here holds up the replica's loop or
+// the log; the state database is asked for a few revisions at a time.
+import KVCore
+import KVDisk
+import Logging
+import NIOPosix
+import Synchronization
+
+/// Why the past cannot be read.
+package enum HistoryError: Error, Hashable, Sendable {
+    case refused(ReadError)
+    /// The disk failed, or is too far behind memory: may be tried again.
+    case unavailable(String)
+}
+
+extension Replica {
+    private static let lagMilliseconds = 20
+    private static let lagRoundsMax = 250
+
+    /// The store at an earlier revision, right within the range: from memory at once when it reaches so far, else from
+    /// disk. `done` is called on the caller's thread or on one of this module's.
+    package func view(
+        at revision: Revision, _ range: KeyRange, _ done: @escaping @Sendable (Result<KVView, HistoryError>) -> Void
+    ) {
+        let snapshot = loop.published.withLock { $0.snapshot }
+        do throws(ReadError) {
+            if revision >= snapshot.windowFloor { return done(.success(try view(at: revision))) }
+            let past = try PastView(snapshot, at: revision, range)
+            NIOThreadPool.singleton.submit { [self] state in
+                guard case .active = state else { return done(.failure(.unavailable("stopped"))) }
+                done(collect(past))
+            }
+        } catch { done(.failure(.refused(error))) }
+    }
+
+    private func collect(_ start: PastView) -> Result<KVView, HistoryError> {
+        var past = start
+        do throws(DiskError) {
+            while let through = past.needsThrough {
+                guard let store = loop.stateStore.withLock({ $0 }) else { return .failure(.unavailable("stopped")) }
+                let items = try store.history(after: past.seen, through: through)
+                if items.isEmpty { return .failure(missing(after: past.seen)) }
+                for item in items where !past.add(item) { return .failure(missing(after: past.seen)) }
+            }
+        } catch { return .failure(.unavailable("\(error)")) }
+        guard let view = past.finish() else { return .failure(missing(after: past.seen)) }
+        return .success(view)
+    }
+
+    /// Gone by compaction, or never received (a snapshot brings only the recent past).
+    private func missing(after revision: Revision) -> HistoryError {
+        .refused(.compacted(max(view().compactRevision, revision.next)))
+    }
+
+    /// Changes after the revision are not in memory any more, but kept.
+    func isOnlyOnDisk(_ after: Revision) -> Bool {
+        let snapshot = loop.published.withLock { $0.snapshot }
+        return after < snapshot.windowFloor && after.rawValue >= snapshot.view.compactRevision.rawValue - 1
+            && after >= .zero
+    }
+
+    private func isReplaying(_ id: WatchID) -> Bool { replays.withLock { $0.contains(id) } }
+
+    func replay(
+        _ id: WatchID, _ range: KeyRange, after: Revision, _ isWritable: @escaping @Sendable () -> Bool,
+        _ deliver: @escaping @Sendable (WatchDelivery) -> Void
+    ) {
+        replays.withLock { _ = $0.insert(id) }
+        Task { [self] in
+            let last = await replayFromDisk(id, range, after: after, isWritable, deliver)
+            replays.withLock { _ = $0.remove(id) }
+            if let last { await tell([last], deliver) }
+        }
+    }
+
+    /// What ends the watch; nil when it goes on in memory or was cancelled.
+    private func replayFromDisk(
+        _ id: WatchID, _ range: KeyRange, after: Revision, _ isWritable: @escaping @Sendable () -> Bool,
+        _ deliver: @escaping @Sendable (WatchDelivery) -> Void
+    ) async -> WatchDelivery? {
+        var next = after
+        var lagRounds = 0
+        while isReplaying(id) {
+            let floor = loop.published.withLock { $0.snapshot.windowFloor }
+            if next >= floor {
+                if await join(id, range, after: next, deliver) { return nil }
+                if loop.isEndedOutside { return .reset }
+                continue
+            }
+            guard let items = await read(after: next, through: floor) else { return .reset }
+            guard let first = items.first else {
+                lagRounds += 1
+                if next.next < view().compactRevision { return .compacted(view().compactRevision) }
+                guard lagRounds < Self.lagRoundsMax, await pause() else { return .reset }
+                continue
+            }
+            guard first.revision == next.next else { return .compacted(max(first.revision, view().compactRevision)) }
+            await tell(Replica.deliveries(items, range), deliver)
+            next = items[items.count - 1].revision
+            while !isWritable(), isReplaying(id) { guard await pause() else { return .reset } }
+        }
+        return nil
+    }
+
+    private static func deliveries(_ items: [RevisionEvents], _ range: KeyRange) -> [WatchDelivery] {
+        items.compactMap { item in
+            let events = item.events.filter { range.contains($0.current.key) }
+            return events.isEmpty ? nil : .events(revision: item.revision, events)
+        }
+    }
+
+    /// On the replica's thread, as every delivery.
+    private func tell(_ deliveries: [WatchDelivery], _ deliver: @escaping @Sendable (WatchDelivery) -> Void) async {
+        await loop.call(orElse: ()) { _ in for delivery in deliveries { deliver(delivery) } }
+    }
+
+    private func join(
+        _ id: WatchID, _ range: KeyRange, after: Revision, _ deliver: @escaping @Sendable (WatchDelivery) -> Void
+    ) async -> Bool {
+        await loop.call(orElse: false) { [self] loop in
+            guard isReplaying(id) else { return true }
+            return loop.register(id, range, after: after, deliver)
+        }
+    }
+
+    private func read(after: Revision, through: Revision) async -> [RevisionEvents]? {
+        await withCheckedContinuation { (waiting: CheckedContinuation<[RevisionEvents]?, Never>) in
+            NIOThreadPool.singleton.submit { [self] state in
+                guard case .active = state else { return waiting.resume(returning: nil) }
+                do throws(DiskError) {
+                    let store = loop.stateStore.withLock { $0 }
+                    waiting.resume(returning: try store?.history(after: after, through: through))
+                } catch {
+                    configuration.logger.error("history", metadata: ["error": "\(error)"])
+                    waiting.resume(returning: nil)
+                }
+            }
+        }
+    }
+
+    private func pause() async -> Bool {
+        do { try await Task.sleep(for: .milliseconds(Self.lagMilliseconds)) } catch { return false }
+        return true
+    }
+}

@@ -1,0 +1,35 @@
+// What a member does about itself once it runs: it tells the directory its name and where clients find it, and one that
+// was added as a learner for the time being asks to vote when it has caught up.
+import KVCore
+import Logging
+import Raft
+
+extension Replica {
+    /// Returns when the directory knows this member and it has the role that it was added for, or when the replica ends.
+    package func settleIn(clientURLs: [String]) async {
+        while !loop.isEndedOutside {
+            if await hasSettled(clientURLs) { return }
+            do { try await Task.sleep(for: .milliseconds(50)) } catch { return }
+        }
+    }
+
+    private func hasSettled(_ clientURLs: [String]) async -> Bool {
+        let status = status
+        guard status.leader != nil, let here = status.members.first(where: { $0.id == configuration.id }),
+            let known = await directory().first(where: { $0.id == configuration.id })
+        else { return false }
+        do throws(ProposeError) {
+            if known.name != configuration.name || known.clientURLs != clientURLs {
+                var told = known
+                told.name = configuration.name
+                told.clientURLs = clientURLs
+                try await updateMember(told)
+            }
+            if here.role == .learner, !here.staysLearner { try await promoteMember(configuration.id) }
+            return true
+        } catch {
+            configuration.logger.debug("not settled yet", metadata: ["error": "\(error)"])
+            return false
+        }
+    }
+}

@@ -1,0 +1,42 @@
+// The whole store at one moment, as a value, with the way to what is only on disk: for snapshots that leave the cluster.
+// Taken on the replica's loop, used anywhere; it holds nothing up.
+import KVCore
+import KVDisk
+import Raft
+import Synchronization
+
+/// Everything that a snapshot is made of.
+package struct StoreExport: Sendable {
+    package var snapshot: StoreSnapshot
+    package var leases: [Lease]
+    package var members: [Member]
+    package var learners: Set<PeerID>
+    package var applied: EntryID
+    package var cluster: UInt64
+    let store: StateStore
+}
+
+extension StoreExport {
+    /// Revisions from disk, oldest first, a few at a time; see `StateStore.history`.
+    package func history(after: Revision, through: Revision) throws -> [RevisionEvents] {
+        try store.history(after: after, through: through)
+    }
+
+    /// When revisions were reached, as far as this member wrote that down.
+    package func times(after revision: Revision) throws -> [RevisionTime] { try store.times(after: revision) }
+}
+
+extension Replica {
+    /// nil: the replica has ended.
+    package func export() async -> StoreExport? {
+        let cluster = configuration.clusterID
+        return await loop.call(orElse: nil) { loop in
+            guard let store = loop.stateStore.withLock({ $0 }) else { return nil }
+            let raft = loop.core.raft.configuration
+            return StoreExport(
+                snapshot: loop.core.snapshot, leases: loop.core.state.leases.sorted,
+                members: loop.core.members.filter { raft.contains($0.id) }, learners: Set(raft.learners),
+                applied: loop.core.state.counters.applied, cluster: cluster, store: store)
+        }
+    }
+}

@@ -1,0 +1,125 @@
+// One member with its etcd face on a free port of loopback, and a real etcd beside it where the machine has one.
+import Glibc
+import KVCore
+import KVEtcd
+import KVReplica
+import Logging
+import NIOCore
+import NIOPosix
+import NetGRPC
+import Raft
+
+struct Face {
+    let directory: String
+    let replica: Replica
+    let server: EtcdServer
+    let channel: GRPCChannel
+    let group: MultiThreadedEventLoopGroup
+    let port: Int
+
+    init(
+        readOnly: Key? = nil, directory: String = Shell.temporaryDirectory(),
+        _ adjust: (inout ReplicaConfiguration) -> Void = { _ in }
+    ) async throws {
+        self.directory = directory
+        var configuration = ReplicaConfiguration.single(dataDirectory: directory)
+        configuration.silence()
+        configuration.clusterID = 0x4827_6a8f_75b6_a87b
+        configuration.id = PeerID(0x8334_a407_e5b0_1cb2)
+        configuration.initialPeers = [PeerAddress(id: configuration.id, name: "m1", host: "127.0.0.1", port: 2380)]
+        adjust(&configuration)
+        replica = try Replica(configuration)
+        try await replica.start()
+        group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
+        var etcd = EtcdConfiguration(clusterID: replica.configuration.clusterID)
+        etcd.readOnlyPrefix = readOnly
+        etcd.peerScheme = "http"
+        port = try Face.freePort()
+        etcd.advertisedURLs = ["http://127.0.0.1:\(port)"]
+        server = EtcdServer(
+            replica, etcd, host: "127.0.0.1", port: port, tls: nil, group: group, logger: configuration.logger)
+        _ = try await server.start()
+        channel = GRPCChannel(target: .tcp(host: "127.0.0.1", port: port, tls: nil), group: group)
+        while replica.members().first?.clientURLs.isEmpty ?? true { try await Task.sleep(for: .milliseconds(5)) }
+    }
+
+    /// A port that nobody listens on just now.
+    static func freePort() throws -> Int {
+        let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+        defer { close(descriptor) }
+        var address = sockaddr_in()
+        address.sin_family = sa_family_t(AF_INET)
+        address.sin_addr.s_addr = inet_addr("127.0.0.1")
+        var length = socklen_t(MemoryLayout<sockaddr_in>.size)
+        let isBound = withUnsafeMutablePointer(to: &address) { pointer in
+            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                bind(descriptor, $0, length) == 0 && getsockname(descriptor, $0, &length) == 0
+            }
+        }
+        guard isBound else { throw ChannelError.unknownLocalAddress }
+        return Int(UInt16(bigEndian: address.sin_port))
+    }
+
+    func end(keepsData: Bool = false) async throws {
+        await channel.close()
+        await server.stop(grace: .milliseconds(100))
+        await replica.stop()
+        try await group.shutdownGracefully()
+        if !keepsData { Shell.remove(directory) }
+    }
+
+    var endpoint: String { "127.0.0.1:\(port)" }
+
+    func put(_ key: String, _ value: String) async throws {
+        var writer = ProtobufWriter()
+        writer.string(1, key)
+        writer.string(2, value)
+        _ = try await channel.unary("/etcdserverpb.KV/Put", writer.bytes)
+    }
+
+    /// Keys and the count of a range, at a revision.
+    func range(_ key: String, _ end: String = "", revision: Int64 = 0) async throws -> (keys: [String], count: Int64) {
+        var writer = ProtobufWriter()
+        writer.string(1, key)
+        writer.string(2, end)
+        writer.int64(4, revision)
+        var reader = ProtobufReader(try await channel.unary("/etcdserverpb.KV/Range", writer.bytes))
+        var keys: [String] = []
+        var count: Int64 = 0
+        while try reader.next() {
+            if reader.field == 4 { count = try reader.int64() }
+            guard reader.field == 2 else { continue }
+            var record = try reader.message()
+            while try record.next() { if record.field == 1 { keys.append(try record.string()) } }
+        }
+        return (keys, count)
+    }
+}
+
+/// A real etcd of one member.
+struct RealEtcd {
+    let directory = Shell.temporaryDirectory()
+    let endpoint: String
+    private let process: String
+
+    /// `data`: a data directory that is there already.
+    init(data: String? = nil, name: String = "m1") throws {
+        let client = try Face.freePort()
+        let peer = try Face.freePort()
+        endpoint = "127.0.0.1:\(client)"
+        let flags = [
+            "--name \(name) --data-dir \(data ?? directory + "/data") --log-level error",
+            "--listen-client-urls http://\(endpoint) --advertise-client-urls http://\(endpoint)",
+            "--listen-peer-urls http://127.0.0.1:\(peer) --initial-advertise-peer-urls http://127.0.0.1:\(peer)",
+            "--initial-cluster \(name)=http://127.0.0.1:\(peer)"
+        ].joined(separator: " ")
+        process = Shell.run("etcd \(flags) > \(directory)/log 2>&1 & echo $!").filter(\.isNumber)
+        let isUp = "for i in $(seq 100); do curl -sf http://\(endpoint)/health && break; sleep 0.1; done"
+        _ = Shell.run(isUp)
+    }
+
+    func end() {
+        _ = Shell.run("kill \(process); while kill -0 \(process) 2> /dev/null; do sleep 0.05; done")
+        Shell.remove(directory)
+    }
+}

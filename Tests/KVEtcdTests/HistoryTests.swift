@@ -1,0 +1,73 @@
+// The past beyond the memory window, from disk: reads at old revisions and watches that begin there.
+import Glibc
+import KVCore
+import KVEtcd
+import KVReplica
+import NetGRPC
+import Raft
+import Synchronization
+import Testing
+
+@Suite(.serialized) struct HistoryTests {
+    /// So many revisions that the first ones are on disk only.
+    private static let revisions = EventWindow.revisionsMaxDefault + 2000
+
+    private func write(_ face: Face) async throws {
+        for start in stride(from: 0, to: Self.revisions, by: 500) {
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                for i in start..<min(start + 500, Self.revisions) {
+                    group.addTask {
+                        let key = Key("h/\(i % 10)")
+                        _ = try await face.replica.propose(Txn(success: [.put(key, Array("\(i)".utf8))]))
+                    }
+                }
+                try await group.waitForAll()
+            }
+        }
+    }
+
+    @Test func `what memory has forgotten is read and watched from disk, down to the compacted revision`() async throws
+    {
+        let face = try await Face()
+        for i in 0..<10 { try await face.put("h/\(i)", "first") }
+        try await write(face)
+        let floor = face.replica.view().revision.rawValue - Int64(EventWindow.revisionsMaxDefault)
+        #expect(floor > 100)
+        #expect(try await face.range("h/", "h0", revision: 5).keys == ["h/0", "h/1", "h/2", "h/3"])
+        #expect(try await face.range("h/3", revision: 4).keys == [])
+        #expect(try await face.range("h/", "h0", revision: 500).count == 10)
+        let seen = Mutex<[Int64]>([])
+        let watch = face.replica.watch(KeyRange.prefix(Key("h/")), after: Revision(1)) { delivery in
+            if case .events(let revision, _) = delivery { seen.withLock { $0.append(revision.rawValue) } }
+        }
+        let last = face.replica.view().revision.rawValue + 1
+        try await face.put("h/1", "last")
+        while seen.withLock({ $0.last ?? 0 }) < last { try await Task.sleep(for: .milliseconds(5)) }
+        #expect(seen.withLock { $0 } == Array(2...last))
+        face.replica.cancel(watch)
+        try await face.replica.compact(to: Revision(50))
+        await #expect(throws: GRPCStatus(.outOfRange, "etcdserver: mvcc: required revision has been compacted")) {
+            try await face.range("h/", "h0", revision: 49)
+        }
+        #expect(try await face.range("h/", "h0", revision: 50).count == 10)
+        try await face.end()
+    }
+
+    @Test func `a past view needs every revision and knows when one is missing`() throws {
+        var machine = StateMachine()
+        _ = machine.apply(entry(1, Txn(success: [.put(Key("a"), [1])])))
+        let snapshot = machine.snapshot
+        var past = try PastView(snapshot, at: Revision(1), .all)
+        #expect(past.needsThrough == nil && past.finish()?.revision == Revision(1))
+        let isNext = past.add(RevisionEvents(revision: Revision(3), events: []))
+        #expect(!isNext)
+        #expect(throws: ReadError.future(snapshot.view.revision)) { try PastView(snapshot, at: Revision(9), .all) }
+    }
+
+    private func entry(_ index: UInt64, _ txn: Txn) -> Entry {
+        let id = ProposalID(client: ClientID(rawValue: 1), serial: index, settledBelow: 0)
+        let proposal = EntryFormat.encode(ClientProposal(id: id, command: .txn(txn)))
+        return Entry(
+            term: Term(1), index: LogIndex(index), data: EntryFormat.entry(logTime: 0, proposal: proposal))
+    }
+}

@@ -1,0 +1,24 @@
+// Commands of other programs, run by tests: what they print, on both streams.
+import Glibc
+
+enum Shell {
+    /// Everything that the command wrote, and its exit code when that is not 0.
+    static func run(_ command: String, environment: [String: String] = [:]) -> String {
+        let variables = environment.sorted { $0.key < $1.key }.map { "export \($0.key)='\($0.value)'; " }.joined()
+        guard let pipe = popen("exec 2>&1; \(variables)\(command)", "r") else { return "" }
+        var output: [UInt8] = []
+        while case let byte = fgetc(pipe), byte != EOF { output.append(UInt8(truncatingIfNeeded: byte)) }
+        let status = pclose(pipe)
+        let code = (status >> 8) & 0xff
+        return String(decoding: output, as: UTF8.self) + (code == 0 ? "" : "[exit \(code)]\n")
+    }
+
+    static func has(_ program: String) -> Bool { access("/usr/bin/\(program)", X_OK) == 0 }
+
+    static func temporaryDirectory() -> String {
+        var template = Array("/tmp/tern-etcd-XXXXXX".utf8CString)
+        return mkdtemp(&template).map { String(cString: $0) } ?? "/tmp/tern-etcd"
+    }
+
+    static func remove(_ directory: String) { _ = run("rm -rf \(directory)") }
+}

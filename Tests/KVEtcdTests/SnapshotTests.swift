@@ -1,0 +1,81 @@
+// The way out: what etcdctl saves from tern, real etcd can be started on, with every key as it was. And the way back.
+import Glibc
+import KVCore
+import KVEtcd
+import KVReplica
+import NetGRPC
+import Raft
+import Testing
+
+@Suite(.serialized) struct SnapshotTests {
+    /// Some history of every kind: overwritten, deleted, large, leased, many in one revision.
+    private func fill(_ face: Face, keys: Int = 300) async throws {
+        for i in 0..<keys { try await face.put("key/\(i % 200)", String(repeating: "v\(i)", count: i % 50 + 1)) }
+        try await face.put("large", String(repeating: "x", count: 300_000))
+        for i in 0..<40 { _ = try await face.replica.propose(Txn(success: [.delete(Key("key/\(i)"))])) }
+        let puts = (0..<60).map { Op.put(Key("txn/\($0)"), Array("t\($0)".utf8)) }
+        _ = try await face.replica.propose(Txn(success: puts))
+        let lease = try await face.replica.grantLease(.none, ttlSeconds: 3600)
+        _ = try await face.replica.propose(Txn(success: [.put(Key("leased"), [1], lease: lease.id)]))
+    }
+
+    /// Without what it logs.
+    private func etcdctl(_ endpoint: String, _ arguments: String) -> String {
+        Transcript.plain(
+            Shell.run("etcdctl \(arguments)", environment: ["ETCDCTL_API": "3", "ETCDCTL_ENDPOINTS": endpoint]))
+    }
+
+    /// All keys with their counters, without the header that says who answered.
+    private func everything(_ endpoint: String, revision: Int64 = 0) -> String {
+        etcdctl(endpoint, #"get --prefix "" --rev=\#(revision) -w json | sed 's/.*"kvs"/"kvs"/'"#)
+    }
+
+    @Test(.enabled(if: Shell.has("etcdctl") && Shell.has("etcd")), arguments: [0, 120])
+    func `etcd starts on a snapshot of tern and has the same keys`(_ compacted: Int64) async throws {
+        let face = try await Face()
+        try await fill(face)
+        if compacted > 0 { try await face.replica.compact(to: Revision(compacted)) }
+        let folder = Shell.temporaryDirectory()
+        #expect(etcdctl(face.endpoint, "snapshot save \(folder)/snap > /dev/null") == "")
+        let status = etcdctl(face.endpoint, "snapshot status \(folder)/snap -w json")
+        #expect(status.contains("\"revision\":\(face.replica.view().revision)"), "\(status)")
+        let restored = etcdctl(
+            face.endpoint,
+            "snapshot restore \(folder)/snap --name m1 --data-dir \(folder)/data --initial-cluster m1=http://127.0.0.1:1"
+                + " --initial-advertise-peer-urls http://127.0.0.1:1 > \(folder)/log || cat \(folder)/log")
+        #expect(restored == "")
+        let etcd = try RealEtcd(data: "\(folder)/data")
+        let here = everything(face.endpoint)
+        #expect(here.contains("kvs") && everything(etcd.endpoint) == here)
+        #expect(everything(etcd.endpoint, revision: 250) == everything(face.endpoint, revision: 250))
+        let past = everything(etcd.endpoint, revision: 100)
+        #expect(past == everything(face.endpoint, revision: 100))
+        #expect(past.contains("has been compacted") == (compacted > 0))
+        #expect(etcdctl(etcd.endpoint, "lease list") == etcdctl(face.endpoint, "lease list"))
+        etcd.end()
+        Shell.remove(folder)
+        try await face.end()
+    }
+
+    @Test func `the file is read back as it was written`() async throws {
+        let face = try await Face()
+        try await fill(face, keys: 3000)
+        let export = try #require(await face.replica.export())
+        let path = "\(face.directory)/file"
+        let descriptor = open(path, O_RDWR | O_CREAT, 0o600)
+        let bytes = try SnapshotWriter(export).write(to: descriptor)
+        close(descriptor)
+        let reader = try BoltReader(path: path)
+        var revisions: [[UInt8]] = []
+        let hasKeys = try reader.forEach("key") { key, _ in
+            revisions.append(key)
+            return true
+        }
+        // 3000 puts, one large, 40 deletions, 60 at once, one leased.
+        #expect(hasKeys && revisions.count == 3102)
+        #expect(zip(revisions, revisions.dropFirst()).allSatisfy { $0.lexicographicallyPrecedes($1) })
+        #expect(try !reader.forEach("nothing") { _, _ in true })
+        #expect(bytes % 4096 == 0)
+        try await face.end()
+    }
+}
