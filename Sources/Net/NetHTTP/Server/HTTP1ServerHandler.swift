@@ -20,7 +20,7 @@ final class HTTP1ServerHandler: ChannelDuplexHandler, RemovableChannelHandler {
     /// Complete, but an answer before it is not out yet.
     enum Ready {
         case request(HTTPRequest, keepAlive: Bool, http10: Bool)
-        case refusal(Int, String)
+        case refusal(RequestFault)
     }
 
     /// The request that is being answered.
@@ -104,7 +104,7 @@ final class HTTP1ServerHandler: ChannelDuplexHandler, RemovableChannelHandler {
     private func expired() {
         guard let context else { return }
         switch phase {
-        case .body where active == nil: refuse(408, "the request was not complete in time")
+        case .body where active == nil: refuse(.bodyTimedOut)
         case .serving, .takenOver: break
         default: context.close(promise: nil)
         }
@@ -144,13 +144,10 @@ final class HTTP1ServerHandler: ChannelDuplexHandler, RemovableChannelHandler {
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
         guard phase != .takenOver else { return context.fireErrorCaught(error) }
-        guard let fault = error as? HTTPParserError else { return context.close(promise: nil) }
-        switch fault {
-        case .headerOverflow: refuseInTurn(431, "the request header is too large")
-        case .invalidEOFState, .closedConnection: context.close(promise: nil)
-        case .invalidVersion: refuseInTurn(400, "unsupported HTTP version")
-        default: refuseInTurn(400, "malformed HTTP request: \(fault)")
+        guard let fault = (error as? HTTPParserError).flatMap({ RequestFault($0) }) else {
+            return context.close(promise: nil)
         }
+        refuseInTurn(fault)
     }
 
     func flushNow() {
@@ -177,21 +174,19 @@ extension HTTP1ServerHandler {
         let length = head.headers.first(name: "content-length").flatMap { Int($0) } ?? 0
         if length > configuration.requestBytesMax {
             incoming?.isRefused = true
-            refuseInTurn(413, tooLarge)
+            refuseInTurn(configuration.bodyTooLarge)
         } else if active == nil, ready.isEmpty, head.headers.first(name: "expect")?.lowercased() == "100-continue" {
             context?.writeAndFlush(
                 wrapOutboundOut(ByteBuffer(staticString: "HTTP/1.1 100 Continue\r\n\r\n")), promise: nil)
         }
     }
 
-    private var tooLarge: String { "the request body is larger than \(configuration.requestBytesMax) bytes" }
-
     private func append(_ bytes: ByteBuffer) {
         guard let size = incoming?.body.readableBytes, incoming?.isRefused == false else { return }
         guard size + bytes.readableBytes <= configuration.requestBytesMax else {
             incoming?.isRefused = true
             incoming?.body = ByteBuffer()
-            return refuseInTurn(413, tooLarge)
+            return refuseInTurn(configuration.bodyTooLarge)
         }
         if size == 0 { incoming?.body = bytes } else { incoming?.body.writeImmutableBuffer(bytes) }
     }
@@ -202,7 +197,7 @@ extension HTTP1ServerHandler {
         self.incoming = nil
         let head = incoming.head
         guard let request = makeRequest(head, incoming.body) else {
-            return refuseInTurn(400, "malformed request target or headers")
+            return refuseInTurn(.badTarget)
         }
         let stopsDecoder = request.isUpgrade != nil || head.method == .CONNECT
         let http10 = head.version.minor == 0
@@ -225,15 +220,15 @@ extension HTTP1ServerHandler {
     }
 
     /// A refusal waits for its turn behind earlier answers; afterwards the connection ends.
-    private func refuseInTurn(_ status: Int, _ message: String) {
-        ready.append(.refusal(status, message))
+    private func refuseInTurn(_ fault: RequestFault) {
+        ready.append(.refusal(fault))
         serveNext()
     }
 
     func serveNext() {
         guard active == nil, !ready.isEmpty, let context else { return }
         switch ready.removeFirst() {
-        case .refusal(let status, let message): refuse(status, message)
+        case .refusal(let fault): refuse(fault)
         case .request(let request, let keepAlive, let http10):
             enter(.serving)
             let writer = HTTPResponseWriter(
@@ -251,12 +246,12 @@ extension HTTP1ServerHandler {
     }
 
     /// Answers by itself, drops what else arrives, and closes once the client had time to read.
-    private func refuse(_ status: Int, _ message: String) {
+    private func refuse(_ fault: RequestFault) {
         guard let context else { return }
         ready = []
         incoming = nil
         enter(.lingering)
-        let answer = connection.shared.errorAnswer(status, message)
+        let answer = configuration.answer(to: fault)
         var bytes = ByteBuffer()
         bytes.writeResponseHead(status: answer.status, headers: answer.headers)
         bytes.writeHeader("content-length", String(answer.body.readableBytes))

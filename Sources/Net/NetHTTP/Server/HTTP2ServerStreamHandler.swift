@@ -73,26 +73,26 @@ final class HTTP2ServerStreamHandler: ChannelInboundHandler {
         if frame.endStream { requestIsComplete = true }
         guard state == .head else { return frame.endStream ? complete() : () }
         guard let request = makeRequest(frame.headers) else {
-            return refuse(400, "malformed request target or headers")
+            return refuse(.badTarget)
         }
         state = .body
         self.request = request
         isHead = request.method == "HEAD"
         if frame.endStream { return complete() }
         let length = request.header("content-length").flatMap { Int($0) } ?? 0
-        guard length <= configuration.requestBytesMax else { return refuse(413, tooLarge) }
+        guard length <= configuration.requestBytesMax else { return refuse(configuration.bodyTooLarge) }
         bodyTimer = context?.eventLoop.assumeIsolated().scheduleTask(in: configuration.bodyTimeout) { [weak self] in
-            self?.refuse(408, "the request was not complete in time")
+            self?.refuse(.bodyTimedOut)
         }
     }
-
-    private var tooLarge: String { "the request body is larger than \(configuration.requestBytesMax) bytes" }
 
     private func received(_ frame: HTTP2Frame.FramePayload.Data) {
         guard case .byteBuffer(let bytes) = frame.data else { return }
         if frame.endStream { requestIsComplete = true }
         if state == .body, let have = request?.body.readableBytes {
-            guard have + bytes.readableBytes <= configuration.requestBytesMax else { return refuse(413, tooLarge) }
+            guard have + bytes.readableBytes <= configuration.requestBytesMax else {
+                return refuse(configuration.bodyTooLarge)
+            }
             if have == 0 { request?.body = bytes } else { request?.body.writeImmutableBuffer(bytes) }
             if frame.endStream { complete() }
         } else {
@@ -137,11 +137,21 @@ final class HTTP2ServerStreamHandler: ChannelInboundHandler {
         return made
     }
 
-    private func refuse(_ status: Int, _ message: String) {
+    private func refuse(_ fault: RequestFault) {
         guard state == .head || state == .body, let writer = begin() else { return }
         request = nil
-        let answer = connection.shared.errorAnswer(status, message)
+        let answer = configuration.answer(to: fault)
         writer.send(status: answer.status, headers: answer.headers, body: answer.body)
+        if !requestIsComplete { dropRest(after: fault == .bodyTimedOut ? .zero : HTTP1ServerHandler.lingerTime) }
+    }
+
+    /// A client that goes on with a refused request is told to stop once it had time to read the refusal (RFC 9113
+    /// §8.1); without that its stream would stay open.
+    private func dropRest(after time: TimeAmount) {
+        bodyTimer = context?.eventLoop.assumeIsolated().scheduleTask(in: time) { [weak self] in
+            guard let self, let context = self.context else { return }
+            context.writeAndFlush(self.wrapOutboundOut(.rstStream(.noError)), promise: nil)
+        }
     }
 }
 

@@ -8,6 +8,11 @@ package struct HTTPServerError: Sendable {
     package var status: Int
     /// One sentence for the client.
     package var message: String
+
+    package init(status: Int, message: String) {
+        self.status = status
+        self.message = message
+    }
 }
 
 /// A whole answer.

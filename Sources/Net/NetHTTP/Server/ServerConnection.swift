@@ -11,10 +11,6 @@ struct ServerShared: Sendable {
     let service: any HTTPService
     let logger: Logger
     let date = HTTPDate()
-
-    func errorAnswer(_ status: Int, _ message: String) -> HTTPAnswer {
-        configuration.errorResponder(HTTPServerError(status: status, message: message))
-    }
 }
 
 /// The facts of one connection. Confined to its event loop.
