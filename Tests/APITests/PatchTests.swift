@@ -79,10 +79,17 @@ import Testing
         let start = template([["name": "a", "image": "i", "env": [["name": "X", "value": "1"]]], ["name": "b"]])
         let patch = template([["name": "a", "env": [["name": "Y", "value": "2"]]]])
         let expected = template([
-            ["name": "a", "image": "i", "env": [["name": "X", "value": "1"], ["name": "Y", "value": "2"]]],
+            ["name": "a", "image": "i", "env": [["name": "Y", "value": "2"], ["name": "X", "value": "1"]]],
             ["name": "b"]
         ])
         #expect(try strategic(patch, start) == expected)
+    }
+
+    @Test func `what a patch brings stands before what it does not name, unless the server had that before it`() throws
+    {
+        let start = template([["name": "a"], ["name": "b"], ["name": "c"]])
+        let merged = try strategic(template([["name": "new"], ["name": "b", "image": "i"]]), start)
+        #expect(merged == template([["name": "new"], ["name": "a"], ["name": "b", "image": "i"], ["name": "c"]]))
     }
 
     @Test func `directives delete, replace, order and retain`() throws {
@@ -117,7 +124,7 @@ import Testing
             ])
         #expect(
             try strategic(["metadata": ["finalizers": ["e/f"]]], start) == [
-                "metadata": ["finalizers": ["a/b", "c/d", "e/f"]]
+                "metadata": ["finalizers": ["e/f", "a/b", "c/d"]]
             ])
     }
 

@@ -120,7 +120,7 @@ extension StrategicMerge {
         guard let field, field.mergesPatch else { return patch.map(cleaned) }
         if let key = field.mergeKey { return try mergeObjects(patch, into: old, field, key, order) }
         let merged = old + patch.filter { !old.contains($0) }
-        return ordered(merged, by: order, key: nil, serverOrder: old)
+        return ordered(merged, by: order ?? .array(patch), key: nil, serverOrder: old)
     }
 
     private func mergeObjects(
@@ -144,7 +144,8 @@ extension StrategicMerge {
             let merged = try merge(change, into: existing, schema(of: field)) ?? .null
             if let index { result[index] = merged } else { result.append(merged) }
         }
-        return ordered(result, by: order, key: key, serverOrder: old)
+        let named = order ?? .array(items.filter { $0["$patch"] != "delete" })
+        return ordered(result, by: named, key: key, serverOrder: old)
     }
 
     private func mergeValue(_ item: JSON, _ key: String) throws(StatusError) -> JSON {
@@ -152,7 +153,8 @@ extension StrategicMerge {
         throw Status.badRequest("map: \(Go.value(item)) does not contain declared merge key: \(key)")
     }
 
-    /// Elements that the order names come in that order; the others keep their place relative to the server's order.
+    /// Elements that the order names come in that order (the patch's own where it states none); the others keep their
+    /// place relative to the server's order.
     private func ordered(_ values: [JSON], by order: JSON?, key: String?, serverOrder: [JSON]) -> [JSON] {
         guard let order = order?.array else { return values }
         let name = { (value: JSON) in key.flatMap { value[$0] } ?? value }

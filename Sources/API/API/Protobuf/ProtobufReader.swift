@@ -78,10 +78,12 @@ struct ProtobufReader {
 }
 
 /// Appends fields in the wire format.
-struct ProtobufWriter {
-    private(set) var bytes: [UInt8] = []
+package struct ProtobufWriter {
+    package private(set) var bytes: [UInt8] = []
 
-    mutating func varint(_ value: UInt64) {
+    package init() {}
+
+    package mutating func varint(_ value: UInt64) {
         var value = value
         while value >= 0x80 {
             bytes.append(UInt8(truncatingIfNeeded: value) | 0x80)
@@ -90,23 +92,23 @@ struct ProtobufWriter {
         bytes.append(UInt8(truncatingIfNeeded: value))
     }
 
-    mutating func field(_ number: UInt32, varint value: UInt64) {
+    package mutating func field(_ number: UInt32, varint value: UInt64) {
         varint(UInt64(number) << 3)
         varint(value)
     }
 
-    mutating func field(_ number: UInt32, double value: Double) {
+    package mutating func field(_ number: UInt32, double value: Double) {
         varint(UInt64(number) << 3 | 1)
         for shift in stride(from: 0, to: 64, by: 8) {
             bytes.append(UInt8(truncatingIfNeeded: value.bitPattern >> UInt64(shift)))
         }
     }
 
-    mutating func field(_ number: UInt32, bytes value: some Collection<UInt8>) {
+    package mutating func field(_ number: UInt32, bytes value: some Collection<UInt8>) {
         varint(UInt64(number) << 3 | 2)
         varint(UInt64(value.count))
         bytes.append(contentsOf: value)
     }
 
-    mutating func field(_ number: UInt32, string value: String) { field(number, bytes: value.utf8) }
+    package mutating func field(_ number: UInt32, string value: String) { field(number, bytes: value.utf8) }
 }

@@ -4,7 +4,10 @@
 
 extension SchemaTable {
     /// Sets what upstream's defaulting sets for this kind.
-    package func applyDefaults(_ object: inout JSON, as kind: GroupVersionKind) { Defaults.apply(to: &object, kind) }
+    package func applyDefaults(_ object: inout JSON, as kind: GroupVersionKind) {
+        Defaults.apply(to: &object, kind)
+        ZeroFields.fill(&object, kind)
+    }
 }
 
 /// Defaulting of whole objects by kind.

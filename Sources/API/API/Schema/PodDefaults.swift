@@ -95,7 +95,10 @@ extension PodDefaults {
         volume.inside("image") { $0.fill("pullPolicy", pullPolicy(of: $0["reference"]?.string ?? "")) }
         volume.inside("iscsi") { $0.fill("iscsiInterface", "default") }
         volume.inside("ephemeral") {
-            $0.inside("volumeClaimTemplate") { $0.inside("spec") { $0.fill("volumeMode", "Filesystem") } }
+            $0.inside("volumeClaimTemplate") { claim in
+                if claim["metadata"] == nil { claim["metadata"] = .object([:]) }
+                claim.inside("spec") { $0.fill("volumeMode", "Filesystem") }
+            }
         }
     }
 

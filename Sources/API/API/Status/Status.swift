@@ -158,8 +158,9 @@ extension Status {
     }
 
     /// A non-resource URL that the user may not use.
-    package static func forbidden(path: String, verb: String, user: String) -> StatusError {
-        failure("Forbidden", "forbidden: User \(Go.quote(user)) cannot \(verb) path \(Go.quote(path))", details: [:])
+    package static func forbidden(path: String, verb: String, user: String, why: String = "") -> StatusError {
+        failure(
+            "Forbidden", "forbidden: User \(Go.quote(user)) cannot \(verb) path \(Go.quote(path))\(why)", details: [:])
     }
 }
 

@@ -10,7 +10,7 @@ extension CellContext {
         case "EndpointSlice": endpointSlice
         case "ConfigMap": [name, .int(Int64(count("data") + count("binaryData"))), age]
         case "Secret": [name, text("type"), .int(Int64(count("data"))), age]
-        case "ServiceAccount": [name, .int(Int64(count("secrets"))), age]
+        case "ServiceAccount": [name, age]
         case "Event": event
         case "Lease": [name, text("spec", "holderIdentity"), age]
         default: nil

@@ -26,14 +26,34 @@ package enum YAML {
         try parseAll(bytes, keepingEmpty: false)
     }
 
-    /// Doubled keys are always an error here, so `duplicates` gets nothing.
+    /// One document in which the last of doubled keys counts; `duplicates` gets upstream's words for each:
+    /// `line 5: key "data" already set in map`.
     package static func parse(_ bytes: [UInt8], duplicates: inout [String]) throws(YAMLError) -> JSON {
-        try parse(bytes)
+        var text = try checked(bytes)
+        var doubled = YAMLDuplicates()
+        while true {
+            do {
+                guard let node = try Parser(yaml: text).nextRoot() else { return .null }
+                var converter = YAMLConverter(doubled)
+                let tree = try converter.tree(node, depth: 0)
+                duplicates += converter.duplicates
+                return tree
+            } catch let error as YAMLError {
+                throw error
+            } catch let error as YamlError {
+                guard case .duplicatedKeysInMapping(let keys, let context) = error, let key = keys.first,
+                    let renamed = doubled.renamed(key, at: context.mark, in: text)
+                else { throw YAMLError(message: message(of: error)) }
+                text = renamed
+            } catch {
+                throw YAMLError(message: "yaml: \(error)")
+            }
+        }
     }
 
     package static func parse(_ text: String) throws(YAMLError) -> JSON { try parse(Array(text.utf8)) }
 
-    private static func parseAll(_ bytes: [UInt8], keepingEmpty: Bool) throws(YAMLError) -> [JSON] {
+    private static func checked(_ bytes: [UInt8]) throws(YAMLError) -> String {
         guard bytes.count <= bytesMax else {
             throw YAMLError(message: "yaml: document is larger than \(bytesMax) bytes")
         }
@@ -41,6 +61,11 @@ package enum YAML {
             throw YAMLError(message: "yaml: invalid UTF-8")
         }
         guard !nestsTooDeep(bytes) else { throw YAMLError(message: "yaml: exceeded max depth") }
+        return text
+    }
+
+    private static func parseAll(_ bytes: [UInt8], keepingEmpty: Bool) throws(YAMLError) -> [JSON] {
+        let text = try checked(bytes)
         var documents: [JSON] = []
         do {
             let parser = try Parser(yaml: text)
@@ -83,9 +108,10 @@ package enum YAML {
 
     private static func message(of error: YamlError) -> String {
         switch error {
-        case .scanner(_, let problem, let mark, _), .parser(_, let problem, let mark, _),
-            .composer(_, let problem, let mark, _):
-            return "yaml: line \(mark.line): \(problem)"
+        case .scanner(let context, let problem, let mark, _):
+            return "yaml: \(place(context, mark, isScanner: true))\(problem)"
+        case .parser(let context, let problem, let mark, _), .composer(let context, let problem, let mark, _):
+            return "yaml: \(place(context, mark, isScanner: false))\(problem)"
         case .duplicatedKeysInMapping(let duplicates, let context):
             let lines = duplicates.map { "  line \(context.mark.line): key \(Go.quote($0)) already set in map" }
             return "yaml: unmarshal errors:\n\(lines.joined(separator: "\n"))"
@@ -95,9 +121,24 @@ package enum YAML {
     }
 }
 
+extension YAML {
+    /// The line as upstream's parser names it: that of the context, else of the problem, counted from 0 except by the
+    /// scanner; the first line is not named.
+    private static func place(_ context: YamlError.Context?, _ mark: Mark, isScanner: Bool) -> String {
+        let lines = [context?.mark.line ?? 1, mark.line].map { $0 - 1 }
+        guard let line = lines.first(where: { $0 > 0 }) else { return "" }
+        return "line \(isScanner ? line + 1 : line): "
+    }
+}
+
 /// Nodes → trees.
 struct YAMLConverter {
     private var nodes = 0
+    private let doubled: YAMLDuplicates
+    /// Keys that were set twice, in upstream's words.
+    private(set) var duplicates: [String] = []
+
+    init(_ doubled: YAMLDuplicates = YAMLDuplicates()) { self.doubled = doubled }
 
     mutating func tree(_ node: Node, depth: Int) throws(YAMLError) -> JSON {
         nodes += 1
@@ -119,6 +160,11 @@ struct YAMLConverter {
         var inherited: [JSONObject] = []
         for (key, value) in mapping {
             guard case .scalar(let scalar) = key else { throw YAMLError(message: "yaml: invalid map key") }
+            if let original = doubled.original(scalar.string) {
+                let later = mapping.first { $0.key.string == original }
+                duplicates.append("line \(later?.key.mark?.line ?? 0): key \(Go.quote(original)) already set in map")
+                continue
+            }
             let tree = try tree(value, depth: depth + 1)
             if scalar.string == "<<" && scalar.style == .plain {
                 inherited += (tree.array ?? [tree]).compactMap(\.object)

@@ -203,7 +203,7 @@ struct JSONParser: ~Copyable {
         var unique: [JSONObject.Member] = []
         for member in members {
             if let place = places[member.key] {
-                unique[place].value = member.value
+                unique[place].value = Self.decoded(member.value, over: unique[place].value)
                 duplicates.append(member.key)
             } else {
                 places[member.key] = unique.count
@@ -211,6 +211,13 @@ struct JSONParser: ~Copyable {
             }
         }
         return unique
+    }
+
+    /// What a second member of the same name leaves: objects are decoded into the first one, everything else replaces it.
+    private static func decoded(_ later: JSON, over earlier: JSON) -> JSON {
+        guard case .object(let new) = later, case .object(var merged) = earlier else { return later }
+        for member in new { merged[member.key] = decoded(member.value, over: merged[member.key] ?? .null) }
+        return .object(merged)
     }
 
     /// Compares keys as they stand in the text; an escape may hide an equal key, so that one is looked at closely by

@@ -31,6 +31,11 @@ package enum Base64 {
         return String(decoding: out, as: UTF8.self)
     }
 
+    /// The bytes of a field; nil when it is no base64.
+    package static func bytes(_ text: String) -> [UInt8]? {
+        do { return try decode(text) } catch { return nil }
+    }
+
     package static func decode(_ text: String) throws(Base64Error) -> [UInt8] {
         var out: [UInt8] = []
         var buffer: UInt32 = 0
