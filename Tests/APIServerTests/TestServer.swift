@@ -19,7 +19,7 @@ final class TestServer: Sendable {
     let authority: CertificateAuthority
     let logger: Logger
 
-    init() async throws {
+    init(adjust: (inout PolicyConfiguration) -> Void = { _ in }) async throws {
         directory = NSTemporaryDirectory() + "tern-api-\(UInt32.random(in: 0...UInt32.max))"
         try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: true)
         var logger = Logger(label: "test")
@@ -36,10 +36,11 @@ final class TestServer: Sendable {
         replica = try Replica(.single(dataDirectory: directory + "/data", logger: logger))
         try await replica.start()
         let key = try ServiceAccountKey.make(.es256)
-        let policy = Policy(
-            PolicyConfiguration(
-                serviceAccountKey: key,
-                staticTokens: ["jane-token": UserInfo(name: "jane", groups: ["system:authenticated"])]))
+        var rules = PolicyConfiguration(
+            serviceAccountKey: key,
+            staticTokens: ["jane-token": UserInfo(name: "jane", groups: ["system:authenticated"])])
+        adjust(&rules)
+        let policy = Policy(rules)
         server = APIServer(
             configuration, store: replica, schema: SchemaTable(), policy: policy.server, metrics: MetricsRegistry(),
             group: group,
@@ -51,9 +52,9 @@ final class TestServer: Sendable {
             certificatePEM: serving.certificatePEM, keyPEM: serving.keyPEM, clientCAPEM: authority.certificatePEM,
             policy: .optional)
         let wanted = ProcessInfo.processInfo.environment["TERN_PORT"].flatMap { Int($0) } ?? 0
-        http = HTTPServer(
-            configuration: HTTPServerConfiguration(host: "127.0.0.1", port: wanted, tls: tls), service: server,
-            group: group, logger: logger)
+        var settings = HTTPServerConfiguration(host: "127.0.0.1", port: wanted, tls: tls)
+        settings.errorResponder = APIServer.answer(to:)
+        http = HTTPServer(configuration: settings, service: server, group: group, logger: logger)
         port = try await http.start()
         let admin = try authority.issue(CertificateSpec(commonName: "admin", organizations: ["system:masters"]))
         try Self.write(directory, port, authority.certificatePEM, admin)

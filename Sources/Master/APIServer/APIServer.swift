@@ -92,12 +92,20 @@ package final class APIServer: HTTPService {
         InProcessClient(objects: objects, feed: feed, user: user, fence: fence)
     }
 
+    /// What its HTTP server answers to requests that never get here (too large, malformed, too slow): a Status.
+    @Sendable package static func answer(to error: HTTPServerError) -> HTTPAnswer {
+        let status = Status.failure(Status.reason(of: error.status), error.message, code: error.status).status
+        return HTTPAnswer(
+            status: error.status, headers: [("content-type", "application/json")],
+            body: ByteBuffer(bytes: status.serialized()))
+    }
+
     package func respond(to request: HTTPRequest, _ response: HTTPResponseWriter) {
         let auditID = Identity.uid()
         guard let path = path(of: request) else {
-            let body = ByteBuffer(bytes: Status.badRequest("invalid request path").status.serialized())
-            return response.send(
-                status: 400, headers: [("content-type", "application/json"), ("audit-id", auditID)], body: body)
+            let answer = Self.answer(to: HTTPServerError(status: 400, message: "invalid request path"))
+            let headers = answer.headers + [("audit-id", auditID)]
+            return response.send(status: answer.status, headers: headers, body: answer.body)
         }
         let observer = RequestObserver(metrics) { [self] in leave(path) }
         var exchange = Exchange(
@@ -240,12 +248,13 @@ extension APIServer {
         }
         var exchange = given
         guard let found = resolve(exchange.path) else { return refuseUnknown(exchange) }
+        exchange.warnings = Exchange.deprecations(found.resource)
         do {
             let pretty = exchange.representation.isPretty
             exchange.representation = try Representation.negotiate(accept: exchange.request.header("accept"))
             if pretty { exchange.representation.isPretty = true }
         } catch {
-            return exchange.fail(Refusals.notAcceptable(error))
+            return exchange.fail(Refusals.notAcceptable(error, streams: ["list", "watch"].contains(exchange.path.verb)))
         }
         switch (found.subresource, exchange.path.verb) {
         case (nil, "get"): respondGet(exchange, found.resource)

@@ -117,19 +117,8 @@ package struct WriteRequest: Sendable {
     }
 }
 
-/// One cause of a 422 Invalid: upstream's reasons and texts.
-package struct FieldError: Sendable, Hashable {
-    /// `FieldValueRequired`, `FieldValueInvalid`, `FieldValueDuplicate`, `FieldValueNotSupported`, `FieldValueForbidden`, `FieldValueTooLong`, `FieldValueTooMany`, `FieldValueNotFound`, `FieldValueTypeInvalid`
-    package var reason: String
-    /// The message without the field's path, e.g. `Required value: name is required`.
-    package var message: String
-    package var field: String
-    package init(reason: String, message: String, field: String) {
-        self.reason = reason
-        self.message = message
-        self.field = field
-    }
-}
+/// One cause of a 422 Invalid: upstream's reasons (`FieldValueRequired`, `FieldValueInvalid`, ...) and texts.
+package typealias FieldError = StatusCause
 
 /// What differs from kind to kind: the one place where behaviour is code. Every method has a default (KindBehavior+Defaults.swift),
 /// so a kind overrides only what it means. Values in, values out; no I/O.

@@ -142,12 +142,7 @@ package final class MasterNode: Sendable {
             clusterDomain: configuration.clusterDomain)
         let tls = try ServerTLS(identity: try TLSIdentity(serving), clientCAPEM: identity.clusterCA.certificatePEM)
         var http = HTTPServerConfiguration(host: configuration.listenHost, port: configuration.apiPort, tls: tls)
-        http.errorResponder = { error in
-            let status = Status.failure(Status.reason(of: error.status), error.message, code: error.status).status
-            return HTTPAnswer(
-                status: error.status, headers: [("content-type", "application/json")],
-                body: ByteBuffer(bytes: status.serialized()))
-        }
+        http.errorResponder = APIServer.answer(to:)
         return HTTPServer(configuration: http, service: service, group: group, logger: logger)
     }
 

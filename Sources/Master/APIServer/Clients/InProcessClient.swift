@@ -14,6 +14,8 @@ package struct InProcessClient: ObjectClient {
     package var user: UserInfo
     /// Proposals do nothing unless this is the leader's term when they are appended; nil: no fence.
     package var fence: Term?
+    /// How the master's own loops are named as owners of fields.
+    static let fieldManager = "kube-controller-manager"
 
     /// The same client for another user.
     package func acting(as user: UserInfo) -> InProcessClient {
@@ -49,7 +51,7 @@ package struct InProcessClient: ObjectClient {
             path: name.path(namespace: scope, name: object.isEmpty ? nil : object, subresource: subresource))
         return WriteCall(
             attributes: attributes, resource: resource, namespace: scope, name: object, subresource: subresource ?? "",
-            fieldManager: "", fence: fence)
+            fieldManager: Self.fieldManager, fence: fence)
     }
 
     package func get(

@@ -121,16 +121,30 @@ extension APIServer {
     }
 
     private func respondOpenAPI(_ exchange: Exchange, _ path: String) {
+        if path == "/openapi/v2" { return respondOpenAPIv2(exchange) }
         let accept = exchange.request.header("accept") ?? ""
         let isProtobufOnly = accept.contains("protobuf") && !accept.contains("json") && !accept.contains("*/*")
         if isProtobufOnly { return exchange.fail(Refusals.notAcceptable(.noMediaType)) }
         switch path {
-        case "/openapi/v2":
-            exchange.send(
-                200, "application/json", openAPI.v2, more: [("etag", "\"\(openAPI.hash)\""), ("vary", "Accept")])
         case "/openapi/v3": exchange.send(200, "application/json", openAPI.index)
         default: respondOpenAPIDocument(exchange, String(path.dropFirst("/openapi/v3/".count)))
         }
+    }
+
+    /// The first form that is named and served.
+    private func respondOpenAPIv2(_ exchange: Exchange) {
+        let etag = "\"\(openAPI.hash)\""
+        let more = [("etag", etag), ("vary", "Accept")]
+        for clause in MediaType.clauses(exchange.request.header("accept") ?? "*/*") {
+            let isProtobuf = [OpenAPIv2Protobuf.accepted, OpenAPIv2Protobuf.contentType].contains(clause.type)
+            guard isProtobuf || Encoding(mediaType: clause.type) == .json else { continue }
+            let type = isProtobuf ? OpenAPIv2Protobuf.contentType : Encoding.json.contentType
+            if exchange.request.header("if-none-match") == etag {
+                return exchange.send(304, type, ByteBuffer(), more: more)
+            }
+            return exchange.send(200, type, openAPI.v2(protobuf: isProtobuf), more: more)
+        }
+        exchange.fail(Refusals.notAcceptable(.noMediaType))
     }
 
     private func respondOpenAPIDocument(_ exchange: Exchange, _ name: String) {

@@ -11,7 +11,6 @@ final class OpenAPI: Sendable {
     private let schema: SchemaTable
     private let version: String
     let index: ByteBuffer
-    let v2: ByteBuffer
     let hash: String
     private let names: [String: (group: String, version: String)]
     private let kept = Mutex<[String: ByteBuffer]>([:])
@@ -33,8 +32,6 @@ final class OpenAPI: Sendable {
                 key: name, value: ["serverRelativeURL": .string("/openapi/v3/\(name)?hash=\(fingerprint)")])
         }
         index = Wire.buffer(["paths": .object(JSONObject(uniqueMembers: paths))])
-        let info: JSON = ["title": "Kubernetes", "version": .string(version)]
-        v2 = Wire.buffer(["swagger": "2.0", "info": info, "paths": [:], "definitions": [:]])
     }
 
     static func name(_ group: String, _ version: String) -> String {
@@ -46,8 +43,20 @@ final class OpenAPI: Sendable {
     /// The document of `apis/apps/v1`, ...; nil for an unknown name.
     func document(_ name: String) -> ByteBuffer? {
         guard let (group, version) = names[name] else { return nil }
+        return kept(name) { Wire.buffer(make(group, version)) }
+    }
+
+    /// The v2 document, as JSON or as the message that Go clients ask for.
+    func v2(protobuf: Bool) -> ByteBuffer {
+        kept(protobuf ? "v2.pb" : "v2") {
+            let document = OpenAPIv2.document(schema, version: version)
+            return protobuf ? ByteBuffer(bytes: OpenAPIv2Protobuf.encode(document)) : Wire.buffer(document)
+        }
+    }
+
+    private func kept(_ name: String, _ make: () -> ByteBuffer) -> ByteBuffer {
         if let found = kept.withLock({ $0[name] }) { return found }
-        let made = Wire.buffer(make(group, version))
+        let made = make()
         kept.withLock { kept in
             if kept.count >= Self.documentsKeptMax { kept.removeAll() }
             kept[name] = made
@@ -60,11 +69,7 @@ final class OpenAPI: Sendable {
             $0.plural < $1.plural
         }
         var schemas = OpenAPISchemas(schema)
-        for resource in resources {
-            schemas.add(resource.definition, kind: resource.kind)
-            for sub in resource.subresources { schemas.add(kind: sub.kind) }
-            schemas.addList(resource)
-        }
+        for resource in resources { schemas.add(resource) }
         schemas.add(kind: GroupVersionKind("", "v1", "DeleteOptions"))
         schemas.close()
         var paths: [JSONObject.Member] = []

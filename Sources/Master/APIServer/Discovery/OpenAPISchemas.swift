@@ -20,6 +20,13 @@ struct OpenAPISchemas {
         pending.append(type)
     }
 
+    /// A resource with the kinds of its subresources and its list.
+    mutating func add(_ resource: ResourceSchema) {
+        add(resource.definition, kind: resource.kind)
+        for sub in resource.subresources { add(kind: sub.kind) }
+        addList(resource)
+    }
+
     /// `<Kind>List`, which the table may not have as a definition of its own.
     mutating func addList(_ resource: ResourceSchema) {
         guard resource.verbs.contains("list") else { return }

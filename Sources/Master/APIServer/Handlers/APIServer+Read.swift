@@ -64,7 +64,7 @@ extension APIServer {
     private func send(_ exchange: Exchange, _ resource: ResourceSchema, _ stored: StoredObject, isStale: Bool) {
         do {
             let (body, encoding) = try renderer.object(stored, resource, exchange.representation, rows: exchange.rows)
-            let warnings = Exchange.deprecations(resource) + (isStale ? [Exchange.staleWarning] : [])
+            let warnings = isStale ? [Exchange.staleWarning] : []
             exchange.send(200, encoding.contentType, body, warnings: warnings)
         } catch {
             exchange.fail(error)
@@ -110,7 +110,7 @@ extension APIServer {
             let (body, encoding) = try renderer.list(
                 found.objects, storedBytes: found.storedBytes, meta, resource, exchange.representation,
                 rows: exchange.rows)
-            let warnings = Exchange.deprecations(resource) + (read.isStale ? [Exchange.staleWarning] : [])
+            let warnings = read.isStale ? [Exchange.staleWarning] : []
             exchange.send(200, encoding.contentType, body, warnings: warnings)
         } catch {
             exchange.fail(error)

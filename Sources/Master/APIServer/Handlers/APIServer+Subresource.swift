@@ -14,7 +14,7 @@ extension APIServer {
             return respondKubelet(exchange, subresource.name)
         }
         if subresource.name == "proxy" {
-            return exchange.fail(Status.serviceUnavailable("proxy subresources are not served yet"))
+            return refuseProxy(exchange, resource)
         }
         switch verb {
         case "get": getSubresource(exchange, resource, subresource)
@@ -34,6 +34,29 @@ extension APIServer {
                     exchange.request.body, contentType: exchange.request.header("content-type"),
                     wanted: subresource.kind.kind)
                 answer(exchange, call, try await objects.replace(call, raw.tree, decoder))
+            }
+        }
+    }
+
+    private func answerScale(_ exchange: Exchange, _ scale: JSON) {
+        guard case .table(let version) = exchange.representation.form else { return exchange.json(200, scale) }
+        exchange.json(200, Scale.table(scale, version: version, now: renderer.now(), rows: exchange.rows))
+    }
+
+    /// `name`, `scheme:name:port` or `name:port` in the path.
+    private func refuseProxy(_ exchange: Exchange, _ resource: ResourceSchema) {
+        let parts = exchange.path.name.split(separator: ":", omittingEmptySubsequences: false).map(String.init)
+        let name = parts.count == 3 ? parts[1] : parts.first ?? ""
+        read(exchange, .linearizable) { [self] outcome in
+            switch outcome {
+            case .failure(let error): exchange.fail(error)
+            case .success(let read):
+                let found = objects.reader(read.view).get(
+                    resource.resource, namespace: exchange.path.scope, name: name)
+                exchange.fail(
+                    found == nil
+                        ? Status.notFound(resource.resource, name)
+                        : Status.serviceUnavailable("proxy subresources are not served yet"))
             }
         }
     }
@@ -61,7 +84,7 @@ extension APIServer {
                 else {
                     return exchange.fail(Status.notFound(resource.resource, exchange.path.name))
                 }
-                exchange.json(200, Scale.of(object))
+                answerScale(exchange, Scale.of(object))
             }
         }
     }

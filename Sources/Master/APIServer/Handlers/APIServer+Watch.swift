@@ -67,7 +67,7 @@ extension APIServer {
             exchange, resource, backlogBytesMax: configuration.watchBacklogBytesMax,
             onEvent: { [metrics] in metrics.watchEvents.add(1, labels) },
             onEnd: ended)
-        sink.begin(warnings: Exchange.deprecations(resource))
+        sink.begin()
         if let objects { sink.sendInitial(objects) }
         if objects != nil && query.sendsInitialEvents == true && query.allowsBookmarks {
             sink.bookmark(after, endsInitial: true)

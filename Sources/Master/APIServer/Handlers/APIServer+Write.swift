@@ -44,7 +44,9 @@ extension APIServer {
         let options = WriteOptions(verb: exchange.path.verb)
         call.isDryRun = try options.isDryRun(exchange.request.queryAll("dryRun"))
         call.fieldManager = try options.fieldManager(exchange.query("fieldManager"))
-        call.warnings = Exchange.deprecations(resource)
+        if call.fieldManager.isEmpty {
+            call.fieldManager = WriteOptions.manager(userAgent: exchange.request.header("user-agent"))
+        }
         return call
     }
 
@@ -103,17 +105,26 @@ extension APIServer {
     func answerPatch(_ exchange: Exchange, _ call: WriteCall) async throws(StatusError) {
         let type = MediaType(exchange.request.header("content-type") ?? "")?.type ?? ""
         guard let patchType = PatchType(rawValue: type) else { throw Status.unsupportedPatchType() }
-        if patchType == .apply {
-            throw Status.failure(
-                "UnsupportedMediaType", "server-side apply is not supported yet; use a client-side apply", details: [:])
-        }
         let decoder = try decoder(exchange)
+        if patchType == .apply { return try await answerApply(exchange, call, decoder) }
         var duplicates: [String] = []
         let patch: JSON
         do { patch = try JSON.parse(Array(exchange.request.body.readableBytesView), duplicates: &duplicates) } catch {
             throw Status.badRequest("error decoding patch: \(error.message)")
         }
         answer(exchange, call, try await objects.patch(call, patchType, patch, decoder))
+    }
+
+    private func answerApply(
+        _ exchange: Exchange, _ call: WriteCall, _ decoder: BodyDecoder
+    ) async throws(StatusError) {
+        if (exchange.query("fieldManager") ?? "").isEmpty { throw WriteOptions(verb: "patch").managerIsMissing() }
+        let config: JSON
+        do { config = try YAML.parse(Array(exchange.request.body.readableBytesView)) } catch {
+            throw Status.badRequest("error decoding YAML: error converting YAML to JSON: \(error.message)")
+        }
+        let application = Application(config: config, isForced: Parameter.bool(exchange.query("force")))
+        answer(exchange, call, try await objects.apply(call, application, decoder))
     }
 
     private func answerDelete(_ exchange: Exchange, _ given: WriteCall) async throws(StatusError) {

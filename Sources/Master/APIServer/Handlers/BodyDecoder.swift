@@ -38,36 +38,21 @@ struct BodyDecoder: Sendable {
                 return Raw(
                     tree: try JSON.parse(bytes, duplicates: &duplicates), duplicates: duplicates, encoding: .json)
             } catch {
-                throw unrecognized(wanted, "couldn't get version/kind; json parse error: \(error.message)", bytes)
+                throw Status.unparsable(wanted: wanted, error, body: bytes)
             }
         case "application/yaml", "application/x-yaml", "text/yaml":
             do {
                 return Raw(
                     tree: try YAML.parse(bytes, duplicates: &duplicates), duplicates: duplicates, encoding: .yaml)
             } catch {
-                throw unrecognized(wanted, error.message, bytes)
+                throw Status.unrecognized(wanted: wanted, error.message, body: bytes)
             }
         case "application/vnd.kubernetes.protobuf":
             do { return Raw(tree: try schema.decodeProtobuf(bytes), encoding: .protobuf) } catch {
-                throw unrecognized(wanted, error.message, bytes)
+                throw Status.unrecognized(wanted: wanted, error.message, body: bytes)
             }
         default: throw Status.unsupportedMediaType(Encoding.mediaTypes)
         }
-    }
-
-    private func unrecognized(_ wanted: String, _ why: String, _ bytes: [UInt8]) -> StatusError {
-        Status.badRequest(
-            "the object provided is unrecognized (must be of type \(wanted)): \(why) (\(Self.summary(bytes)))")
-    }
-
-    /// The beginning of a body: as text when it looks like JSON, else in hexadecimal.
-    private static func summary(_ bytes: [UInt8]) -> String {
-        if bytes.isEmpty { return "<empty>" }
-        let shown = bytes.prefix(30)
-        let tail = bytes.count > 30 ? " ..." : ""
-        if bytes[0] == UInt8(ascii: "{") { return String(decoding: shown, as: UTF8.self) + tail }
-        let digits = Array("0123456789abcdef".utf8)
-        return String(decoding: shown.flatMap { [digits[Int($0 >> 4)], digits[Int($0 & 15)]] }, as: UTF8.self) + tail
     }
 
     /// Parses and checks a body that must be of `kind` (or of one of `others`, e.g. another version of an Eviction).
@@ -78,12 +63,7 @@ struct BodyDecoder: Sendable {
     {
         let raw = try parse(body, contentType: contentType, wanted: kind.kind)
         guard case .object = raw.tree else {
-            let found = raw.tree.array != nil ? "array" : raw.tree.string != nil ? "string" : "scalar"
-            throw unrecognized(
-                kind.kind,
-                "couldn't get version/kind; json parse error: json: cannot unmarshal \(found) into Go value of type struct "
-                    + "{ APIVersion string \"json:\\\"apiVersion,omitempty\\\"\"; Kind string \"json:\\\"kind,omitempty\\\"\" }",
-                Array(body.readableBytesView))
+            throw Status.notAnObject(wanted: kind.kind, raw.tree, body: Array(body.readableBytesView))
         }
         return try check(raw.tree, as: kind, others: others, duplicates: raw.duplicates)
     }
@@ -103,7 +83,7 @@ struct BodyDecoder: Sendable {
         do { checked = try schema.check(tree, as: kind) } catch {
             throw Status.cannotHandle(kind, as: kind.kind, error.message)
         }
-        let problems = duplicates.map(Self.duplicate) + checked.unknownFields
+        let problems = Self.duplicated(duplicates) + checked.unknownFields
         if validation == .strict && !problems.isEmpty {
             throw Status.cannotHandle(kind, as: kind.kind, Status.strictDecoding(problems))
         }
@@ -112,10 +92,11 @@ struct BodyDecoder: Sendable {
         return Decoded(object: object, warnings: validation == .warn ? problems : [])
     }
 
-    private static func duplicate(_ path: String) -> String {
-        path.hasPrefix("line ")
-            ? "yaml: unmarshal errors:\n  \(path)"
-            : path.hasPrefix("duplicate field") ? path : "duplicate field \(Go.quote(path))"
+    /// Upstream's words for doubled keys: each on its own, those of a YAML text under one heading.
+    private static func duplicated(_ found: [String]) -> [String] {
+        let lines = found.filter { $0.hasPrefix("line ") }
+        let paths = found.filter { !$0.hasPrefix("line ") }.map { "duplicate field \(Go.quote($0))" }
+        return lines.isEmpty ? paths : ["yaml: unmarshal errors:\n  " + lines.joined(separator: "\n  ")] + paths
     }
 
     private func wrongKind(_ found: GroupVersionKind, _ kind: GroupVersionKind) -> StatusError {

@@ -45,6 +45,18 @@ extension ResourceStore {
         return WriteOutcome(object: Status.created(), isCreated: true)
     }
 
+    /// The pod says why it goes, unless it never ran or goes already.
+    private func markDisrupted(_ call: WriteCall) async throws(StatusError) {
+        guard let pod = reader().get(call.gvr, namespace: call.namespace, name: call.name),
+            !PodEviction.needsNoMark(pod)
+        else { return }
+        let now = now()
+        _ = try await update(call) { (stored) throws(StatusError) in
+            guard let pod = stored else { throw Status.notFound(call.gvr, call.name) }
+            return PodEviction.marked(pod, now: now)
+        }
+    }
+
     /// Without disruption budgets an eviction is a delete.
     private func evict(_ call: WriteCall, _ eviction: JSON) async throws(StatusError) -> WriteOutcome {
         if !eviction.name.isEmpty && eviction.name != call.name {
@@ -55,6 +67,7 @@ extension ResourceStore {
         var deletion = call
         deletion.subresource = ""
         deletion.isDryRun = removal.isDryRun
+        if !removal.isDryRun { try await markDisrupted(call) }
         _ = try await delete(deletion, removal)
         return WriteOutcome(object: Status.created(), isCreated: true)
     }

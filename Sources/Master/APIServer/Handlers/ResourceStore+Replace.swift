@@ -72,7 +72,7 @@ extension ResourceStore {
     }
 
     /// A patched object that does not decode is 422, not 400, since the request's own body was well-formed.
-    private static func decodePatched(
+    static func decodePatched(
         _ patched: JSON, _ kind: GroupVersionKind, _ decoder: BodyDecoder
     )
         throws(StatusError) -> BodyDecoder.Decoded
@@ -81,8 +81,18 @@ extension ResourceStore {
             guard error.code == 400 else { throw error }
             let marker = "cannot be handled as a \(kind.kind): "
             let message = error.message.range(after: marker) ?? error.message
-            throw Status.patchInvalid(patched, message)
+            throw Status.patchInvalid(sortedMembers(patched), message)
         }
+    }
+
+    /// As upstream's patch library writes it: members in order of their names, but for the metadata.
+    private static func sortedMembers(_ tree: JSON) -> JSON {
+        guard case .object(let object) = tree else { return tree }
+        let members = object.members.sorted { $0.key < $1.key }.map { member in
+            JSONObject.Member(
+                key: member.key, value: member.key == "metadata" ? member.value : sortedMembers(member.value))
+        }
+        return .object(JSONObject(uniqueMembers: members))
     }
 
     static func checkName(_ object: JSON, _ call: WriteCall) throws(StatusError) {

@@ -20,6 +20,26 @@ enum Scale {
         return ["kind": "Scale", "apiVersion": "autoscaling/v1", "metadata": metadata, "spec": spec, "status": status]
     }
 
+    /// The Table of a Scale.
+    static func table(_ scale: JSON, version: String, now: Double, rows: RowObject) -> JSON {
+        let columns: [(String, String)] = [
+            ("Name", "string"), ("Desired", "integer"), ("Available", "integer"), ("Age", "string")
+        ]
+        let definitions = columns.map { name, type -> JSON in
+            ["name": .string(name), "type": .string(type), "format": "", "description": "", "priority": 0]
+        }
+        let cells: JSON = [
+            .string(scale.name), scale["spec", "replicas"] ?? 0, scale["status", "replicas"] ?? 0,
+            .string(Timestamp.age(scale["metadata", "creationTimestamp"]?.string, now: now))
+        ]
+        let row: JSON = ["cells": cells, "object": Renderer.rowObject(scale, version, rows)]
+        return [
+            "kind": "Table", "apiVersion": .string("meta.k8s.io/\(version)"),
+            "metadata": ["resourceVersion": .string(scale.resourceVersion)],
+            "columnDefinitions": .array(definitions), "rows": [row]
+        ]
+    }
+
     private static func selector(_ object: JSON) -> String {
         guard let given = object["spec", "selector"] else { return "" }
         if object.kind == "ReplicationController" {
@@ -36,6 +56,7 @@ extension ResourceStore {
     ) async throws(StatusError) -> WriteOutcome {
         var parent = call
         parent.subresource = ""
+        parent.fieldSubresource = "scale"
         let target = parent
         var outcome = try await update(parent) { (stored) throws(StatusError) in
             guard var object = stored else { throw Status.notFound(target.gvr, target.name) }

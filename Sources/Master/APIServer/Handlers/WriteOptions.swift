@@ -31,6 +31,18 @@ struct WriteOptions {
         return value
     }
 
+    func managerIsMissing() -> StatusError {
+        refuse("FieldValueRequired", "Required value: is required for apply patch", "fieldManager")
+    }
+
+    /// Who a client is that does not name its manager: its program.
+    static func manager(userAgent: String?) -> String {
+        let program = (userAgent ?? "").prefix { $0 != "/" }.unicodeScalars.filter {
+            $0.value >= 0x20 && $0.value < 0x7f
+        }
+        return program.isEmpty ? "unknown" : String(String.UnicodeScalarView(program.prefix(128)))
+    }
+
     func fieldValidation(_ value: String?) throws(StatusError) -> FieldValidation {
         guard let value, !value.isEmpty else { return .warn }
         if let found = FieldValidation(rawValue: value) { return found }

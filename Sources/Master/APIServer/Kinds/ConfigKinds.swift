@@ -82,6 +82,17 @@ package struct SecretKind: StoredKind {
         }
     }
 
+    /// A TLS secret whose certificate or key no server could load is accepted with a warning.
+    package func warnings(_ write: WriteRequest) -> [String] {
+        let object = write.object
+        guard object["type"] == "kubernetes.io/tls" else { return [] }
+        for (key, shown) in [("tls.crt", "certificate"), ("tls.key", "key")] {
+            let text = Base64.bytes(object["data", key]?.string ?? "").map { String(decoding: $0, as: UTF8.self) } ?? ""
+            if !text.contains("-----BEGIN ") { return ["tls: failed to find any PEM data in \(shown) input"] }
+        }
+        return []
+    }
+
     private func registry(_ key: String, _ data: JSON?, _ issues: inout Issues) {
         guard let text = data?[key]?.string else { return issues.required(FieldPath("data").key(key)) }
         let bytes = Base64.bytes(text) ?? []

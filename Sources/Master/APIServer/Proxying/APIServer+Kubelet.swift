@@ -40,7 +40,7 @@ extension APIServer {
     {
         try LogOptions.check(exchange)
         let container = try PodTarget.container(of: pod, wanted: exchange.query("container"))
-        if nodeName.isEmpty { return exchange.send(204, "text/plain", ByteBuffer()) }
+        if nodeName.isEmpty { return exchange.empty(204) }
         let (dialer, endpoint) = try target(exchange, pod, node, nodeName)
         let path =
             "/containerLogs/\(percentEncode(pod.namespace))/\(percentEncode(pod.name))/\(percentEncode(container))"

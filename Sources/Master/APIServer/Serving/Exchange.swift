@@ -15,6 +15,8 @@ struct Exchange: Sendable {
     let observer: RequestObserver
     let renderer: Renderer
     var representation = Representation.json
+    /// Warnings that every answer to this request carries.
+    var warnings: [String] = []
 
     var rows: RowObject { request.query("includeObject").flatMap { RowObject(rawValue: $0) } ?? .metadata }
 
@@ -24,7 +26,7 @@ struct Exchange: Sendable {
     func headers(_ contentType: String, warnings: [String] = [], more: [(String, String)] = []) -> [(String, String)] {
         var headers = [("content-type", contentType), ("audit-id", auditID)]
         if !more.contains(where: { $0.0 == "cache-control" }) { headers.append(("cache-control", "no-cache, private")) }
-        headers += warnings.map { ("warning", "299 - \(Self.quoted($0))") }
+        headers += (self.warnings + warnings).map { ("warning", "299 - \(Self.quoted($0))") }
         return headers + more
     }
 
@@ -44,6 +46,13 @@ struct Exchange: Sendable {
     ) {
         observer.answered(self, status: status, bytes: body.readableBytes)
         response.send(status: status, headers: headers(contentType, warnings: warnings, more: more), body: body)
+    }
+
+    /// Answers with a head alone.
+    func empty(_ status: Int) {
+        observer.answered(self, status: status, bytes: 0)
+        let head = [("audit-id", auditID), ("cache-control", "no-cache, private")]
+        response.send(status: status, headers: head, body: ByteBuffer())
     }
 
     func text(_ status: Int, _ text: String) {

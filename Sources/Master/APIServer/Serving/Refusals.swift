@@ -6,9 +6,7 @@ enum Refusals {
         let tail = reason.isEmpty ? "" : ": \(reason)"
         let user = attributes.user.name
         guard attributes.isResourceRequest else {
-            var error = Status.forbidden(path: attributes.path, verb: attributes.verb, user: user)
-            if !reason.isEmpty { error.status["message"] = .string(error.message + tail) }
-            return error
+            return Status.forbidden(path: attributes.path, verb: attributes.verb, user: user, why: tail)
         }
         let resource = GroupVersionResource(attributes.group, attributes.version, attributes.resource)
         let target =
@@ -21,11 +19,13 @@ enum Refusals {
         )
     }
 
-    static func notAcceptable(_ refusal: Representation.Refusal) -> StatusError {
+    /// `streams`: a watch is to be had at this path too.
+    static func notAcceptable(_ refusal: Representation.Refusal, streams: Bool = false) -> StatusError {
         switch refusal {
         case .noForm: return Status.notAcceptable(Encoding.mediaTypes)
         case .noMediaType:
-            let types = Encoding.mediaTypes.joined(separator: ", ")
+            let watched = streams ? ["application/json", "application/vnd.kubernetes.protobuf"] : []
+            let types = (Encoding.mediaTypes + watched.map { "\($0);stream=watch" }).joined(separator: ", ")
             return Status.failure(
                 "NotAcceptable", "406: Not Acceptable\n\nAvailable representations: \(types)", details: [:])
         }

@@ -155,6 +155,15 @@ struct Renderer: Sendable {
         ]
     }
 
+    /// What `includeObject` puts beside a row's cells.
+    static func rowObject(_ object: JSON, _ version: String, _ rows: RowObject) -> JSON {
+        switch rows {
+        case .none: .null
+        case .metadata: partial(object, version)
+        case .object: object
+        }
+    }
+
     func table(
         _ objects: [JSON], _ resource: ResourceSchema, _ version: String, _ metadata: JSON, _ rows: RowObject,
         includesColumns: Bool = true
@@ -164,11 +173,7 @@ struct Renderer: Sendable {
             let row = schema.tableRow(object, of: resource, now: now)
             var tree: JSON = ["cells": .array(row.cells)]
             if !row.conditions.isEmpty { tree["conditions"] = .array(row.conditions) }
-            switch rows {
-            case .none: break
-            case .metadata: tree["object"] = Self.partial(object, version)
-            case .object: tree["object"] = object
-            }
+            tree["object"] = .some(Self.rowObject(object, version, rows))
             return tree
         }
         return [

@@ -92,7 +92,11 @@ extension Removal {
         object["metadata", "finalizers"] = Self.list(finalizers(stored, defaultPropagation))
         let held = !Self.isFree(object)
         if stored.isBeingDeleted { return again(stored, object, grace: grace, held: held, now: now) }
-        if grace == 0 && !held { return .remove(object) }
+        if grace == 0 && !held {
+            // A pod's last state says that it was deleted, and with which grace.
+            if object.kind == "Pod" { Self.mark(&object, grace: 0, now: now) }
+            return .remove(object)
+        }
         Self.mark(&object, grace: grace, now: now)
         return .keep(object)
     }
@@ -101,7 +105,7 @@ extension Removal {
         var object = given
         let pending = Int(stored["metadata", "deletionGracePeriodSeconds"]?.int ?? 0)
         if grace == 0 || pending == 0 {
-            object["metadata", "deletionGracePeriodSeconds"] = 0
+            if !Self.isNamespace(object) { object["metadata", "deletionGracePeriodSeconds"] = 0 }
             if !held { return .remove(object) }
             return object == stored ? .unchanged(stored) : .keep(object)
         }
@@ -117,8 +121,14 @@ extension Removal {
         object["metadata", "deletionTimestamp"] = .string(Timestamp.text(now + Double(grace)))
         object["metadata", "deletionGracePeriodSeconds"] = .int(Int64(grace))
         if object.generation > 0 { object["metadata", "generation"] = .int(object.generation &+ 1) }
-        if object.kind == "Namespace" && object.apiVersion == "v1" { object["status", "phase"] = "Terminating" }
+        if isNamespace(object) {
+            object["metadata", "deletionGracePeriodSeconds"] = nil
+            object["status", "phase"] = "Terminating"
+        }
     }
+
+    /// A Namespace has no grace: its own finalizers hold it.
+    private static func isNamespace(_ object: JSON) -> Bool { object.kind == "Namespace" && object.apiVersion == "v1" }
 
     /// The finalizers after the propagation policy had its say.
     private func finalizers(_ object: JSON, _ defaultPropagation: String) -> [String] {

@@ -72,6 +72,7 @@ extension ResourceStore {
         try behavior.allocate(&write, reader: reader, view: view)
         write.warnings += behavior.warnings(write)
         var outcome = WriteOutcome.of(write.object, call.resource.kind, write.warnings)
+        outcome.object["metadata", "managedFields"] = owners(after: call, from: nil, to: object)?.tree
         outcome.isCreated = true
         if call.isDryRun {
             outcome.object["metadata", "resourceVersion"] = nil
@@ -94,13 +95,13 @@ extension ResourceStore {
 
     func refuse(_ errors: [FieldError], _ call: WriteCall, _ write: WriteRequest) throws(StatusError) {
         if errors.isEmpty { return }
-        let causes = errors.map { StatusCause(reason: $0.reason, message: $0.message, field: $0.field) }
-        throw Status.invalid(write.kind, call.name, causes)
+        let isEvent = write.kind.group == EventConversion.group
+        throw Status.invalid(isEvent ? GroupVersionKind("", "v1", write.kind.kind) : write.kind, call.name, errors)
     }
 }
 
 extension JSON {
-    /// kind, apiVersion, metadata first; metadata in upstream's order; without managedFields.
+    /// kind, apiVersion, metadata first; metadata in upstream's order.
     func ordered(_ kind: GroupVersionKind) -> JSON {
         var members: [JSONObject.Member] = [
             .init(key: "kind", value: .string(kind.kind)), .init(key: "apiVersion", value: .string(kind.apiVersion))

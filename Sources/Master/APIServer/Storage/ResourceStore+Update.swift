@@ -37,7 +37,7 @@ extension ResourceStore {
         return try planUpsertCreate(call, object, view)
     }
 
-    private func planUpdate(
+    func planUpdate(
         _ call: WriteCall, old: JSON, kv: KeyValue, _ given: JSON, _ view: KVView
     )
         throws(StatusError) -> WritePlan
@@ -51,8 +51,8 @@ extension ResourceStore {
             isDryRun: call.isDryRun, now: now())
         write.fieldManager = call.fieldManager
         write.warnings = call.warnings
-        // A binding changes what no client may: spec and status at once, made by us out of the stored object.
-        let isOurs = call.subresource == "binding"
+        // A binding or an eviction changes what no client may: made by us out of the stored object.
+        let isOurs = ["binding", "eviction"].contains(call.subresource)
         if !isOurs { behavior.prepareForUpdate(&write, subresource: call.subresource) }
         try policy.admission.admit(&write, reader: reader)
         if !isOurs {
@@ -63,13 +63,16 @@ extension ResourceStore {
         try policy.admission.validate(write, reader: reader)
         try behavior.allocate(&write, reader: reader, view: view)
         write.warnings += behavior.warnings(write)
-        return planSave(call, old: old, kv: kv, write, behavior, view)
+        let owners = owners(after: call, from: old, to: given)
+        return planSave(call, old: old, kv: kv, write, owners, behavior, view)
     }
 
     private func planSave(
-        _ call: WriteCall, old: JSON, kv: KeyValue, _ write: WriteRequest, _ behavior: any KindBehavior, _ view: KVView
+        _ call: WriteCall, old: JSON, kv: KeyValue, _ write: WriteRequest, _ owners: ManagedFields?,
+        _ behavior: any KindBehavior, _ view: KVView
     ) -> WritePlan {
         var outcome = WriteOutcome.of(write.object, call.resource.kind, write.warnings)
+        outcome.object["metadata", "managedFields"] = owners?.tree
         let object = outcome.object
         if call.isDryRun {
             outcome.object["metadata", "resourceVersion"] = .string(old.resourceVersion)
@@ -101,8 +104,11 @@ extension ResourceStore {
     {
         let uid = new.uid
         if !uid.isEmpty && uid != old.uid {
+            let key = "/registry/\(call.gvr.resource)/\(call.namespace.map { $0 + "/" } ?? "")\(call.name)"
             throw Status.conflict(
-                call.gvr, call.name, "Precondition failed: UID in precondition: \(uid), UID in object meta: \(old.uid)")
+                call.gvr, call.name,
+                "StorageError: invalid object, Code: 4, Key: \(key), ResourceVersion: 0, AdditionalErrorMsg: "
+                    + "Precondition failed: UID in precondition: \(uid), UID in object meta: \(old.uid)")
         }
         let version = new.resourceVersion
         if version.isEmpty || version == "0" {
@@ -134,12 +140,12 @@ extension ResourceStore {
         let added = write.object.finalizers.filter { !old.finalizers.contains($0) }
         if added.isEmpty { return [] }
         let list = added.map { Go.quote($0) }.joined(separator: ", ")
-        return [
-            FieldError(
-                reason: "FieldValueForbidden",
-                message:
-                    "Forbidden: no new finalizers can be added if the object is being deleted, found new finalizers []string{\(list)}",
-                field: "metadata.finalizers")
-        ]
+        let error = FieldError(
+            reason: "FieldValueForbidden",
+            message:
+                "Forbidden: no new finalizers can be added if the object is being deleted, found new finalizers []string{\(list)}",
+            field: "metadata.finalizers")
+        // Upstream finds it twice, and clients see both causes.
+        return [error, error]
     }
 }

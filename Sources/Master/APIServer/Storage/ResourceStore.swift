@@ -62,6 +62,10 @@ struct WriteCall: Sendable {
     var subresource = ""
     var isDryRun = false
     var fieldManager = ""
+    /// What owners of fields are noted with, where it is not `subresource`.
+    var fieldSubresource: String?
+    /// The owners of the object's fields, when an apply has found them.
+    var managed: ManagedFields?
     /// The entry does nothing unless this is the leader's term when it is appended.
     var fence: Term?
     /// The lease that the object is stored under.

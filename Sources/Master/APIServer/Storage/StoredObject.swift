@@ -97,12 +97,12 @@ extension StoredObject {
     private static let metadataOrder = [
         "name", "generateName", "namespace", "uid", "", "generation", "creationTimestamp", "deletionTimestamp",
         "deletionGracePeriodSeconds",
-        "labels", "annotations", "ownerReferences", "finalizers"
+        "labels", "annotations", "ownerReferences", "finalizers", "managedFields"
     ]
     /// Members of metadata as answers show them.
     static let answerOrder = metadataOrder.map { $0.isEmpty ? "resourceVersion" : $0 }
 
-    /// The value to store for an object; managedFields, selfLink and resourceVersion are not kept.
+    /// The value to store for an object; selfLink and resourceVersion are not kept.
     package static func encode(_ given: JSON) -> [UInt8] {
         let object = given.apiVersion.hasPrefix(EventConversion.group) ? EventConversion.toCore(given) : given
         var out: [UInt8] = [format, 0, 0, 0, 0, 0, 0, 0, 0]
@@ -129,7 +129,7 @@ extension StoredObject {
                 slot = out.count - headerBytes
                 continue
             }
-            guard let value = metadata[key], value != .null else { continue }
+            guard let value = metadata[key], value != .null, key != "managedFields" || value != [] else { continue }
             if !isFirst { out.append(UInt8(ascii: ",")) }
             isFirst = false
             Wire.append(JSONObject.Member(key: key, value: value), to: &out)

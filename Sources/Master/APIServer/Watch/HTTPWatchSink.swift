@@ -28,8 +28,8 @@ final class HTTPWatchSink: WatchSink {
         self.onEnd = onEnd
     }
 
-    func begin(warnings: [String]) {
-        exchange.response.sendHead(status: 200, headers: exchange.headers("application/json", warnings: warnings))
+    func begin() {
+        exchange.response.sendHead(status: 200, headers: exchange.headers("application/json"))
     }
 
     /// The objects that exist at the start, as ADDED.
@@ -104,7 +104,7 @@ final class HTTPWatchSink: WatchSink {
     func bookmark(_ revision: Revision) { bookmark(revision, endsInitial: false) }
 
     func bookmark(_ revision: Revision, endsInitial: Bool) {
-        var metadata: JSON = ["resourceVersion": .string("\(revision)"), "creationTimestamp": nil]
+        var metadata: JSON = ["resourceVersion": .string("\(revision)")]
         if endsInitial { metadata["annotations"] = ["k8s.io/initial-events-end": "true"] }
         var object: JSON = [
             "kind": .string(resource.kind.kind), "apiVersion": .string(resource.resource.apiVersion),

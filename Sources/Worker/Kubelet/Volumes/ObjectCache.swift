@@ -104,39 +104,9 @@ package final class ObjectCache: Sendable {
     private static func bytes(of object: JSON, _ kind: ObjectName.Kind) -> KeyedBytes {
         var bytes: KeyedBytes = [:]
         for (key, value) in object["data"]?.stringMap ?? [:] {
-            bytes[key] = kind == .secret ? Base64.decode(value) ?? [] : Array(value.utf8)
+            bytes[key] = kind == .secret ? Base64.bytes(value) ?? [] : Array(value.utf8)
         }
-        for (key, value) in object["binaryData"]?.stringMap ?? [:] { bytes[key] = Base64.decode(value) ?? [] }
+        for (key, value) in object["binaryData"]?.stringMap ?? [:] { bytes[key] = Base64.bytes(value) ?? [] }
         return bytes
-    }
-}
-
-/// RFC 4648 §4.
-package enum Base64 {
-    package static func decode(_ text: String) -> [UInt8]? {
-        var out: [UInt8] = []
-        var (bits, count): (UInt32, Int) = (0, 0)
-        for byte in text.utf8 where byte != UInt8(ascii: "\n") && byte != UInt8(ascii: "\r") {
-            if byte == UInt8(ascii: "=") { break }
-            guard let value = value(byte) else { return nil }
-            bits = bits << 6 | value
-            count += 6
-            if count >= 8 {
-                count -= 8
-                out.append(UInt8(truncatingIfNeeded: bits >> UInt32(count)))
-            }
-        }
-        return out
-    }
-
-    private static func value(_ byte: UInt8) -> UInt32? {
-        switch byte {
-        case UInt8(ascii: "A")...UInt8(ascii: "Z"): UInt32(byte - 65)
-        case UInt8(ascii: "a")...UInt8(ascii: "z"): UInt32(byte - 71)
-        case UInt8(ascii: "0")...UInt8(ascii: "9"): UInt32(byte + 4)
-        case UInt8(ascii: "+"): 62
-        case UInt8(ascii: "/"): 63
-        default: nil
-        }
     }
 }

@@ -24,7 +24,7 @@ enum AffinityValidation {
 
     static func nodeTerm(_ term: JSON, at path: FieldPath, _ issues: inout Issues) {
         for (i, requirement) in (term["matchExpressions"]?.elements ?? []).enumerated() {
-            nodeRequirement(requirement, at: path["matchExpressions"][i], &issues)
+            Selectors.checkRequirement(requirement, at: path["matchExpressions"][i], isOrdered: true, &issues)
         }
         for (i, requirement) in (term["matchFields"]?.elements ?? []).enumerated() {
             let key = requirement["key"]?.string ?? ""
@@ -32,27 +32,6 @@ enum AffinityValidation {
                 issues.invalid(path["matchFields"][i]["key"], .string(key), "not a valid field selector key")
             }
         }
-    }
-
-    private static func nodeRequirement(_ requirement: JSON, at path: FieldPath, _ issues: inout Issues) {
-        let values = requirement["values"]?.elements ?? []
-        switch requirement["operator"]?.string ?? "" {
-        case "In", "NotIn":
-            if values.isEmpty {
-                issues.required(path["values"], "must be specified when `operator` is 'In' or 'NotIn'")
-            }
-        case "Exists", "DoesNotExist":
-            if !values.isEmpty {
-                issues.forbidden(path["values"], "may not be specified when `operator` is 'Exists' or 'DoesNotExist'")
-            }
-        case "Gt", "Lt":
-            if values.count != 1 {
-                issues.required(path["values"], "must be specified single value when `operator` is 'Lt' or 'Gt'")
-            }
-        case let other: issues.invalid(path["operator"], .string(other), "not a valid selector operator")
-        }
-        let key = requirement["key"]?.string ?? ""
-        issues.invalid(path["key"], .string(key), Names.qualifiedName(key))
     }
 
     private static func weight(_ weighted: JSON, at path: FieldPath, _ issues: inout Issues) {

@@ -1,5 +1,5 @@
-// `pods/binding`, `pods/eviction`: what the posted object does to the pod. The machinery reads the pod, calls these
-// functions and writes what they return in one guarded transaction.
+// `pods/binding`: what the posted object does to the pod. The machinery reads the pod, calls this and writes what it
+// returns in one guarded transaction.
 import API
 
 package enum PodBinding {
@@ -54,25 +54,5 @@ package enum PodBinding {
         var conditions = pod["status", "conditions"]?.elements ?? []
         conditions.removeAll { $0["type"]?.string == "PodScheduled" }
         pod["status", "conditions"] = .array(conditions + [condition])
-    }
-}
-
-package enum PodEviction {
-    /// What the eviction asks the delete to keep to; refuses a body that speaks of another pod.
-    package static func options(_ eviction: JSON, pod: String) throws(StatusError) -> DeleteOptions {
-        if !eviction.name.isEmpty && eviction.name != pod {
-            throw Status.badRequest("name in URL does not match name in Eviction object")
-        }
-        let options = eviction["deleteOptions"]
-        return DeleteOptions(
-            gracePeriodSeconds: options?["gracePeriodSeconds"]?.int.map { Int(clamping: $0) },
-            propagationPolicy: options?["propagationPolicy"]?.string,
-            uid: options?["preconditions", "uid"]?.string,
-            resourceVersion: options?["preconditions", "resourceVersion"]?.string)
-    }
-
-    /// Whether the pod may be evicted without asking a budget: it never ran, or has ended, or goes already.
-    package static func ignoresBudget(_ pod: JSON) -> Bool {
-        pod.isBeingDeleted || ["Succeeded", "Failed", "Pending"].contains(pod["status", "phase"]?.string ?? "")
     }
 }

@@ -1,5 +1,5 @@
 // Pods: what a new one starts with, what an update may change (nearly nothing), how long a delete waits.
-// Binding and eviction, which are posted to subresources, stand in Pod+Binding.swift and Pod+Eviction.swift.
+// Binding, which is posted to a subresource, stands in Pod+Binding.swift.
 import API
 import KVCore
 
@@ -129,7 +129,7 @@ package struct PodKind: StoredKind {
     }
 
     package func warnings(_ write: WriteRequest) -> [String] {
-        write.old == nil ? PodWarnings.of(write.object["spec"] ?? [:], at: "spec") : []
+        write.old == nil ? PodWarnings.of(write.object, at: .root) : []
     }
 }
 
@@ -159,54 +159,5 @@ package enum QualityOfService: String, Sendable {
             if let value = list?[name], let quantity = Quantity(value), !quantity.isZero { values[name] = quantity }
         }
         return values
-    }
-}
-
-/// Warnings for what is accepted and probably not meant.
-enum PodWarnings {
-    static func of(_ spec: JSON, at path: FieldPath) -> [String] {
-        var warnings: [String] = []
-        for member in ["initContainers", "containers"] {
-            for (i, container) in (spec[member]?.elements ?? []).enumerated() {
-                let here = path[member][i]
-                warnings += environment(container, at: here) + ports(container, at: here) + memory(container, at: here)
-            }
-        }
-        return warnings
-    }
-
-    private static func environment(_ container: JSON, at path: FieldPath) -> [String] {
-        var seen = Set<String>()
-        return (container["env"]?.elements ?? []).enumerated().compactMap { i, variable in
-            let name = variable["name"]?.string ?? ""
-            if seen.insert(name).inserted { return nil }
-            return
-                "\(path["env"][i].text): hides previous definition of \(Go.quote(name)), "
-                + "which may be dropped when using apply"
-        }
-    }
-
-    private static func ports(_ container: JSON, at path: FieldPath) -> [String] {
-        var first: [String: Int] = [:]
-        return (container["ports"]?.elements ?? []).enumerated().compactMap { i, port in
-            let members = ["containerPort", "protocol", "hostIP", "hostPort"].map { (port[$0] ?? .null).messageText }
-            let key = members.joined(separator: "|")
-            guard let before = first[key] else {
-                first[key] = i
-                return nil
-            }
-            return "\(path["ports"][i].text): duplicate port definition with \(path["ports"][before].text)"
-        }
-    }
-
-    private static func memory(_ container: JSON, at path: FieldPath) -> [String] {
-        ["limits", "requests"].flatMap { list in
-            ["ephemeral-storage", "memory"].compactMap { name in
-                guard let value = container["resources", list, name], let quantity = Quantity(value), !quantity.isWhole
-                else { return nil }
-                let place = path["resources"][list].key(name).text
-                return "\(place): fractional byte value \(value.messageText) is invalid, must be an integer"
-            }
-        }
     }
 }

@@ -116,6 +116,12 @@ package struct EndpointSliceKind: StoredKind {
         }
     }
 
+    /// Labels say which service it belongs to: they count too.
+    package func changesGeneration(_ new: JSON, _ old: JSON) -> Bool {
+        let members = ["addressType", "endpoints", "ports"]
+        return members.contains { new[$0] != old[$0] } || new.labels != old.labels
+    }
+
     package func checkUpdate(_ new: JSON, _ old: JSON, subresource: String, _ issues: inout Issues) {
         check(new, &issues)
         issues.immutable("addressType", new["addressType"], old["addressType"])

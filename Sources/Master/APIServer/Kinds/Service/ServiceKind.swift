@@ -170,6 +170,12 @@ package struct ServiceKind: StoredKind {
         write.effects += allocation.effects
     }
 
+    package func warnings(_ write: WriteRequest) -> [String] {
+        let spec = write.object["spec"]
+        if spec?["type"] == "ExternalName" || (spec?["externalName"]?.string ?? "").isEmpty { return [] }
+        return ["spec.externalName is ignored when spec.type is not \"ExternalName\""]
+    }
+
     package func release(_ object: JSON, view: KVView) -> [Op] {
         ServiceAllocation.keys(of: object).sorted().filter { view.get($0) != nil }.map { .delete($0) }
     }

@@ -38,11 +38,6 @@ extension Names {
 }
 
 extension Base64 {
-    /// The bytes of a field; nil when it is no base64.
-    static func bytes(_ text: String) -> [UInt8]? {
-        do { return try decode(text) } catch { return nil }
-    }
-
     static func decodedCount(_ text: String) -> Int {
         let padding = text.utf8.suffix(2).filter { $0 == UInt8(ascii: "=") }.count
         return max(0, text.utf8.count / 4 * 3 - padding)

@@ -24,6 +24,8 @@ package struct DaemonSetKind: StoredKind {
         write.object["metadata", "annotations", Self.generation] = .string(String(isChanged ? before &+ 1 : before))
     }
 
+    package func warnings(_ write: WriteRequest) -> [String] { PodWarnings.ofTemplate(write) }
+
     package func check(_ object: JSON, _ issues: inout Issues) { spec(object["spec"] ?? [:], isCreate: true, &issues) }
 
     package func checkUpdate(_ new: JSON, _ old: JSON, subresource: String, _ issues: inout Issues) {
@@ -44,7 +46,7 @@ package struct DaemonSetKind: StoredKind {
             issues.invalid("spec.selector", selector, "empty selector is invalid for daemonset")
         }
         let labels = spec["template", "metadata", "labels"]
-        if Selectors.isWellFormed(selector), !Selectors.matches(selector, labels?.stringMap ?? [:]) {
+        if Selectors.isWellFormed(selector), !MatchSelector(selector).matches(labels?.stringMap ?? [:]) {
             issues.invalid("spec.template.metadata.labels", labels, "`selector` does not match template `labels`")
         }
         WorkloadValidation.template(spec, owner: "DaemonSet", isCreate: isCreate, &issues)

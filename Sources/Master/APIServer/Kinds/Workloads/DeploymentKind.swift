@@ -15,6 +15,8 @@ package struct DeploymentKind: StoredKind {
         if subresource == "status" { write.object["metadata", "labels"] = old["metadata", "labels"] }
     }
 
+    package func warnings(_ write: WriteRequest) -> [String] { PodWarnings.ofTemplate(write) }
+
     package func check(_ object: JSON, _ issues: inout Issues) { spec(object["spec"] ?? [:], isCreate: true, &issues) }
 
     package func checkUpdate(_ new: JSON, _ old: JSON, subresource: String, _ issues: inout Issues) {

@@ -12,6 +12,8 @@ package struct ReplicaSetKind: StoredKind {
 
     package func fill(_ write: inout WriteRequest) { write.object["status"] = ["replicas": 0] }
 
+    package func warnings(_ write: WriteRequest) -> [String] { PodWarnings.ofTemplate(write) }
+
     package func check(_ object: JSON, _ issues: inout Issues) { spec(object["spec"] ?? [:], isCreate: true, &issues) }
 
     package func checkUpdate(_ new: JSON, _ old: JSON, subresource: String, _ issues: inout Issues) {

@@ -17,7 +17,7 @@ enum WorkloadValidation {
             return issues.invalid(path, selector, "invalid label selector")
         }
         let labels = spec["template", "metadata", "labels"]
-        if !Selectors.isEmpty(selector) || selector == nil, !Selectors.matches(selector, labels?.stringMap ?? [:]) {
+        if !Selectors.isEmpty(selector) || selector == nil, !MatchSelector(selector).matches(labels?.stringMap ?? [:]) {
             issues.invalid("spec.template.metadata.labels", labels, "`selector` does not match template `labels`")
         }
         template(spec, owner: "ReplicaSet", isCreate: isCreate, &issues)
