@@ -2,6 +2,7 @@
 // `/`. Made once at start; every answer is a ready buffer. It must agree with what routing accepts, so both read one
 // table.
 import API
+import Crypto
 import NIOCore
 
 struct Discovery: Sendable {
@@ -152,7 +153,14 @@ extension Discovery {
         ]
         if !schema.shortNames.isEmpty { tree["shortNames"] = strings(schema.shortNames) }
         if !schema.categories.isEmpty { tree["categories"] = strings(schema.categories) }
+        if schema.verbs.contains("get") { tree["storageVersionHash"] = .string(storageVersionHash(schema)) }
         return tree
+    }
+
+    /// Names the version in which objects are stored, as clients compare it: the beginning of a digest.
+    private static func storageVersionHash(_ schema: ResourceSchema) -> String {
+        let text = "\(schema.resource.stored.group)/\(schema.version)/\(schema.kind.kind)"
+        return Base64.encode(Array(SHA256.hash(data: Array(text.utf8)).prefix(8)))
     }
 
     private static func row(_ schema: ResourceSchema, _ sub: SubresourceSchema) -> JSON {
