@@ -38,8 +38,9 @@ final class TreeNode: @unchecked Sendable {
 
 /// Records in key order; copying it is O(1).
 package struct OrderedTree: Sendable {
-    static let widthMax = 32
-    static let widthMin = 8
+    /// A write behind a reader's snapshot copies a node of each level: narrow nodes keep that small.
+    static let widthMax = 16
+    static let widthMin = 4
     var root = TreeNode(records: [])
 
     package init() {}

@@ -94,11 +94,15 @@ package final class StateStore: Sendable {
 // MARK: Writing
 
 extension StateStore {
+    /// The last change of each key, in key order: neighbours share a page.
     private func writeEvents(_ items: [RevisionEvents]) throws(DiskError) {
-        var seen: Set<Key> = []
+        var seen = Set<Key>(minimumCapacity: items.count)
+        var newest: [KVEvent] = []
         for item in items.reversed() {
-            for event in item.events.reversed() where seen.insert(event.current.key).inserted { try write(event) }
+            for event in item.events.reversed() where seen.insert(event.current.key).inserted { newest.append(event) }
         }
+        newest.sort { $0.current.key < $1.current.key }
+        for event in newest { try write(event) }
         for item in items { try write(item) }
     }
 

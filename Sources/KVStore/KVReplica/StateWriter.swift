@@ -9,9 +9,9 @@ import Raft
 /// The state's thread. Its own fields are confined to the event loop.
 final class StateWriter: @unchecked Sendable {
     /// A key that is written again within this time costs the disk nothing more, and neighbours share a page.
-    static let batchMilliseconds: Int64 = 500
+    static let batchMilliseconds: Int64 = 2000
     /// So many revisions are written sooner.
-    static let batchRevisionsMax = 8192
+    static let batchRevisionsMax = 16_384
     private let batchMilliseconds: Int64
     private let checkpointMilliseconds: Int64
     private let store: StateStore
