@@ -10,6 +10,16 @@ extension RaftCore {
     /// Hands every entry after `index` to `body`, in order.
     package func forEachEntry(after index: LogIndex, _ body: (Entry) -> Void) { log.forEach(after: index, body) }
 
+    /// Nothing hangs on a single tick: somebody leads, no election or transfer is under way.
+    package var isCalm: Bool {
+        guard fault == nil, hintDelay == nil else { return false }
+        switch role {
+        case .follower(let state): return state.leader != nil
+        case .leader(let state): return state.transfer == nil
+        case .preCandidate, .candidate: return false
+        }
+    }
+
     /// The state that must be durable.
     package var hardState: HardState { HardState(term: term, vote: vote, commit: commitIndex) }
 

@@ -143,6 +143,34 @@ package struct ReplicaCore: Sendable {
         for _ in 0...raft.settings.electionTicksMax where raft.leadership.role == .follower { raft.tick() }
     }
 
+    /// Nobody waits and nothing is under way: the shell may tell the time less often.
+    package var isCalm: Bool { raft.isCalm && pendingCount == 0 && senders.isEmpty && receiver == nil }
+
+    /// The numbers of `status`, taken in place.
+    package struct Numbers: Sendable {
+        package var term: Term
+        package var leader: PeerID?
+        package var role: Leadership.Role
+        package var isLearner: Bool
+        package var commitIndex: LogIndex
+        package var appliedIndex: LogIndex
+        package var revision: Revision
+        package var compactRevision: Revision
+        package var keyCount: Int
+        package var stateBytes: Int
+        package var leaseCount: Int
+    }
+
+    package var numbers: Numbers {
+        let leadership = raft.leadership
+        return Numbers(
+            term: raft.term, leader: leadership.leader, role: leadership.role,
+            isLearner: leadership.role == .follower && raft.configuration.learners.contains(id),
+            commitIndex: raft.commitIndex, appliedIndex: state.appliedIndex, revision: state.revision,
+            compactRevision: state.compactRevision, keyCount: state.tree.count, stateBytes: state.stateBytes,
+            leaseCount: state.leases.leases.count)
+    }
+
     package var view: KVView { state.view }
     package var watchCount: Int { hub.count }
     package var fault: String? { raft.fault }

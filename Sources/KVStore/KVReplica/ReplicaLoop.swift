@@ -27,7 +27,9 @@ final class ReplicaLoop: @unchecked Sendable {
     private var logWriter: LogWriter?
     private var stateWriter: StateWriter?
     private var transport: PeerTransport?
-    private var ticker: RepeatedTask?
+    private var ticker: Scheduled<Void>?
+    /// The present `ticker` is a late one.
+    private var isTickerCalm = false
     private var outcomes: [Ticket: OutcomeHandler] = [:]
     private var reads: [Ticket: @Sendable (ReplicaFailure?) -> Void] = [:]
     private var watches: [WatchID: @Sendable (WatchDelivery) -> Void] = [:]
@@ -40,6 +42,8 @@ final class ReplicaLoop: @unchecked Sendable {
     private var hasNewMembers = true
     private var isPumping = false
     private(set) var isEnded = false
+    /// Between wake-ups of a replica that has nothing to do; below what the core makes up for at once.
+    private static let calmTicksPercent: Int64 = 250
 
     init(_ configuration: ReplicaConfiguration, _ eventLoop: any EventLoop, _ mailbox: Mailbox) throws {
         self.configuration = configuration
@@ -89,14 +93,13 @@ final class ReplicaLoop: @unchecked Sendable {
             directory: { [self] in core.members.filter { core.raft.configuration.contains($0.id) } })
         let transport = try PeerTransport(configuration, eventLoop, events)
         self.transport = transport
-        let tick = TimeAmount.milliseconds(configuration.tickMilliseconds)
         let needsNetwork =
             configuration.joins || configuration.initialPeers.count > 1 || configuration.listenPort != 0
             || core.members.count > 1
         let bound = needsNetwork ? transport.listen() : eventLoop.makeSucceededFuture(0)
         return bound.map { [self] port in
-            ticker = eventLoop.scheduleRepeatedTask(initialDelay: tick, delay: tick) { [self] _ in ticked() }
             pump()
+            scheduleTick()
             return port
         }
     }
@@ -121,8 +124,19 @@ final class ReplicaLoop: @unchecked Sendable {
     }
 
     private func ticked() {
-        core.advance(to: Clock.milliseconds())
+        ticker = nil
         pump()
+        scheduleTick()
+    }
+
+    /// A wake-up for each tick only while something hangs on it. The core makes up for the ticks between.
+    private func scheduleTick() {
+        guard !isEnded else { return }
+        ticker?.cancel()
+        isTickerCalm = core.isCalm
+        let milliseconds = configuration.tickMilliseconds
+        let wait = isTickerCalm ? milliseconds * Self.calmTicksPercent / 100 : milliseconds
+        ticker = eventLoop.scheduleTask(in: .milliseconds(wait)) { [self] in ticked() }
     }
 
     private func lostConnection(to peer: PeerID) {
@@ -198,6 +212,7 @@ extension ReplicaLoop {
         stateWriter?.offer(&core)
         publishStatus()
         isPumping = false
+        if isTickerCalm, ticker != nil, !core.isCalm { scheduleTick() }
     }
 
     private func obey(_ output: ReplicaOutput) {
@@ -259,12 +274,14 @@ extension ReplicaLoop {
 
     /// Numbers are changed in place; names and members only when they are others.
     private func publishStatus() {
-        let leader = core.raft.leader
-        if leader != nil { leaderlessSince = nil } else if leaderlessSince == nil { leaderlessSince = .now }
-        counters.appliedTotal = core.state.appliedIndex.rawValue
+        let numbers = core.numbers
+        if numbers.leader != nil { leaderlessSince = nil } else if leaderlessSince == nil { leaderlessSince = .now }
+        counters.appliedTotal = numbers.appliedIndex.rawValue
         published.withLock { published in
-            if published.status.leader != leader || hasNewMembers { nameMembers(&published.status, leader) }
-            countUp(&published.status)
+            if published.status.leader != numbers.leader || hasNewMembers {
+                nameMembers(&published.status, numbers.leader)
+            }
+            take(numbers, into: &published.status)
         }
         hasNewMembers = false
     }
@@ -276,30 +293,24 @@ extension ReplicaLoop {
         status.leaderName = leader == configuration.id ? configuration.name : members.first { $0.id == leader }?.name
     }
 
-    private func countUp(_ status: inout ReplicaStatus) {
-        status.role = role
-        status.term = core.raft.term
-        status.commitIndex = core.raft.commitIndex
-        status.appliedIndex = core.state.appliedIndex
-        status.revision = core.state.revision
-        status.compactRevision = core.state.compactRevision
-        status.leaderlessSince = leaderlessSince
-        status.isBehind =
-            core.isFenced || core.raft.commitIndex.distance(after: core.state.appliedIndex) > 1000
-        status.keyCount = core.state.tree.count
-        status.stateBytes = core.state.stateBytes
-        status.watchCount = core.watchCount
-        status.leaseCount = core.state.leases.leases.count
-        status.counters = counters
-    }
-
-    private var role: ReplicaStatus.Role {
-        switch core.raft.leadership.role {
-        case .leader: return .leader
-        case .candidate: return .candidate
-        case .follower:
-            return core.raft.configuration.learners.contains(configuration.id) ? .learner : .follower
+    private func take(_ numbers: ReplicaCore.Numbers, into status: inout ReplicaStatus) {
+        switch numbers.role {
+        case .leader: status.role = .leader
+        case .candidate: status.role = .candidate
+        case .follower: status.role = numbers.isLearner ? .learner : .follower
         }
+        status.term = numbers.term
+        status.commitIndex = numbers.commitIndex
+        status.appliedIndex = numbers.appliedIndex
+        status.revision = numbers.revision
+        status.compactRevision = numbers.compactRevision
+        status.leaderlessSince = leaderlessSince
+        status.isBehind = core.isFenced || numbers.commitIndex.distance(after: numbers.appliedIndex) > 1000
+        status.keyCount = numbers.keyCount
+        status.stateBytes = numbers.stateBytes
+        status.watchCount = core.watchCount
+        status.leaseCount = numbers.leaseCount
+        status.counters = counters
     }
 
     /// The disk or the protocol cannot be trusted any more: say so once and end the process.
