@@ -18,7 +18,33 @@ private func all(_ tree: OrderedTree, _ range: KeyRange = .all) -> [KeyValue] {
     return found
 }
 
+extension KeyRange {
+    fileprivate static func below(_ key: Key) -> KeyRange { KeyRange(lower: Key([]), upper: key) }
+}
+
 @Suite struct OrderedTreeTests {
+    @Test(arguments: [0, 1, 16, 17, 33, 257, 5000]) func `a tree built from records in order takes changes`(count: Int)
+    {
+        let sorted = (0..<count).map { record($0, 1) }.sorted { $0.key < $1.key }
+        var builder = OrderedTreeBuilder()
+        for one in sorted { builder.append(one) }
+        guard var tree = builder.finish() else { return #expect(Bool(false), "no tree of \(count) records") }
+        #expect(tree.count == count && all(tree) == sorted)
+        for one in sorted { #expect(tree.get(one.key) == one && tree.rank(one.key) == tree.count(.below(one.key))) }
+        for one in sorted.reversed() where one.key.bytes.last != UInt8(ascii: "3") { tree.remove(one.key) }
+        for i in 0..<50 { tree.put(record(i, 2)) }
+        var model = Dictionary(uniqueKeysWithValues: sorted.map { ($0.key, $0) })
+        for one in sorted where one.key.bytes.last != UInt8(ascii: "3") { model[one.key] = nil }
+        for i in 0..<50 { model[record(i, 2).key] = record(i, 2) }
+        #expect(all(tree) == model.values.sorted { $0.key < $1.key })
+    }
+
+    @Test func `records out of order make no tree`() {
+        var builder = OrderedTreeBuilder()
+        for i in [1, 8, 1] { builder.append(record(i, 1)) }
+        #expect(builder.finish() == nil)
+    }
+
     @Test(arguments: [1, 2, 3, 4] as [UInt64]) func `random puts and removals match a dictionary`(seed: UInt64) {
         var generator = SeededGenerator(seed: seed)
         var tree = OrderedTree()

@@ -9,7 +9,8 @@ package struct RevisionEvents: Hashable, Sendable {
         self.revision = revision
         self.events = events
     }
-    var bytes: Int { events.reduce(64) { $0 + $1.bytes } }
+    /// What it is counted as against the window's limit.
+    package var bytes: Int { events.reduce(64) { $0 + $1.bytes } }
 }
 
 extension KVEvent {

@@ -24,6 +24,8 @@ package enum DiskError: Error, Hashable, Sendable, CustomStringConvertible {
 
 /// Unchecked: SQLite serialises a connection itself, and the owner uses it from one thread at a time.
 final class Database: @unchecked Sendable {
+    /// A longer WAL is cut to this when it begins anew after a checkpoint.
+    static let walBytesKept = 32 << 20
     enum Durability: String { case full = "FULL", normal = "NORMAL" }
     private let handle: OpaquePointer
     private let path: String
@@ -40,7 +42,7 @@ final class Database: @unchecked Sendable {
         try check(tern_sqlite_no_checkpoint_on_close(handle))
         for pragma in [
             "locking_mode=EXCLUSIVE", "journal_mode=WAL", "synchronous=\(durability.rawValue)", "wal_autocheckpoint=0",
-            "temp_store=MEMORY", "cache_size=-4096"
+            "temp_store=MEMORY", "cache_size=-4096", "journal_size_limit=\(Self.walBytesKept)"
         ] { try execute("PRAGMA \(pragma)") }
     }
 

@@ -206,12 +206,13 @@ extension StateStore {
         }
         let configuration = meta.bytes(2).isEmpty ? Configuration.empty : Configuration(decoding: meta.bytes(2))
         guard let configuration else { throw .damaged("state.sqlite: configuration") }
-        var records = OrderedTree()
+        var builder = OrderedTreeBuilder()
         try rows(
             "SELECT record FROM current ORDER BY key", { (r: inout ByteReader) throws(DecodeError) in try r.record() }
         ) {
-            records.put($0)
+            builder.append($0)
         }
+        guard let records = builder.finish() else { throw .damaged("state.sqlite: keys out of order") }
         var leases: [Lease] = []
         try rows("SELECT lease FROM leases ORDER BY id", { (r: inout ByteReader) throws(DecodeError) in try r.lease() })
         {
@@ -231,10 +232,20 @@ extension StateStore {
     private func loadHistory(_ counters: StateCounters) throws(DiskError) -> [RevisionEvents] {
         let first = max(
             counters.compactRevision.rawValue, counters.revision.rawValue &- Int64(EventWindow.revisionsMaxDefault))
+        let newest = try database.prepare("SELECT events FROM history WHERE revision >= ?1 ORDER BY revision DESC")
+            .bind(1, first)
+        defer { newest.reset() }
         var history: [RevisionEvents] = []
-        let sql = "SELECT events FROM history WHERE revision >= \(first) ORDER BY revision"
-        try rows(sql, { (r: inout ByteReader) throws(DecodeError) in try r.revisionEvents() }) { history.append($0) }
-        return history
+        var bytes = 0
+        // What the window cannot hold is not read.
+        while bytes <= EventWindow.bytesMaxDefault, try newest.step() {
+            let item = try decode(newest.bytes(0)) { (r: inout ByteReader) throws(DecodeError) in
+                try r.revisionEvents()
+            }
+            bytes += item.bytes
+            history.append(item)
+        }
+        return history.reversed()
     }
 
     private func rows<T>(
