@@ -43,12 +43,15 @@ package struct EventWindow: Sendable {
     package var last: Revision { Revision(floor.rawValue &+ Int64(count)) }
 
     /// Adds the next revision; a gap would be a broken invariant of the state machine.
-    package mutating func append(_ item: RevisionEvents) {
+    package mutating func append(_ item: RevisionEvents) { append(item, bytes: item.bytes) }
+
+    /// `bytes`: the item's.
+    mutating func append(_ item: RevisionEvents, bytes itemBytes: Int) {
         precondition(item.revision == last.next, "window at \(last) was given \(item.revision)")
         if blocks.isEmpty || blocks[blocks.count - 1].count >= Self.blockMax { blocks.append([]) }
         blocks[blocks.count - 1].append(item)
         count += 1
-        bytes += item.bytes
+        bytes += itemBytes
         while count > 1, count > revisionsMax || bytes > bytesMax { dropFirst() }
     }
 

@@ -41,6 +41,7 @@ extension StateMachine {
     package mutating func takeChanges() -> StateChanges {
         var changes = unsaved
         unsaved = StateChanges()
+        unsavedBytes = 0
         changes.leases = leases.dirty.sorted().map { ($0, leases[$0]) }
         changes.sessions = sessions.dirty.sorted().map { ($0, sessions[$0]) }
         leases.dirty = []
@@ -53,6 +54,7 @@ extension StateMachine {
     /// Forgets what was not written: used after the whole state was.
     package mutating func discardChanges() {
         unsaved = StateChanges()
+        unsavedBytes = 0
         leases.dirty = []
         sessions.dirty = []
     }

@@ -37,6 +37,7 @@ package struct StateMachine: Sendable {
     var membersHash: UInt64 = 0
     /// What the disk has not been told.
     var unsaved = StateChanges()
+    package internal(set) var unsavedBytes = 0
 
     package init() {}
 
@@ -109,8 +110,10 @@ package struct StateMachine: Sendable {
         guard !change.events.isEmpty else { return }
         revision = change.revision
         let item = RevisionEvents(revision: revision, events: change.events)
-        window.append(item)
+        let bytes = item.bytes
+        window.append(item, bytes: bytes)
         unsaved.events.append(item)
+        unsavedBytes += bytes
     }
 
     private mutating func compact(to target: Revision) -> Outcome {

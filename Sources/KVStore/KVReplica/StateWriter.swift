@@ -10,8 +10,9 @@ import Raft
 final class StateWriter: @unchecked Sendable {
     /// A key that is written again within this time costs the disk nothing more, and neighbours share a page.
     static let batchMilliseconds: Int64 = 2000
-    /// So many revisions are written sooner.
-    static let batchRevisionsMax = 16_384
+    /// So many revisions or bytes are written sooner: what the window of recent events forgets is on disk by then.
+    static let batchRevisionsMax = EventWindow.revisionsMaxDefault / 2
+    static let batchBytesMax = EventWindow.bytesMaxDefault / 4
     private let batchMilliseconds: Int64
     private let checkpointMilliseconds: Int64
     private let store: StateStore
@@ -42,9 +43,9 @@ final class StateWriter: @unchecked Sendable {
     func offer(_ core: inout ReplicaCore) {
         guard !isBusy else { return }
         let now = Clock.milliseconds()
-        guard now - lastWrite >= batchMilliseconds || core.state.unsavedRevisions >= Self.batchRevisionsMax else {
-            return
-        }
+        let isFull =
+            core.state.unsavedRevisions >= Self.batchRevisionsMax || core.state.unsavedBytes >= Self.batchBytesMax
+        guard now - lastWrite >= batchMilliseconds || isFull else { return }
         if core.hasUnsavedState, let changes = core.takeStateChanges() {
             isDirty = true
             lastWrite = now
