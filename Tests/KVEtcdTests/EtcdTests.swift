@@ -68,4 +68,72 @@ import Testing
         #expect(try await face.range("/other").count == 1)
         try await face.end()
     }
+
+    @Test func `a client that has said its last word still hears that its lease was renewed`() async throws {
+        let face = try await Face()
+        let lease = try await face.replica.grantLease(.none, ttlSeconds: 60)
+        var request = ProtobufWriter()
+        request.int64(1, lease.id.rawValue)
+        let call = try await face.channel.serverStream("/etcdserverpb.Lease/LeaseKeepAlive", request.bytes)
+        var lifetimes: [Int64] = []
+        while let message = try await call.next() {
+            var reader = ProtobufReader(message)
+            while try reader.next() { if reader.field == 3 { lifetimes.append(try reader.int64()) } }
+        }
+        #expect(lifetimes == [60])
+        try await face.end()
+    }
+
+    @Test func `a range streamed in pieces is the range`() async throws {
+        let face = try await Face()
+        for i in 0..<40 { try await face.put("s/\(i)", String(repeating: "x", count: 50_000)) }
+        var request = ProtobufWriter()
+        request.string(1, "s/")
+        request.string(2, "s0")
+        request.int64(3, 30)
+        let call = try await face.channel.serverStream("/etcdserverpb.KV/RangeStream", request.bytes)
+        var keys = 0
+        var pieces: [(hasHeader: Bool, count: Int64)] = []
+        while let message = try await call.next() {
+            var outer = ProtobufReader(message)
+            var piece = (hasHeader: false, count: Int64(0))
+            while try outer.next() {
+                var reader = try outer.message()
+                while try reader.next() {
+                    if reader.field == 1 { piece.hasHeader = true }
+                    if reader.field == 2 { keys += 1 }
+                    if reader.field == 4 { piece.count = try reader.int64() }
+                }
+            }
+            pieces.append(piece)
+        }
+        #expect(keys == 30 && pieces.count > 2)
+        #expect(pieces.dropLast().allSatisfy { !$0.hasHeader && $0.count == 0 })
+        #expect(pieces.last?.hasHeader == true && pieces.last?.count == 40)
+        try await face.end()
+    }
+
+    @Test func `events of one revision come in fragments to who wants them`() async throws {
+        let face = try await Face()
+        let call = try await face.channel.open("/etcdserverpb.Watch/Watch")
+        var create = ProtobufWriter()
+        create.message(1) {
+            $0.string(1, "f/"); $0.string(2, "f0"); $0.int64(3, 1); $0.bool(8, true)
+        }
+        call.send(create.bytes)
+        let value = [UInt8](repeating: 1, count: 500_000)
+        let puts = (0..<8).map { Op.put(Key("f/\($0)"), value) }
+        _ = try await face.replica.propose(Txn(success: puts))
+        var (events, fragments) = (0, 0)
+        while events < 8, let message = try await call.next() {
+            var reader = ProtobufReader(message)
+            while try reader.next() {
+                if reader.field == 7, try reader.bool() { fragments += 1 }
+                if reader.field == 11 { events += 1 }
+            }
+        }
+        #expect(events == 8 && fragments == 2)
+        call.cancel()
+        try await face.end()
+    }
 }

@@ -4,6 +4,7 @@ import KVCore
 import KVReplica
 import NetGRPC
 import Raft
+import Synchronization
 
 extension EtcdService {
     static let ttlSecondsMin: Int64 = 2
@@ -40,15 +41,21 @@ extension EtcdService {
         }
     }
 
-    /// Each message renews one lease; a lease that is gone is answered with lifetime 0.
+    /// Each message renews one lease; a lease that is gone is answered with lifetime 0. A client that has sent its last
+    /// message still gets every answer.
     func keepAlive(_ call: GRPCServerCall) {
+        let open = KeepAlives()
         call.onMessage { [self] message in
             do throws(GRPCStatus) {
                 let id = LeaseID(rawValue: try EtcdRequests.numbers(message)[1] ?? 0)
-                Task { [self] in await renew(call, id) }
+                open.begin()
+                Task { [self] in
+                    await renew(call, id)
+                    if open.end() { call.finish() }
+                }
             } catch { call.finish(error) }
         }
-        call.onEnd { call.finish() }
+        call.onEnd { if open.inputEnded() { call.finish() } }
     }
 
     private func renew(_ call: GRPCServerCall, _ id: LeaseID) async {
@@ -86,6 +93,29 @@ extension EtcdService {
             return ProtobufWriter.response(header()) { writer in
                 for lease in leases { writer.message(2) { $0.int64(1, lease.id.rawValue) } }
             }
+        }
+    }
+}
+
+/// Renewals of one stream that are not answered yet.
+private final class KeepAlives: Sendable {
+    private let state = Mutex((open: 0, isOver: false))
+
+    func begin() { state.withLock { $0.open += 1 } }
+
+    /// True: it was the last of a stream whose input has ended.
+    func end() -> Bool {
+        state.withLock { state in
+            state.open -= 1
+            return state.isOver && state.open == 0
+        }
+    }
+
+    /// True: nothing is open.
+    func inputEnded() -> Bool {
+        state.withLock { state in
+            state.isOver = true
+            return state.open == 0
         }
     }
 }

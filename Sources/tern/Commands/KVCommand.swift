@@ -52,10 +52,27 @@ struct KVCommand: AsyncParsableCommand {
             group: group, logger: logger)
         _ = try await server.start()
         logger.info("member started", metadata: ["name": "\(name)", "clients": "\(listenClientUrls)"])
+        Task { await endWhenRemoved(replica, logger) }
         await Signals.wait()
         await server.stop(grace: .seconds(1))
         await replica.stop()
         Glibc.exit(0)
+    }
+
+    /// As etcd: who is no member any more has nothing left to do.
+    private func endWhenRemoved(_ replica: Replica, _ logger: Logger) async {
+        var wasMember = false
+        while true {
+            do { try await Task.sleep(for: .milliseconds(500)) } catch { return }
+            let members = replica.status.members
+            let isMember = members.contains { $0.id == replica.configuration.id }
+            if wasMember, !isMember, !members.isEmpty {
+                logger.warning("this member was removed from the cluster: it ends")
+                await replica.stop()
+                Glibc.exit(0)
+            }
+            wasMember = wasMember || isMember
+        }
     }
 
     private func replicaConfiguration(

@@ -1,4 +1,4 @@
-// `tern status`, `tern leader`, `tern member`: what the masters say of themselves. Asked directly, each master on its own, from inside
+// `tern status`, `tern leader`: what the masters say of themselves. Asked directly, each master on its own, from inside
 // the cluster's network, so that the answer does not depend on the gateway.
 import API
 import ArgumentParser
@@ -146,49 +146,5 @@ struct LeaderCommand: AsyncParsableCommand {
             throw CommandFailure("no master leads")
         }
         say(leader)
-    }
-}
-
-struct MemberCommand: ParsableCommand {
-    static let configuration = CommandConfiguration(
-        commandName: "member", abstract: "Members of the replicated store.", subcommands: [List.self, Transfer.self])
-
-    struct List: AsyncParsableCommand {
-        static let configuration = CommandConfiguration(
-            commandName: "list", abstract: "List the members, as the leader knows them.")
-
-        func run() async throws {
-            let report = try await MastersReport.collect(try Layout.current())
-            let best =
-                report.answers.compactMap(\.status).first { $0["name"]?.string == report.leader }
-                ?? report.answers.compactMap(\.status).first
-            guard let best else { throw CommandFailure("no master answers") }
-            for member in best["members"]?.elements ?? [] {
-                let marks = member["isLeader"]?.bool == true ? "leader" : ""
-                say(
-                    [member["id"], member["name"], member["role"], member["address"]].map { $0?.string ?? "" }.joined(
-                        separator: "\t") + "\t\(marks)")
-            }
-        }
-    }
-
-    struct Transfer: AsyncParsableCommand {
-        static let configuration = CommandConfiguration(
-            commandName: "transfer", abstract: "Hand leadership to another master.")
-        @Argument(help: "The master that shall lead; without one the leader picks.")
-        var name: String?
-
-        func run() async throws {
-            let layout = try Layout.current()
-            let clients = try MasterClients(layout)
-            for host in layout.masters {
-                guard let status = await clients.call("GET", host, "/tern/status"), status["role"]?.string == "leader"
-                else { continue }
-                let answer = await clients.call("POST", host, "/tern/transfer" + (name.map { "?to=\($0)" } ?? ""))
-                if answer?["ok"]?.bool == true { return }
-                throw CommandFailure(answer?["error"]?.string ?? "\(host.name) did not answer")
-            }
-            throw CommandFailure("no master leads")
-        }
     }
 }

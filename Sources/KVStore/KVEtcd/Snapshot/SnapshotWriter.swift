@@ -1,6 +1,7 @@
 // A store as a database file of etcd's: `etcdctl snapshot restore` makes a data directory of it, and so does `tern
 // snapshot restore`. It holds what each key held at the oldest revision that is kept, and every change since. Revisions
 // that are only on disk are read twice, a few at a time: first to find what their keys held before, then to be written.
+import Crypto
 import Glibc
 import KVCore
 import KVReplica
@@ -42,6 +43,24 @@ package struct SnapshotWriter {
         }
         try plan.writeMeta(file)
         return try file.finish()
+    }
+
+    /// The same with the digest behind it, as a file on its own has it.
+    package func writeWithDigest(to descriptor: Int32) throws {
+        let bytes = try write(to: descriptor)
+        var digest = SHA256()
+        var offset = 0
+        while offset < bytes {
+            var piece = [UInt8](repeating: 0, count: min(1 << 20, bytes - offset))
+            let got = pread(descriptor, &piece, piece.count, off_t(offset))
+            guard got > 0 else { throw BoltError("the snapshot cannot be read back: errno \(errno)") }
+            digest.update(data: piece[..<got])
+            offset += got
+        }
+        let end = Array(digest.finalize())
+        guard pwrite(descriptor, end, end.count, off_t(bytes)) == end.count else {
+            throw BoltError("the snapshot cannot be written: errno \(errno)")
+        }
     }
 
     /// A member that was sent a snapshot has less of the past than may be asked for.

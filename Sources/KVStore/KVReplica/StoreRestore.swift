@@ -1,0 +1,90 @@
+// A new cluster out of old data: from a snapshot file, or from what one member had when the others were lost. The new
+// cluster has another number, so that members of the old one that come back are strangers to it, and a revision that
+// nobody has seen, with nothing before it, so that every watcher reads anew.
+import Glibc
+import KVCore
+import KVDisk
+import Raft
+
+/// What a new cluster begins with.
+package struct NewStore: Sendable {
+    package var records: OrderedTree
+    package var leases: [Lease]
+    package var revision: Revision
+
+    package init(records: OrderedTree, leases: [Lease], revision: Revision) {
+        self.records = records
+        self.leases = leases
+        self.revision = revision
+    }
+
+    /// Makes the data directory of one of the members; all of them must be made from the same store. Throws when there
+    /// is data already.
+    package func write(to directory: String, members: [Member], me: PeerID, cluster: UInt64) throws {
+        guard members.contains(where: { $0.id == me }) else { throw ConfigurationError("it is not among its members") }
+        guard access(directory + "/state.sqlite", F_OK) != 0 else {
+            throw ConfigurationError("\(directory) has data already")
+        }
+        var counters = StateCounters()
+        counters.applied = EntryID(index: LogIndex(1), term: Term(1))
+        counters.revision = revision
+        counters.compactRevision = revision
+        let machine = StateMachine(
+            counters: counters, records: records, leases: leases, sessions: [], members: members, history: [])
+        try ReplicaDisk.begin(directory, machine, Configuration(voters: members.map(\.id)))
+        try StoreIdentity(cluster: cluster, member: me).write(to: directory)
+    }
+}
+
+/// A data directory that no process uses, with everything that its log holds applied.
+package struct StoppedStore: Sendable {
+    package let machine: StateMachine
+    package let configuration: Configuration
+    package let identity: StoreIdentity?
+    /// Entries that were in the log and not known to be committed.
+    package let uncommitted: UInt64
+    /// The log was longer once.
+    package let isDamaged: Bool
+    private let disk: ReplicaDisk
+
+    package init(_ directory: String) throws {
+        guard access(directory + "/state.sqlite", F_OK) == 0 else {
+            throw ConfigurationError("\(directory) is no data directory")
+        }
+        let disk = try ReplicaDisk(path: directory, initial: .empty)
+        var machine = disk.machine
+        var configuration = disk.restored.snapshot.configuration
+        for entry in disk.restored.entries where entry.index > machine.appliedIndex {
+            _ = machine.apply(entry)
+            if entry.kind == .configuration { configuration = Configuration(decoding: entry.data) ?? configuration }
+        }
+        uncommitted = machine.appliedIndex.distance(after: disk.restored.hardState.commit)
+        isDamaged = disk.restored.voteMark != nil
+        identity = try StoreIdentity(directory)
+        self.disk = disk
+        self.machine = machine
+        self.configuration = configuration
+    }
+
+    /// As a running member would hand it out.
+    package func export() -> StoreExport {
+        StoreExport(
+            snapshot: machine.snapshot, leases: machine.leases.sorted, members: machine.sortedMembers,
+            learners: Set(configuration.learners), applied: machine.counters.applied, cluster: identity?.cluster ?? 0,
+            store: disk.state)
+    }
+
+    /// Everything that this member has, for a new cluster.
+    package func begin(after bump: Int64) -> NewStore {
+        var records = OrderedTree()
+        machine.view.forEach(.all) { record in
+            records.put(record)
+            return true
+        }
+        let leases = machine.leases.sorted.map { lease in
+            Lease(id: lease.id, ttlMilliseconds: lease.ttlMilliseconds, deadline: lease.ttlMilliseconds)
+        }
+        return NewStore(
+            records: records, leases: leases, revision: Revision(machine.revision.rawValue + max(0, bump)))
+    }
+}

@@ -1,0 +1,149 @@
+// The way back: files of tern and of etcd become new clusters; damaged and hostile files become errors.
+import Glibc
+import KVCore
+import KVEtcd
+import KVReplica
+import NetGRPC
+import Raft
+import Synchronization
+import Testing
+
+@Suite(.serialized) struct RestoreTests {
+    private func save(_ face: Face, to path: String) async throws {
+        let export = try #require(await face.replica.export())
+        let descriptor = open(path, O_RDWR | O_CREAT | O_TRUNC, 0o600)
+        try SnapshotWriter(export).writeWithDigest(to: descriptor)
+        close(descriptor)
+    }
+
+    private func restore(_ contents: SnapshotContents, to directory: String) throws {
+        let me = Member(id: PeerID(0x8334_a407_e5b0_1cb2), name: "m1", host: "127.0.0.1", port: 2380)
+        try contents.begin(after: 1000).write(to: directory, members: [me], me: me.id, cluster: 77)
+    }
+
+    @Test func `a new cluster has the keys of the wished revision and makes every watcher read anew`() async throws {
+        let old = try await Face()
+        for i in 0..<20 { try await old.put("k/\(i)", "v\(i)") }
+        let lease = try await old.replica.grantLease(.none, ttlSeconds: 600)
+        _ = try await old.replica.propose(Txn(success: [.put(Key("leased"), [1], lease: lease.id)]))
+        let before = old.replica.view().revision
+        try await old.put("k/3", "changed")
+        _ = try await old.replica.propose(Txn(success: [.delete(Key("k/4"))]))
+        let folder = Shell.temporaryDirectory()
+        try await save(old, to: "\(folder)/snap")
+        let contents = try SnapshotContents(path: "\(folder)/snap", target: .revision(before))
+        #expect(contents.revision == Revision(before.rawValue + 2) && contents.target == before)
+        #expect(contents.members.first?.contains("\"m1\"") == true && contents.leases.count == 1)
+        try restore(contents, to: "\(folder)/data")
+        try await old.end()
+
+        let new = try await Face(directory: "\(folder)/data")
+        let view = new.replica.view()
+        #expect(view.revision == Revision(before.rawValue + 1002) && view.compactRevision == view.revision)
+        #expect(view.keyCount == 21 && view.get(Key("k/3"))?.value == Array("v3".utf8))
+        #expect(view.get(Key("k/4"))?.modRevision == Revision(6))
+        #expect(new.replica.configuration.clusterID == 77)
+        let told = Mutex<WatchDelivery?>(nil)
+        _ = new.replica.watch(.all, after: before) { delivery in told.withLock { $0 = $0 ?? delivery } }
+        try await new.replica.revokeLease(lease.id)
+        #expect(told.withLock { $0 } == .compacted(view.revision))
+        #expect(new.replica.view().get(Key("leased")) == nil)
+        try await new.end(keepsData: true)
+        // It starts again from what it wrote since.
+        let again = try await Face(directory: "\(folder)/data")
+        #expect(again.replica.view().keyCount == 20)
+        try await again.end()
+        Shell.remove(folder)
+    }
+
+    @Test func `a stopped member is saved and recovered with everything in its log`() async throws {
+        let folder = Shell.temporaryDirectory()
+        let old = try await Face(directory: "\(folder)/data")
+        for i in 0..<50 { try await old.put("k/\(i)", "v\(i)") }
+        let revision = old.replica.view().revision
+        await old.replica.halt()
+        try await old.end(keepsData: true)
+        do {
+            let stopped = try StoppedStore("\(folder)/data")
+            #expect(stopped.machine.revision == revision && stopped.machine.view.keyCount == 50)
+            #expect(!stopped.isDamaged)
+            let me = try #require(stopped.machine.sortedMembers.first)
+            try stopped.begin(after: 500).write(to: "\(folder)/new", members: [me], me: me.id, cluster: 9)
+            #expect(throws: (any Error).self) {
+                try stopped.begin(after: 500).write(to: "\(folder)/data", members: [me], me: me.id, cluster: 9)
+            }
+        }
+        let new = try await Face(directory: "\(folder)/new")
+        #expect(new.replica.view().keyCount == 50)
+        #expect(new.replica.view().revision.rawValue == revision.rawValue + 500)
+        #expect(new.replica.configuration.clusterID == 9)
+        try await new.end()
+        Shell.remove(folder)
+    }
+
+    @Test(.enabled(if: Shell.has("etcdctl") && Shell.has("etcd"))) func `etcd's own snapshot is restored`() async throws
+    {
+        let etcd = try RealEtcd()
+        let environment = ["ETCDCTL_API": "3", "ETCDCTL_ENDPOINTS": etcd.endpoint]
+        let folder = Shell.temporaryDirectory()
+        _ = Shell.run(
+            """
+            for i in $(seq 40); do etcdctl put a/$i v$i; done; etcdctl del a/7; etcdctl compact 20
+            etcdctl lease grant 300; etcdctl snapshot save \(folder)/snap
+            """, environment: environment)
+        etcd.end()
+        let contents = try SnapshotContents(path: "\(folder)/snap")
+        #expect(contents.revision == Revision(42) && contents.compactRevision == Revision(20))
+        #expect(contents.records.count == 39 && contents.leases.count == 1)
+        #expect(contents.records.get(Key("a/40"))?.value == Array("v40".utf8))
+        try restore(contents, to: "\(folder)/data")
+        let new = try await Face(directory: "\(folder)/data")
+        #expect(try await new.range("a/", "a0").count == 39)
+        try await new.end()
+        Shell.remove(folder)
+    }
+
+    @Test func `a snapshot with any byte altered is refused, and without its digest never crashes the reader`()
+        async throws
+    {
+        let face = try await Face()
+        for i in 0..<200 { try await face.put("k/\(i)", String(repeating: "v", count: i * 7)) }
+        let path = "\(face.directory)/snap"
+        try await save(face, to: path)
+        try await face.end(keepsData: true)
+        let original = try bytes(of: path)
+        var random = SeededGenerator(seed: 11)
+        var refused = 0
+        for _ in 0..<300 {
+            var altered = original
+            for _ in 0..<Int.random(in: 1...4, using: &random) {
+                altered[Int.random(in: 0..<altered.count, using: &random)] = UInt8.random(in: 0...255, using: &random)
+            }
+            if Int.random(in: 0..<8, using: &random) == 0 {
+                altered.removeLast(Int.random(in: 1..<altered.count, using: &random))
+            }
+            guard altered != original else { continue }
+            try write(altered, to: path)
+            #expect(throws: (any Error).self) { try SnapshotContents(path: path) }
+            do { _ = try SnapshotContents(path: path, isChecked: false) } catch { refused += 1 }
+        }
+        #expect(refused > 10)
+        Shell.remove(face.directory)
+    }
+
+    private func bytes(of path: String) throws -> [UInt8] {
+        let file = try #require(fopen(path, "r"))
+        defer { fclose(file) }
+        fseek(file, 0, SEEK_END)
+        var bytes = [UInt8](repeating: 0, count: ftell(file))
+        rewind(file)
+        #expect(fread(&bytes, 1, bytes.count, file) == bytes.count)
+        return bytes
+    }
+
+    private func write(_ bytes: [UInt8], to path: String) throws {
+        let file = try #require(fopen(path, "w"))
+        fwrite(bytes, 1, bytes.count, file)
+        fclose(file)
+    }
+}
