@@ -95,6 +95,23 @@ struct ApplyTests {
         }
     }
 
+    @Test func `kubectl takes over what it applied by itself before, and nothing else`() throws {
+        var live = web([["name": "c", "image": "i"]], replicas: 1)
+        live["metadata", "annotations"] = [
+            "kubectl.kubernetes.io/last-applied-configuration": "{\"spec\":{\"replicas\":1}}"
+        ]
+        let owners = rules.first(live, hasStatus: true)
+        let taken = try rules.apply(web([], replicas: 2), to: live, owners, call("kubectl"), force: false)
+        #expect(taken.object["spec", "replicas"] == 2)
+        #expect(throws: StatusError.self) {
+            _ = try rules.apply(web([], replicas: 2), to: live, owners, call("other"), force: false)
+        }
+        #expect(throws: StatusError.self) {
+            let image = web([["name": "c", "image": "j"]])
+            _ = try rules.apply(image, to: live, owners, call("kubectl"), force: false)
+        }
+    }
+
     @Test func `what is no set of fields is refused, and hostile ones do no harm`() {
         #expect(FieldSet(fieldsV1: "x") == nil)
         #expect(FieldSet(fieldsV1: ["f:a": 1]) == nil)

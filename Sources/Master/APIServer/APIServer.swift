@@ -282,7 +282,19 @@ extension APIServer {
         return (resource, subresource)
     }
 
+    private static let definitionsPath = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+
+    /// kubectl looks for a definition of a kind that it does not find elsewhere; an error instead of an empty list
+    /// would be all that it tells its user.
+    private static let noDefinitions: JSON = [
+        "kind": "CustomResourceDefinitionList", "apiVersion": "apiextensions.k8s.io/v1",
+        "metadata": ["resourceVersion": "0"], "items": []
+    ]
+
     private func refuseUnknown(_ exchange: Exchange) {
+        if exchange.path.path == Self.definitionsPath && exchange.path.verb == "list" {
+            return exchange.json(200, Self.noDefinitions)
+        }
         let isKnownGroup = exchange.path.group.isEmpty || schema.served.contains { $0.group == exchange.path.group }
         if isKnownGroup { exchange.fail(Status.unknownResource()) } else { exchange.text(404, "404 page not found\n") }
     }

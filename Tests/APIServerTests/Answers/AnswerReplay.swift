@@ -36,7 +36,9 @@ final class AnswerReplay {
         try await remember(tree, response, recorded)
         var lines: [String] = []
         if response.status != recorded.code {
-            lines.append("code: wanted \(recorded.code) found \(response.status): \(tree.text.prefix(400))")
+            lines.append(
+                "code: wanted \(recorded.code) found \(response.status): \(tree.text.prefix(400)) … \(tree.text.suffix(200))"
+            )
         } else if recorded.method != "HEAD" && recorded.answer != .null {
             lines = AnswerMatch.differences(
                 recorded.answer, tree, withManagers: recorded.area == "server-side-apply")

@@ -70,7 +70,8 @@ package struct ServerSideApply: Sendable {
         let changed = self.owned(difference.added.union(difference.modified), call)
         let conflicts = managers.others(than: manager).map { ($0, $0.fields.intersection(changed)) }
             .filter { !$0.1.isEmpty }
-        if !conflicts.isEmpty && !force { throw Self.refusal(conflicts) }
+        let isAllowed = force || isMigration(of: live, call, conflicts.map(\.1))
+        if !conflicts.isEmpty && !isAllowed { throw Self.refusal(conflicts) }
         let others = managers.others(than: manager).reduce(FieldSet()) { $0.union($1.fields) }
         let gone = managers.fields(of: manager).subtracting(owned)
         let kept = others.union(owned)
@@ -81,6 +82,19 @@ package struct ServerSideApply: Sendable {
         manager.time = hasChanged ? call.now : before?.time
         let lost = conflicts.reduce(fields.difference(live, object, type, nil).removed) { $0.union($1.1) }
         return Result(object: object, managers: managers.changed(manager, othersLose: lost))
+    }
+
+    private static let lastApplied = "kubectl.kubernetes.io/last-applied-configuration"
+
+    /// Whether kubectl takes over only what it applied by itself before: it may.
+    private func isMigration(of live: JSON, _ call: Call, _ conflicts: [FieldSet]) -> Bool {
+        guard call.manager == "kubectl", let text = live.annotations[Self.lastApplied] else { return false }
+        do {
+            let before = fields.fields(try JSON.parse(text), type, nil, containers: false)
+            return conflicts.allSatisfy { $0.subtracting(before).isEmpty }
+        } catch {
+            return false
+        }
     }
 
     private static func refusal(_ conflicts: [(FieldManager, FieldSet)]) -> StatusError {

@@ -30,8 +30,7 @@ extension APIServer {
     ) {
         guard let kubelets else { throw Status.serviceUnavailable("this master has no access to kubelets") }
         guard let node, let endpoint = PodTarget.endpoint(of: node, defaultPort: kubelets.defaultPort) else {
-            throw Status.failure(
-                "InternalError", "node \(Go.quote(nodeName)) of pod \(pod.name) has no address", code: 500)
+            throw Status.failure("", "no preferred addresses found; known addresses: []", code: 500)
         }
         return (kubelets, endpoint)
     }
