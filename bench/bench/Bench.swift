@@ -101,12 +101,20 @@ struct Plan {
                 say("run \(run + 1)/\(options.runs) \(system)")
                 let session = try open(system)
                 defer { session.end() }
-                for point in points {
-                    let one = try session.measure(point, run: run, timing)
-                    report.measurements.append(one)
-                    if one.errors > 0 { say("  \(one.name) \(one.clients): \(one.errors) errors: \(one.firstError)") }
-                }
+                for point in points { try measure(point, run, timing, session) }
             }
+        }
+    }
+
+    /// A point that cannot be measured on a starved machine is said and left out; the rest goes on.
+    private mutating func measure(_ point: Point, _ run: Int, _ timing: Timing, _ session: Session) throws {
+        do {
+            let one = try session.measure(point, run: run, timing)
+            report.measurements.append(one)
+            if one.errors > 0 { say("  \(one.name) \(one.clients): \(one.errors) errors: \(one.firstError)") }
+        } catch {
+            say("  \(point.name) \(point.clients) was not measured: \(error)")
+            try session.waitUntilReady()
         }
     }
 

@@ -98,13 +98,14 @@ final class WatchLoad: @unchecked Sendable {
     private func written(_ end: CallEnd) {
         if end.status != 0 { tally.count(end, since: began) }
         isAnswered = true
-        if missing == 0 { round() }
+        if missing <= 0 { round() }
     }
 
     private func delivered() {
         tally.count(.ok, since: began)
+        // Below zero: a follower told of a put from before the watch as well.
         missing -= 1
-        if missing == 0, isAnswered { round() }
+        if missing <= 0, isAnswered { round() }
     }
 }
 

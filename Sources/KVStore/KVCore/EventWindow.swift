@@ -37,6 +37,8 @@ package struct EventWindow: Sendable {
     private var blocks: [[RevisionEvents]] = []
     /// How much of the first block is gone.
     private var head = 0
+    /// Dropped at once by a compaction, freed one by one: giving back all of it takes longer than a write may wait.
+    private var retired: [[RevisionEvents]] = []
 
     package init(floor: Revision) { self.floor = floor }
 
@@ -48,6 +50,7 @@ package struct EventWindow: Sendable {
     /// `bytes`: the item's.
     mutating func append(_ item: RevisionEvents, bytes itemBytes: Int) {
         precondition(item.revision == last.next, "window at \(last) was given \(item.revision)")
+        _ = retired.popLast()
         if blocks.isEmpty || blocks[blocks.count - 1].count >= Self.blockMax { blocks.append([]) }
         blocks[blocks.count - 1].append(item)
         count += 1
@@ -57,7 +60,9 @@ package struct EventWindow: Sendable {
 
     /// Forgets changes at and below a revision.
     package mutating func drop(through revision: Revision) {
-        while count > 0, floor < revision { dropFirst() }
+        while count > 0, floor < revision {
+            if let block = dropFirst() { retired.append(block) }
+        }
         if floor < revision { floor = revision }
     }
 
@@ -76,13 +81,15 @@ package struct EventWindow: Sendable {
         return items
     }
 
-    private mutating func dropFirst() {
+    /// Answers a block of which nothing is left.
+    @discardableResult
+    private mutating func dropFirst() -> [RevisionEvents]? {
         bytes -= blocks[0][head].bytes
         floor = floor.next
         count -= 1
         head += 1
-        guard head == blocks[0].count else { return }
-        blocks.removeFirst()
+        guard head == blocks[0].count else { return nil }
         head = 0
+        return blocks.removeFirst()
     }
 }
