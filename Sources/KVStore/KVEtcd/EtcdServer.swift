@@ -37,6 +37,9 @@ package final class EtcdServer: Sendable {
         var listener = GRPCServerConfiguration(address: .tcp(host: host, port: port), tls: tls)
         listener.messageBytesMax = EtcdRequests.messageBytesMax
         listener.otherProtocol = { channel, certificate in try http.adopt(channel, certificate: certificate) }
+        listener.refused = { address, why in
+            logger.info("client refused", metadata: ["address": "\(address)", "why": "\(why)"])
+        }
         listener.plainRequest = { request in
             let path = request.target.split(separator: "?", maxSplits: 1).first.map(String.init) ?? "/"
             web.answer(method: request.method, path: path, request.answer)

@@ -25,6 +25,8 @@ package struct GRPCServerConfiguration: Sendable {
     package var otherProtocol: OtherProtocol?
     /// Answers requests over HTTP/2 that are not gRPC; nil: they are refused with 415.
     package var plainRequest: (@Sendable (PlainRequest) -> Void)?
+    /// Told who was refused and why: handshakes that failed, bytes that are no HTTP/2.
+    package var refused: @Sendable (_ address: String, _ why: String) -> Void = { _, _ in }
     package typealias OtherProtocol = @Sendable (any Channel, ClientCertificate?) throws -> Void
 
     package init(address: Address, tls: ServerTLS? = nil) {
@@ -95,7 +97,7 @@ package final class GRPCServer: Sendable {
         let (handler, verdict) = tls.makeHandler()
         try channel.pipeline.syncOperations.addHandler(handler)
         try channel.pipeline.syncOperations.addHandler(
-            GRPCServerNegotiation(timeout: configuration.handshakeTimeout) { [unowned handler] channel, negotiated in
+            GRPCServerNegotiation(configuration) { [unowned handler] channel, negotiated in
                 tls.completeVerdict(verdict, handler)
                 if negotiated == "h2" { return try self.install(on: channel, certificate: verdict.certificate) }
                 try self.installOther(on: channel, certificate: verdict.certificate)
@@ -143,18 +145,18 @@ package final class GRPCServer: Sendable {
 /// Waits for the end of the TLS handshake.
 private final class GRPCServerNegotiation: ChannelInboundHandler, RemovableChannelHandler {
     typealias InboundIn = NIOAny
-    private let timeout: TimeAmount
+    private let configuration: GRPCServerConfiguration
     private let ready: (any Channel, String?) throws -> Void
     private var late: Scheduled<Void>?
 
-    init(timeout: TimeAmount, ready: @escaping (any Channel, String?) throws -> Void) {
-        self.timeout = timeout
+    init(_ configuration: GRPCServerConfiguration, ready: @escaping (any Channel, String?) throws -> Void) {
+        self.configuration = configuration
         self.ready = ready
     }
 
     func handlerAdded(context: ChannelHandlerContext) {
         let channel = context.channel
-        late = context.eventLoop.scheduleTask(in: timeout) { channel.close(promise: nil) }
+        late = context.eventLoop.scheduleTask(in: configuration.handshakeTimeout) { channel.close(promise: nil) }
     }
 
     func handlerRemoved(context: ChannelHandlerContext) { late?.cancel() }
@@ -171,5 +173,11 @@ private final class GRPCServerNegotiation: ChannelInboundHandler, RemovableChann
         }
     }
 
-    func errorCaught(context: ChannelHandlerContext, error: any Error) { context.close(promise: nil) }
+    func errorCaught(context: ChannelHandlerContext, error: any Error) {
+        configuration.refused(address(of: context.channel), "handshake: \(error)")
+        context.close(promise: nil)
+    }
 }
+
+/// For logs.
+func address(of channel: (any Channel)?) -> String { channel?.remoteAddress.map { "\($0)" } ?? "unknown" }

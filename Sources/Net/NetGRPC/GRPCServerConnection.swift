@@ -161,6 +161,7 @@ final class GRPCServerConnection: ChannelInboundHandler {
     }
 
     private func fail(_ error: HTTP2ConnectionError) {
+        configuration.refused(address(of: context?.channel), "\(error.code): \(error.reason)")
         isReading = false
         isOver = true
         writeGoAway(lastStream, error.code)

@@ -62,11 +62,11 @@ struct MemberCommand: ParsableCommand {
         @OptionGroup var endpoint: EndpointArguments
 
         func run() async throws {
-            var request = ProtobufWriter()
+            var request = NetGRPC.ProtobufWriter()
             request.strings(1, [peerURL])
             request.bool(2, learner)
             let answer = try await endpoint.ask("Cluster/MemberAdd", request.bytes)
-            var reader = ProtobufReader(answer)
+            var reader = NetGRPC.ProtobufReader(answer)
             while try reader.next() {
                 guard reader.field == 2 else { continue }
                 var member = try reader.message()
@@ -94,7 +94,7 @@ struct MemberCommand: ParsableCommand {
 
 private func memberRequest(_ text: String) throws -> [UInt8] {
     guard let id = UInt64(text, radix: 16) else { throw ValidationError("no member's number: \(text)") }
-    var request = ProtobufWriter()
+    var request = NetGRPC.ProtobufWriter()
     request.uint64(1, id)
     return request.bytes
 }

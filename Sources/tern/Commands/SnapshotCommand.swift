@@ -1,6 +1,5 @@
 // `tern snapshot save|restore|inspect`: one file with everything that a store holds, in the form of etcd's snapshots. It
 // comes from a running member or from a stopped data directory, and becomes the data directory of a new cluster.
-import API
 import ArgumentParser
 import Glibc
 import KVCore
@@ -45,7 +44,7 @@ struct SnapshotCommand: AsyncParsableCommand {
             let call = try await channel.serverStream("/etcdserverpb.Maintenance/Snapshot", [])
             let partial = try PartialFile(file)
             while let message = try await call.next() {
-                var reader = ProtobufReader(message)
+                var reader = NetGRPC.ProtobufReader(message)
                 while try reader.next() { if reader.field == 3 { try partial.append(try reader.byteArray()) } }
             }
             try partial.finish()
