@@ -16,7 +16,7 @@ final class TestCluster: Sendable {
     static let prefix = "/tmp/tern-cluster-test-"
     let folder: String
     let hash: String
-    private let binary: String
+    let binary: String
     private let environment: [String: String]
 
     /// The program beside the test bundle.

@@ -52,7 +52,9 @@ package final class MasterNode: Sendable {
             logger: logger)
         StoreMetrics(metrics).follow(replica)
         http = try Self.httpServer(
-            configuration, identity, MasterService(server: server, replica: replica), group, logger)
+            configuration, identity,
+            MasterService(server: server, replica: replica, authority: identity.clusterCA.certificatePEM), group, logger
+        )
         etcd = try Self.etcdServer(configuration, identity, replica, group, logger)
         let reader = server.client()
         controllers = ControllerGroup(client: reader, options: Self.controllerOptions(configuration, identity, schema))

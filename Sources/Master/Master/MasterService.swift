@@ -1,5 +1,6 @@
 // What a master serves beside the API: its view of the replicated store, for `tern status` and for members' commands.
-// Administrators only; everything else goes to the API server.
+// Administrators only, but for the authority's certificate, which is no secret and which a joining node holds against the hash that it
+// was told. Everything else goes to the API server.
 import API
 import APIServer
 import KVCore
@@ -13,9 +14,15 @@ struct MasterService: HTTPService {
     static let prefix = "/tern/"
     let server: APIServer
     let replica: Replica
+    /// PEM of the cluster's authority.
+    let authority: String
 
     func respond(to request: HTTPRequest, _ response: HTTPResponseWriter) {
         guard request.path.hasPrefix(Self.prefix) else { return server.respond(to: request, response) }
+        if request.method == "GET", request.path == "/tern/ca" {
+            return response.send(
+                status: 200, headers: [("content-type", "application/x-pem-file")], body: ByteBuffer(string: authority))
+        }
         guard request.clientCertificate?.organizations.contains("system:masters") == true else {
             return answer(response, 403, ["error": "a certificate of the group system:masters is needed"])
         }

@@ -31,3 +31,7 @@ void tern_tune_allocator(void) {
     mallopt(M_TOP_PAD, 1 << 20);
     mallopt(M_MMAP_THRESHOLD, 4 << 20);
 }
+
+void tern_limit_heaps(int most) { mallopt(M_ARENA_MAX, most); }
+
+void tern_trim_heaps(void) { malloc_trim(0); }

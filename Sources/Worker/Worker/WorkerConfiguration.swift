@@ -7,10 +7,10 @@ package struct WorkerConfiguration: Sendable {
     package var nodeAddress: String
     package var dataDirectory: String
     package var masters: [Backend]
-    /// PEM files: the cluster's authority, and the node's certificate and key (client towards the API, server on 10250).
-    package var authorityFile: String
-    package var certificateFile: String
-    package var keyFile: String
+    /// The cluster's authority, and the node's certificates and keys.
+    package var files: NodeFiles
+    /// Replace certificates before they end.
+    package var rotatesCertificates = true
     package var serviceAddress = "10.96.0.1"
     package var dnsAddress = "10.96.0.10"
     package var clusterDomain = "cluster.local"
@@ -31,9 +31,7 @@ package struct WorkerConfiguration: Sendable {
         self.nodeAddress = nodeAddress
         self.dataDirectory = dataDirectory
         self.masters = masters
-        authorityFile = "\(dataDirectory)/pki/ca.crt"
-        certificateFile = "\(dataDirectory)/pki/kubelet.crt"
-        keyFile = "\(dataDirectory)/pki/kubelet.key"
+        files = NodeFiles(dataDirectory: dataDirectory)
     }
 }
 

@@ -18,8 +18,8 @@ package final class WorkerNode: Sendable {
     private let logger: Logger
     private let balancer: Balancer
     private let client: RESTClient
-    private let identity: TLSIdentity
-    private let authority: String
+    private let clientTLS: ClientTLS
+    private let servingTLS: ServerTLS
     private let services: ServiceAgent
     private let network: NetworkAgent
     private let dns: DNSService
@@ -30,11 +30,10 @@ package final class WorkerNode: Sendable {
         self.configuration = configuration
         self.group = group
         self.logger = logger
-        authority = try PEMFile.read(configuration.authorityFile)
-        identity = try TLSIdentity(
-            certificatePEM: try PEMFile.read(configuration.certificateFile),
-            keyPEM: try PEMFile.read(configuration.keyFile))
-        let tls = try ClientTLS(trustRootsPEM: authority, identity: identity)
+        let authority = try PEMFile.read(configuration.files.authority)
+        let tls = try ClientTLS(trustRootsPEM: authority, identity: try configuration.files.clientIdentity())
+        clientTLS = tls
+        servingTLS = try ServerTLS(identity: try configuration.files.servingIdentity(), clientCAPEM: authority)
         let prober = HTTPClient(configuration: HTTPClientConfiguration(tls: tls), group: group, logger: logger)
         balancer = Balancer(
             backends: configuration.masters, listenGroup: group, probe: MasterProbe(prober).check(_:within:),
@@ -75,6 +74,7 @@ package final class WorkerNode: Sendable {
                 group.addTask { try await kubelet.run() }
                 group.addTask { await self.network.run() }
                 group.addTask { await self.hostPorts.run() }
+                if configuration.rotatesCertificates { group.addTask { await self.rotation.run() } }
                 group.addTask { try await self.services.run() }
                 if let containerd { group.addTask { await containerd.keepRunning(child, logger: self.logger) } }
                 try await group.next()
@@ -86,6 +86,12 @@ package final class WorkerNode: Sendable {
         await health.stop(grace: .seconds(1))
         await dns.stop()
         await balancer.stop()
+    }
+
+    private var rotation: CertificateRotation {
+        CertificateRotation(
+            node: configuration.name, address: configuration.nodeAddress, files: configuration.files, client: client,
+            clientTLS: clientTLS, servingTLS: servingTLS, logger: logger)
     }
 
     /// Our containerd, unless the operator named another runtime.
@@ -110,7 +116,7 @@ package final class WorkerNode: Sendable {
         settings.sandboxImage = PauseImage.reference
         settings.port = configuration.kubeletPort
         settings.leaseSeconds = configuration.leaseSeconds
-        settings.serverTLS = try ServerTLS(identity: identity, clientCAPEM: authority)
+        settings.serverTLS = servingTLS
         let runtime = RuntimeClient.connect(endpoint: endpoint, group: group).client
         let (network, hostPorts) = (network, hostPorts)
         return try Kubelet(

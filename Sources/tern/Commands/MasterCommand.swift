@@ -110,6 +110,7 @@ struct MasterCommand: AsyncParsableCommand {
         let group = MultiThreadedEventLoopGroup(numberOfThreads: 2)
         let master = try MasterNode(configuration, group: group, logger: logger)
         try await master.start()
+        ProcessMemory.keepSmall(trimsHeaps: false)
         await Signals.wait()
         logger.info("stopping")
         await master.stop()

@@ -16,8 +16,16 @@ struct WorkerCommand: AsyncParsableCommand {
     var dataDir: String
     @Option(help: "The node's address.")
     var nodeIp: String
-    @Option(help: "The masters: host:port,host:port,...")
+    @Option(name: [.customLong("masters"), .customLong("server")], help: "The masters: host:port,host:port,...")
     var masters: String
+    @Option(help: "A bootstrap token (tern token create): the node asks for its certificates when it has none.")
+    var token: String?
+    @Option(help: "With --token: sha256:<hash of the cluster authority's certificate>, as tern token create prints it.")
+    var caCertHash: String?
+    @Flag(help: "Ask for the certificates, then end.")
+    var joinOnly = false
+    @Flag(inversion: .prefixedNo, help: "Replace certificates before they end.")
+    var rotateCertificates = true
     @Option(
         help:
             "The cluster's identity directory: the node's certificate is issued from it when the data directory has none."
@@ -41,6 +49,7 @@ struct WorkerCommand: AsyncParsableCommand {
 
     func run() async throws {
         Signals.block()
+        ProcessMemory.limitHeaps()
         let backends = masters.split(separator: ",").map { Backend(String($0)) }
         guard !backends.isEmpty, !backends.contains(nil) else {
             throw ValidationError("--masters is malformed: \(masters)")
@@ -63,9 +72,13 @@ struct WorkerCommand: AsyncParsableCommand {
         configuration.leaseSeconds = Int64(nodeLeaseDurationSeconds)
         configuration.egressProxy = getenv("TERN_EGRESS_PROXY").map { String(cString: $0) }
         configuration.egressDirect = getenv("TERN_EGRESS_DIRECT").map { String(cString: $0) }
+        configuration.rotatesCertificates = rotateCertificates
         let logger = try log.logger("tern.worker")
-        let worker = try WorkerNode(
-            configuration, group: MultiThreadedEventLoopGroup(numberOfThreads: 2), logger: logger)
+        let group = MultiThreadedEventLoopGroup(numberOfThreads: 2)
+        try await join(configuration, group, logger)
+        if joinOnly { Glibc.exit(0) }
+        ProcessMemory.keepSmall(trimsHeaps: true)
+        let worker = try WorkerNode(configuration, group: group, logger: logger)
         let running = Task { try await worker.run() }
         Task {
             await Signals.wait()
@@ -73,6 +86,21 @@ struct WorkerCommand: AsyncParsableCommand {
         }
         try await running.value
         Glibc.exit(0)
+    }
+
+    private func join(
+        _ configuration: WorkerConfiguration, _ group: MultiThreadedEventLoopGroup, _ logger: Logger
+    ) async throws {
+        guard let token else { return }
+        guard NodeJoin.isToken(token) else { throw ValidationError("--token has the form abcdef.0123456789abcdef") }
+        guard let caCertHash, caCertHash.hasPrefix("sha256:") else {
+            throw ValidationError(
+                "--token needs --ca-cert-hash sha256:...: without it anybody could pose as the cluster")
+        }
+        try await NodeJoin(
+            node: name, address: nodeIp, servers: configuration.masters, token: token, authorityHash: caCertHash,
+            files: configuration.files
+        ).run(group: group, logger: logger)
     }
 }
 
@@ -85,6 +113,8 @@ struct GatewayCommand: AsyncParsableCommand {
 
     func run() async throws {
         Signals.block()
+        ProcessMemory.limitHeaps()
+        ProcessMemory.keepSmall(trimsHeaps: true)
         try await GatewayServer(layout: Layout(clone: clone), port: port, logger: try log.logger("tern.gateway")).run()
     }
 }

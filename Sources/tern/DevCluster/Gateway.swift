@@ -21,7 +21,7 @@ struct Gateway {
 
     /// The port; starts the process when it does not run.
     func ensureRunning() throws -> Int {
-        if let port = runningPort() { return port }
+        if let port = runningPort { return port }
         let port = try freePort()
         let pid = try Subprocess.launch(
             [binary, "gateway", "--clone", layout.clone, "--port", "\(port)"], log: layout.log(Self.name))
@@ -47,7 +47,8 @@ struct Gateway {
         unlink(layout.pidFile(Self.name))
     }
 
-    private func runningPort() -> Int? {
+    /// Nil when it does not run.
+    var runningPort: Int? {
         guard OwnedProcess(pidFile: layout.pidFile(Self.name)).pid != nil,
             let text = Result(catching: { try Files.text(layout.portFile) }).success
         else { return nil }

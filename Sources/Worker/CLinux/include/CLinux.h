@@ -19,3 +19,9 @@ int tern_spawn_close_from(posix_spawn_file_actions_t *actions, int first);
 
 /// Keeps the allocator from spreading over many arenas and from asking the kernel for every page twice.
 void tern_tune_allocator(void);
+
+/// At most so many heaps for all threads together.
+void tern_limit_heaps(int most);
+
+/// Gives what is free at the heaps' ends, and whole free pages, back to the system.
+void tern_trim_heaps(void);
