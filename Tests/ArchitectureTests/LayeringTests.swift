@@ -101,6 +101,12 @@ func imports(_ text: String) -> Set<String> {
         }
     }
 
+    @Test func `a TCP option is not set at the socket's own level, where its number means another one`() throws {
+        for (path, text) in try swiftFiles(["Sources", "chaos"]) {
+            #expect(!text.contains("socketOption(.tcp"), "\(path) asks for SO_DEBUG, which needs a capability")
+        }
+    }
+
     @Test func `the tree names no machine's paths`() throws {
         for (path, text) in try swiftFiles(["Sources", "Tests", "chaos", "bench"]) {
             for word in ["/" + "root/", "/" + "work/main", "/" + "farm/"] {

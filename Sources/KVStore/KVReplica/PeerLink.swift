@@ -46,7 +46,7 @@ final class PeerLink: @unchecked Sendable {
         let marks = ChannelOptions.Types.WriteBufferWaterMark(low: 1 << 20, high: PeerProtocol.queueBytesMax)
         ClientBootstrap(group: eventLoop)
             .connectTimeout(.seconds(1))
-            .channelOption(.socketOption(.tcp_nodelay), value: 1)
+            .channelOption(.tcpOption(.tcp_nodelay), value: 1)
             .channelOption(.tcpOption(.init(rawValue: TCP_USER_TIMEOUT)), value: 5000)
             .channelOption(.writeBufferWaterMark, value: marks)
             .channelInitializer { [self] channel in channel.eventLoop.makeCompletedFuture { try setUp(channel) } }
