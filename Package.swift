@@ -183,7 +183,7 @@ let package = Package(
                 logging
             ]),
         tests("SimulationTests", ["Simulation", "KVCore", "Raft"]),
-        tests("ClusterTests", ["Worker", "API"]),
+        tests("ClusterTests", ["Worker", "Master", "NetPKI", "API"]),
         tests("DurabilityTests", ["Worker", "NetGRPC", nio, posix])
     ],
     swiftLanguageModes: [.v6]

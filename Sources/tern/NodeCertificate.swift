@@ -10,8 +10,9 @@ enum NodeCertificate {
         let folder = "\(dataDirectory)/pki"
         try Files.makeDirectory(folder, mode: 0o700)
         if Files.exists("\(folder)/kubelet.crt") { return }
-        for _ in 0..<100 where !Files.exists("\(identityDirectory)/ca.key") { usleep(100_000) }
-        guard Files.exists("\(identityDirectory)/ca.key") else {
+        let last = "\(identityDirectory)/\(ClusterIdentity.lastFile)"
+        for _ in 0..<100 where !Files.exists(last) { usleep(100_000) }
+        guard Files.exists(last) else {
             throw CommandFailure("\(identityDirectory) has no certificate authority")
         }
         let issued = try ClusterIdentity(directory: identityDirectory).nodeCertificate(name: name, addresses: [address])

@@ -12,7 +12,8 @@ struct Tern: AsyncParsableCommand {
             StartCommand.self, PauseCommand.self,
             ResumeCommand.self, IsolateCommand.self, HealCommand.self, HostCommand.self, ImageCommand.self,
             MasterCommand.self, WorkerCommand.self,
-            MemberCommand.self, SnapshotCommand.self, TokenCommand.self, KVCommand.self, SimCommand.self,
+            MemberCommand.self, SnapshotCommand.self, TokenCommand.self, KubeconfigCommand.self, KVCommand.self,
+            SimCommand.self,
             DoctorCommand.self, VersionCommand.self,
             GatewayCommand.self
         ])

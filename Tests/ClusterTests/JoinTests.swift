@@ -27,6 +27,15 @@ extension ClusterTests {
         #expect(throws: SubprocessError.self) { try join("w6", token, hash) }
     }
 
+    @Test func `a kubeconfig made from the identity directory opens the cluster`() throws {
+        let cluster = try cluster()
+        let port = try Files.text("\(cluster.folder)/.tern/port").filter(\.isNumber)
+        let text = try cluster.tern(
+            "kubeconfig", "--pki-dir", ".tern/pki", "--server", "https://127.0.0.1:\(port)", "--user", "somebody")
+        try Files.write(text, to: "\(cluster.folder)/other.kubeconfig", mode: 0o600)
+        #expect(try cluster.kubectl("--kubeconfig", "other.kubeconfig", "auth", "whoami").contains("somebody"))
+    }
+
     private func after(_ flag: String, _ words: [String]) -> String? {
         words.firstIndex(of: flag).flatMap { words.indices.contains($0 + 1) ? words[$0 + 1] : nil }
     }

@@ -1,6 +1,7 @@
 // The identity of a cluster as one directory: three certificate authorities (cluster, store, front proxy) and the key that signs
 // service-account tokens. The first master makes it; every master has a copy; it is part of the backup. Leaf certificates are
 // issued from it at each start and kept in memory only.
+import Glibc
 import NetPKI
 
 package struct ClusterIdentity: Sendable {
@@ -9,18 +10,31 @@ package struct ClusterIdentity: Sendable {
     package var frontProxyCA: CertificateAuthority
     package var serviceAccountKey: ServiceAccountKey
 
-    /// Reads the directory; makes what is missing. The directory must exist.
+    /// What is made last: a directory that has it is complete.
+    package static let lastFile = "sa.key"
+
+    /// Reads the directory; makes what is missing. The directory must exist. Several masters may share it and start together:
+    /// one of them makes everything, the others wait.
     package init(directory: String) throws(PKIError) {
+        let lock = PEMFile.exists("\(directory)/\(Self.lastFile)") ? -1 : Self.lock(directory)
+        defer { if lock >= 0 { close(lock) } }
         clusterCA = try Self.authority("\(directory)/ca", commonName: "tern-ca")
         storeCA = try Self.authority("\(directory)/store-ca", commonName: "tern-store-ca")
         frontProxyCA = try Self.authority("\(directory)/front-proxy-ca", commonName: "tern-front-proxy-ca")
-        let keyPath = "\(directory)/sa.key"
+        let keyPath = "\(directory)/\(Self.lastFile)"
         if PEMFile.exists(keyPath) {
             serviceAccountKey = try ServiceAccountKey(pem: try PEMFile.read(keyPath))
         } else {
             serviceAccountKey = try ServiceAccountKey.make()
             try PEMFile.write(serviceAccountKey.pem, to: keyPath)
         }
+    }
+
+    /// Held until it is closed; -1 when there is none to be had (a directory that may only be read).
+    private static func lock(_ directory: String) -> Int32 {
+        let file = open("\(directory)/lock", O_WRONLY | O_CREAT | O_CLOEXEC, 0o600)
+        if file >= 0 { while flock(file, LOCK_EX) < 0 && errno == EINTR {} }
+        return file
     }
 
     private static func authority(_ path: String, commonName: String) throws(PKIError) -> CertificateAuthority {

@@ -84,7 +84,9 @@ struct Cluster {
         if !current.contains(kubeconfigPort) {
             let admin = IssuedCertificate(
                 certificatePEM: try PEMFile.read(files.certificate), keyPEM: try PEMFile.read(files.key))
-            try Files.write(kubeconfig(identity, admin, port: port), to: layout.kubeconfig, mode: 0o600)
+            let text = Kubeconfig.text(
+                authorityPEM: identity.clusterCA.certificatePEM, admin, server: "https://127.0.0.1:\(port)")
+            try Files.write(text, to: layout.kubeconfig, mode: 0o600)
         }
         let folder = String(binary[..<(binary.lastIndex(of: "/") ?? binary.startIndex)])
         let text = """
@@ -102,30 +104,5 @@ struct Cluster {
             let group = getenv("SUDO_GID").flatMap({ gid_t(String(cString: $0)) })
         else { return }
         for path in paths { chown(path, user, group) }
-    }
-
-    private func kubeconfig(_ identity: ClusterIdentity, _ admin: IssuedCertificate, port: Int) -> String {
-        func base64(_ text: String) -> String { Base64.encode(Array(text.utf8)) }
-        return """
-            apiVersion: v1
-            kind: Config
-            current-context: tern
-            clusters:
-            - name: tern
-              cluster:
-                server: https://127.0.0.1:\(port)
-                certificate-authority-data: \(base64(identity.clusterCA.certificatePEM))
-            users:
-            - name: tern-admin
-              user:
-                client-certificate-data: \(base64(admin.certificatePEM))
-                client-key-data: \(base64(admin.keyPEM))
-            contexts:
-            - name: tern
-              context:
-                cluster: tern
-                user: tern-admin
-
-            """
     }
 }
