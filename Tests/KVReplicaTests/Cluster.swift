@@ -89,6 +89,8 @@ final class Cluster: Sendable {
         while true {
             let replica = try Replica(configuration)
             do {
+                // Whoever asks before the start must not take away what the start needs.
+                _ = await replica.directory()
                 try await replica.start()
                 return replica
             } catch {

@@ -201,9 +201,10 @@ extension ReplicaLoop {
 // MARK: Outputs
 
 extension ReplicaLoop {
-    /// Obeys the core until it wants nothing more.
+    /// Obeys the core until it wants nothing more. Not before the start: what the core wants then, to know its members
+    /// or to save, would be lost.
     func pump() {
-        guard !isEnded, !isPumping else { return }
+        guard !isEnded, !isPumping, transport != nil else { return }
         isPumping = true
         core.advance(to: Clock.milliseconds())
         while let output = core.takeOutput() { obey(output) }
