@@ -15,7 +15,6 @@ extension RaftCore {
 
     /// A log at least as long as ours (Raft §5.4.1).
     private func isUpToDate(_ last: EntryID) -> Bool {
-        if settings.planted.ignoresLogInVotes { return true }
         let own = log.last
         return last.term > own.term || (last.term == own.term && last.index >= own.index)
     }
@@ -64,9 +63,15 @@ extension RaftCore {
 }
 
 extension RaftCore {
+    /// A voter, now or as long as its removal is not committed: it may be the only one whose log is long enough to commit
+    /// that (Raft thesis §4.2.2). Its own vote counts only where it is one.
+    private var isVoter: Bool {
+        configuration.isVoter(id) || configuration(at: commitIndex)?.isVoter(id) == true
+    }
+
     /// Neither a learner, nor one whose log or disk cannot be trusted, nor a leader.
     var mayCampaign: Bool {
-        configuration.isVoter(id) && !isAmnesiac && installing == nil && !isSaveStalled && !isLeader
+        isVoter && !isAmnesiac && installing == nil && !isSaveStalled && !isLeader
             && term.rawValue < counterMax
     }
 

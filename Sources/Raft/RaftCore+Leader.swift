@@ -95,7 +95,7 @@ extension RaftCore {
             peer == id ? log.durable : state.position(of: peer).map { state.progress[$0].counted } ?? .zero
         }
         guard let index = reached, index > commitIndex else { return }
-        guard log.term(at: index) == term || settings.planted.commitsOldTerms else { return }
+        guard log.term(at: index) == term else { return }
         leading.uncommittedBytes = max(0, leading.uncommittedBytes - log.cost(after: commitIndex, through: index))
         raiseCommit(to: index)
         takeEarlyReads()

@@ -18,7 +18,6 @@ extension RaftCore {
 
     mutating func takeRead(_ origin: LeaderReads.Origin) {
         guard leading.reads.count < settings.readsMax else { return }
-        if settings.planted.readsWithoutRound { return answer(origin, index: commitIndex) }
         guard commitIndex >= leading.termStart else { return leading.reads.early.append(origin) }
         let round = leading.reads.round + 1
         leading.reads.pending.append(.init(origin: origin, index: commitIndex, round: round))

@@ -51,8 +51,10 @@ package struct RaftCore: Sendable {
         precondition(settings.isValid, "settings \(settings)")
         self.id = id
         self.settings = settings
-        hardTerm = restored.hardState.term
-        vote = restored.hardState.vote
+        // What is applied may be durable before the save that brought its term: whoever has it lives in that term.
+        let reached = max(restored.snapshot.term, restored.entries.last?.term ?? .zero)
+        hardTerm = max(restored.hardState.term, reached)
+        vote = restored.hardState.term < reached ? nil : restored.hardState.vote
         log = Log(base: restored.base, entries: restored.entries)
         snapshot = restored.snapshot
         precondition(
@@ -137,7 +139,6 @@ extension RaftCore {
 
     /// Sends when everything that was decided up to now is durable.
     mutating func sendWhenSaved(to peer: PeerID, _ body: Message.Body) {
-        if settings.planted.acknowledgesBeforeSave && peer != id { return send(to: peer, body) }
         held.append(message(to: peer, body))
     }
 }

@@ -30,8 +30,6 @@ package struct RaftSettings: Hashable, Sendable {
     package var promotionLagMax: UInt64 = 1000
     /// Hand out committed entries before this peer's own save of them is done (they are durable on a quorum).
     package var appliesBeforeSave = false
-    /// Mistakes on purpose, for the simulator's own tests. Never set elsewhere.
-    package var planted = PlantedBugs()
 
     package init() {}
 
@@ -40,17 +38,4 @@ package struct RaftSettings: Hashable, Sendable {
             && saveStallTicks > 0 && appendBytesMax > 0 && appendEntriesMax > 0 && inflightMessagesMax > 0
             && inflightBytesMax > 0 && readRoundsMax > 0 && readRetryTicks > 0
     }
-}
-
-/// Known ways to get Raft wrong. A simulation that does not notice one of them is not worth running.
-package struct PlantedBugs: Hashable, Sendable {
-    /// Counts replicas for entries of older terms (Raft §5.4.2, figure 8).
-    package var commitsOldTerms = false
-    /// Answers ReadIndex without asking a quorum.
-    package var readsWithoutRound = false
-    /// Acknowledges entries and votes before they are durable.
-    package var acknowledgesBeforeSave = false
-    /// Votes for a candidate whose log is behind.
-    package var ignoresLogInVotes = false
-    package init() {}
 }

@@ -159,6 +159,18 @@ private func body(using random: inout SeededGenerator) -> Message.Body {
     for seed in seeds.prefix(20) { #expect(play(seed) == play(seed), "SEED=\(seed)") }
 }
 
+@Test func `a state that was durable before its term is known is not left without a voice`() {
+    let three = Configuration(voters: [PeerID(1), PeerID(2), PeerID(3)])
+    let applied = SnapshotMetadata(index: LogIndex(7), term: Term(9), configuration: three)
+    let restored = Restored(
+        hardState: HardState(term: Term(4), vote: PeerID(2)), snapshot: applied, base: applied.id, entries: [])
+    var core = RaftCore(id: PeerID(1), restored: restored, seed: 1)
+    #expect(core.term == Term(9) && core.vote == nil)
+    for _ in 0..<100 { core.tick() }
+    let messages = core.takeReady()?.messages ?? []
+    #expect(!messages.isEmpty && messages.allSatisfy(\.isSane), "what it says is listened to")
+}
+
 private func propose(_ core: inout RaftCore) {
     do { _ = try core.propose([Proposal([1])]) } catch {
         #expect(!core.isLeader || error == .overloaded || error == .transferring)

@@ -12,7 +12,8 @@ import Testing
 private let folder = #filePath.split(separator: "/").dropLast(2).reduce("") { $0 + "/" + $1 } + "/RaftScenarios"
 private let names = [
     "election", "prevote", "check-quorum", "log-conflict", "figure-8", "read-index", "transfer", "snapshot",
-    "joint-consensus", "learner", "fence", "connection-lost", "storage", "amnesia", "compacted-under-way"
+    "joint-consensus", "learner", "fence", "connection-lost", "storage", "amnesia", "compacted-under-way",
+    "removed-leader"
 ]
 
 @Test(arguments: names)

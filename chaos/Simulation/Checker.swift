@@ -8,6 +8,7 @@ import Raft
 struct Checker {
     struct Seen {
         var life = 0
+        var peer: PeerID?
         var term = Term.zero
         var vote: PeerID?
         var commit = LogIndex.zero
@@ -56,8 +57,9 @@ extension Checker {
     private mutating func begin(_ position: Int, _ host: Host, _ life: Host.Life) {
         let old = seen[position]
         seen[position] = Seen(
-            life: host.lives, term: host.disk.hardState.term, vote: life.raft.vote, commit: life.raft.compactIndex,
-            applied: life.core.state.appliedIndex, durableTerm: old.durableTerm,
+            life: host.lives, peer: host.id, term: host.disk.hardState.term, vote: life.raft.vote,
+            commit: life.raft.compactIndex,
+            applied: life.core.state.appliedIndex, durableTerm: old.peer == host.id ? old.durableTerm : .zero,
             leases: life.core.state.leases.leases)
     }
 
@@ -150,6 +152,7 @@ extension Checker {
                 ? nil : "host \(raft.id): committed entry \(entry.index) was changed"
         }
         guard offset == committed.count else { return "host \(raft.id): commit of \(entry.index) leaves a gap" }
+        oracle.noteCommitted(entry)
         committed.append(Fact(term: entry.term, fingerprint: fingerprint, committedIn: raft.term))
         let id = EntryID(index: entry.index, term: entry.term)
         let outcome = raft.configuration.outcome { peer in hosts.first { $0.id == peer }?.disk.holds(id) }

@@ -68,6 +68,7 @@ struct Reply {
         case written(Revision)
         /// The comparison did not hold.
         case unchanged
+        /// What the key holds, and the store's revision.
         case value(UInt64, Revision)
         /// Certainly not done and never will be.
         case refused
@@ -88,7 +89,7 @@ struct Reply {
 struct Client {
     var serial: UInt64 = 0
     var current: Request?
-    /// What its operation may not precede: the key's revision at invocation.
+    /// What its operation may not precede: what any client had seen when it began.
     var floor = Revision.zero
     var hint: Int?
     /// When its operation began.

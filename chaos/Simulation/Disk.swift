@@ -1,150 +1,251 @@
-// The twin of a replica's storage: writes become durable in order and late; a crash keeps what was durable, and perhaps
-// some of what was under way, from the oldest on. The state is kept in parts, as the database keeps it, so that a
-// change that was not written down is missing after a restart.
+// The twin of a replica's storage, step by step as the real one works: a log whose saves are durable when they are done;
+// a mark beside it that is written later and may lag, and is lowered for good before anything is cut off; a state that
+// follows on its own and is synced by checkpoints. A crash may strike between any two steps; a power cut also takes what
+// was not synced.
 
 import KVCore
 import Raft
 
+/// Where a crash can strike a host's durable work.
+enum CrashPoint: Int, CaseIterable, Sendable {
+    case beforeSave, afterInstall, afterLowering, beforeMark, afterSave
+    case beforeState, beforeCheckpoint, afterCheckpoint
+    case beforeCompaction, afterCompaction, afterApply
+}
+
 /// What survives a crash, and what is on its way there.
 struct Disk {
-    enum Operation {
+    enum LogOperation {
         case save(ReplicaSave)
-        case state(StateChanges)
         case compact(to: EntryID)
+    }
+    enum StateOperation {
+        case write(StateChanges)
+        case checkpoint
+    }
+    /// How far the log was once durable.
+    struct Mark: Equatable {
+        var term = Term.zero
+        var vote: PeerID?
+        var id = EntryID.zero
     }
     private(set) var hardState = HardState()
     private(set) var base = EntryID.zero
     private(set) var entries: [Entry] = []
+    private(set) var mark: Mark?
+    /// Written since the mark was last synced; a power cut leaves any of them, or none that can be read.
+    private var writtenMarks: [Mark] = []
+    /// The log ended below this mark when it was read.
+    private(set) var owed: Mark?
+    /// What the damage took, whether its owner knows it yet or not.
+    private(set) var lost: LogIndex?
+    /// The log cannot be read from here on.
+    private var rottenFrom: LogIndex?
+    /// What stands behind it is still there to be seen.
+    private var hasTrace = false
     private(set) var state: DurableState
-    private(set) var pending: [Operation] = []
-    /// The log is damaged up to here.
-    private(set) var voteMark: LogIndex?
+    private var synced: DurableState
+    private var unsynced: [StateChanges] = []
+    private(set) var logQueue: [LogOperation] = []
+    private(set) var stateQueue: [StateOperation] = []
+    let planted: PlantedBug?
 
-    init(configuration: Configuration) { state = DurableState(configuration: configuration) }
-
-    private var last: LogIndex { entries.last?.index ?? base.index }
-
-    mutating func begin(_ operation: Operation) { pending.append(operation) }
-
-    /// The oldest write becomes durable.
-    mutating func finish() -> Operation? {
-        guard !pending.isEmpty else { return nil }
-        let operation = pending.removeFirst()
-        perform(operation)
-        return operation
+    init(configuration: Configuration, planted: PlantedBug?) {
+        state = DurableState(configuration: configuration)
+        synced = state
+        self.planted = planted
     }
 
-    /// A power cut after `survivors` of the writes under way. Answers how many are lost.
-    mutating func crash(survivors: Int) -> Int {
-        for _ in 0..<min(survivors, pending.count) { _ = finish() }
-        defer { pending = [] }
-        return pending.count
-    }
+    var last: LogIndex { entries.last?.index ?? base.index }
 
-    /// The last entries are found to be damaged at the next start. Answers how many.
-    mutating func damage(_ count: Int) -> Int {
-        let lost = min(count, entries.count)
-        guard lost > 0 else { return 0 }
-        voteMark = max(voteMark ?? .zero, last)
-        entries.removeLast(lost)
-        return lost
-    }
-
-    private mutating func perform(_ operation: Operation) {
-        switch operation {
-        case .save(let save): perform(save)
-        case .state(let changes): state.add(changes)
-        case .compact(let id):
-            let count = Int(id.index.distance(after: base.index))
-            guard count > 0, count <= entries.count else { return }
-            entries.removeFirst(count)
-            base = id
-        }
-    }
-
-    private mutating func perform(_ save: ReplicaSave) {
-        if let metadata = save.raft.snapshot, let installed = save.state {
-            state = DurableState(installed, configuration: metadata.configuration)
-            base = metadata.id
-            entries = []
-        }
-        if let first = save.raft.entries.first {
-            entries.removeLast(max(0, entries.count - Int(first.index.distance(after: base.index)) + 1))
-            entries += save.raft.entries
-        }
-        hardState = save.raft.hardState
+    func term(at index: LogIndex) -> Term? {
+        if index == base.index { return base.term }
+        let offset = Int(index.distance(after: base.index)) - 1
+        return index > base.index && offset < entries.count ? entries[offset].term : nil
     }
 
     /// The entry is here for good, by itself or as part of the state. What was damaged counts: its owner may have
     /// acknowledged it before, and keeps still until it is fetched again.
     func holds(_ id: EntryID) -> Bool {
-        if let voteMark, id.index <= voteMark { return true }
+        if let lost, id.index <= lost { return true }
         if id.index <= base.index || id.index <= state.applied.index { return true }
-        let offset = Int(id.index.distance(after: base.index)) - 1
-        return offset < entries.count && entries[offset].term == id.term
+        return term(at: id.index) == id.term
     }
 
-    /// What a replica finds at start. State ahead of the log resets the log.
-    mutating func restore() -> Restored {
-        if state.applied.index > last {
-            base = state.applied
+    mutating func begin(_ operation: LogOperation) { logQueue.append(operation) }
+    mutating func begin(_ operation: StateOperation) { stateQueue.append(operation) }
+}
+
+// MARK: Steps
+
+extension Disk {
+    /// Does the oldest work on the log; nil when `crash` was reached on the way.
+    mutating func finishLog(crash: CrashPoint?) -> LogOperation? {
+        guard let operation = logQueue.first else { return nil }
+        let isDone: Bool
+        switch operation {
+        case .save(let save): isDone = perform(save, crash)
+        case .compact(let id): isDone = compact(to: id, crash)
+        }
+        guard isDone else { return nil }
+        return logQueue.removeFirst()
+    }
+
+    private mutating func perform(_ save: ReplicaSave, _ crash: CrashPoint?) -> Bool {
+        if crash == .beforeSave { return false }
+        if let metadata = save.raft.snapshot, let installed = save.state {
+            state = DurableState(installed, configuration: metadata.configuration)
+            synced = state
+            unsynced = []
+            if crash == .afterInstall { return false }
+        }
+        if lowerMark(before: save.raft), crash == .afterLowering { return false }
+        write(save.raft)
+        if crash == .beforeMark { return false }
+        writeMark()
+        return crash != .afterSave
+    }
+
+    /// The mark must not lead: before entries go, it is lowered for good.
+    private mutating func lowerMark(before save: Save) -> Bool {
+        guard planted != .truncatesBelowMark, owed == nil, let first = save.entries.first?.index,
+            first <= last || save.snapshot != nil
+        else { return false }
+        let kept = save.snapshot == nil ? first.previous : LogIndex.zero
+        let term = kept <= base.index ? base.term : self.term(at: kept) ?? .zero
+        mark = Mark(term: hardState.term, vote: hardState.vote, id: EntryID(index: kept, term: term))
+        writtenMarks = []
+        return true
+    }
+
+    /// One transaction.
+    private mutating func write(_ save: Save) {
+        if let metadata = save.snapshot {
+            base = metadata.id
             entries = []
         }
-        return Restored(
-            hardState: hardState, snapshot: state.metadata, base: base, entries: entries, voteMark: voteMark)
+        if let first = save.entries.first {
+            entries.removeLast(max(0, entries.count - Int(first.index.distance(after: base.index)) + 1))
+            entries += save.entries
+        }
+        hardState = save.hardState
+    }
+
+    private mutating func writeMark() {
+        if let known = owed, hardState.commit >= known.id.index || planted == .forgetsDamage { owed = nil }
+        if let index = lost, hardState.commit >= index { lost = nil }
+        let id = owed?.id ?? EntryID(index: last, term: term(at: last) ?? .zero)
+        writtenMarks.append(Mark(term: hardState.term, vote: hardState.vote, id: id))
+    }
+
+    private mutating func compact(to id: EntryID, _ crash: CrashPoint?) -> Bool {
+        if crash == .beforeCompaction { return false }
+        let count = Int(id.index.distance(after: base.index))
+        if count > 0, count <= entries.count {
+            entries.removeFirst(count)
+            base = id
+        }
+        return crash != .afterCompaction
+    }
+
+    /// Does the oldest work on the state; nil when `crash` was reached on the way. A checkpoint answers how far it got.
+    mutating func finishState(crash: CrashPoint?) -> (isDone: Bool, synced: LogIndex?) {
+        guard let operation = stateQueue.first else { return (true, nil) }
+        switch operation {
+        case .write(let changes):
+            if crash == .beforeState { return (false, nil) }
+            write(changes)
+            stateQueue.removeFirst()
+            return (true, nil)
+        case .checkpoint:
+            if crash == .beforeCheckpoint { return (false, nil) }
+            synced = state
+            unsynced = []
+            stateQueue.removeFirst()
+            return (crash != .afterCheckpoint, synced.applied.index)
+        }
+    }
+
+    /// What a snapshot overtook is ignored.
+    private mutating func write(_ changes: StateChanges) {
+        guard changes.counters.applied.index > state.applied.index else { return }
+        state.add(changes)
+        unsynced.append(changes)
     }
 }
 
-/// The twin of the state database.
-struct DurableState {
-    private var records = OrderedTree()
-    private var leases: [LeaseID: Lease] = [:]
-    private var sessions: [ClientID: Session] = [:]
-    private var members: [Member] = []
-    private var history: [RevisionEvents] = []
-    private var counters = StateCounters()
-    private var configuration: Configuration
-    private static let historyMax = 64
+// MARK: Trouble
 
-    init(configuration: Configuration) { self.configuration = configuration }
-
-    init(_ machine: StateMachine, configuration: Configuration) {
-        self.configuration = configuration
-        records = machine.tree
-        for lease in machine.leases.sorted { leases[lease.id] = DurableState.stored(lease) }
-        for session in machine.sessions.sorted { sessions[session.client] = session }
-        members = machine.sortedMembers
-        history = machine.history
-        counters = machine.counters
+extension Disk {
+    /// The process ends. `survivors` of the waiting writes were done before. Answers how many are lost.
+    mutating func crash(survivors: Int) -> Int {
+        for _ in 0..<min(survivors, logQueue.count) { _ = finishLog(crash: nil) }
+        for _ in 0..<min(survivors, stateQueue.count) { _ = finishState(crash: nil) }
+        defer { (logQueue, stateQueue) = ([], []) }
+        return logQueue.count
     }
 
-    /// The database does not keep a lease's keys: the records name their lease.
-    private static func stored(_ lease: Lease) -> Lease {
-        Lease(id: lease.id, ttlMilliseconds: lease.ttlMilliseconds, deadline: lease.deadline)
-    }
-
-    var applied: EntryID { counters.applied }
-    var metadata: SnapshotMetadata {
-        SnapshotMetadata(index: applied.index, term: applied.term, configuration: configuration)
-    }
-
-    mutating func add(_ changes: StateChanges) {
-        for item in changes.events {
-            for event in item.events {
-                if event.kind == .put { records.put(event.current) } else { records.remove(event.current.key) }
-            }
+    /// The machine loses power: of what was not synced only a beginning is there. `chance` draws below its argument.
+    /// Answers whether the mark was torn.
+    mutating func losePower(_ chance: (Int) -> Int) -> Bool {
+        let kept = unsynced.prefix(chance(unsynced.count + 1))
+        state = synced
+        for changes in kept { state.add(changes) }
+        synced = state
+        unsynced = []
+        guard !writtenMarks.isEmpty else { return false }
+        defer { writtenMarks = [] }
+        let pick = chance(writtenMarks.count + 2)
+        if pick == writtenMarks.count + 1 {
+            mark = nil
+            return true
         }
-        history = (history + changes.events).suffix(DurableState.historyMax)
-        for change in changes.leases { leases[change.id] = change.lease.map(DurableState.stored) }
-        for change in changes.sessions { sessions[change.client] = change.session }
-        members = changes.members
-        counters = changes.counters
-        configuration = changes.configuration
+        if pick < writtenMarks.count { mark = writtenMarks[pick] }
+        return false
     }
 
-    var machine: StateMachine {
-        StateMachine(
-            counters: counters, records: records, leases: leases.values.sorted { $0.id < $1.id },
-            sessions: sessions.values.sorted { $0.client < $1.client }, members: members, history: history)
+    /// An entry cannot be read any more, nor what stands behind it; or, with `isEnd`, the end of the log is gone without a
+    /// trace, as far as the mark can tell. False when there is nothing to take.
+    mutating func rot(isEnd: Bool, _ chance: (Int) -> Int) -> Bool {
+        guard !entries.isEmpty, owed == nil, lost == nil else { return false }
+        if isEnd, (writtenMarks.last ?? mark)?.id != EntryID(index: last, term: term(at: last) ?? .zero) {
+            return false
+        }
+        rottenFrom = LogIndex(last.rawValue - UInt64(chance(min(entries.count, 20))))
+        hasTrace = !isEnd
+        lost = last
+        return true
+    }
+
+    /// What a replica finds at start.
+    mutating func restore() -> Restored {
+        if let written = writtenMarks.last { mark = written }
+        writtenMarks = []
+        synced = state
+        unsynced = []
+        let end = EntryID(index: last, term: term(at: last) ?? .zero)
+        let isCut = rottenFrom != nil
+        if let first = rottenFrom { entries.removeAll { $0.index >= first } }
+        rottenFrom = nil
+        readMark()
+        if isCut, hasTrace, end.index > owed?.id.index ?? .zero, planted != .corruptIsShort {
+            owed = Mark(term: hardState.term, vote: hardState.vote, id: end)
+            mark = owed
+        }
+        let applied = state.applied
+        if term(at: applied.index) != applied.term {
+            base = applied
+            entries = []
+        }
+        return Restored(
+            hardState: hardState, snapshot: state.metadata, base: base, entries: entries,
+            voteMark: planted == .corruptIsShort ? nil : owed?.id.index)
+    }
+
+    private mutating func readMark() {
+        guard let mark else { return owed = nil }
+        if mark.term > hardState.term { (hardState.term, hardState.vote) = (mark.term, mark.vote) }
+        let isSeen = mark.id.index <= base.index || term(at: mark.id.index) == mark.id.term
+        owed = isSeen ? nil : mark
     }
 }

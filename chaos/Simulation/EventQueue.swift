@@ -8,14 +8,18 @@ import Raft
 enum Event {
     case deliver(Delivery)
     case tick(host: Int, life: Int)
-    case diskDone(host: Int, life: Int)
-    case maintain(host: Int)
+    case logDone(host: Int, life: Int)
+    case stateDone(host: Int, life: Int)
+    case maintain(host: Int, life: Int)
     case restart(host: Int)
     case hint(host: Int, lost: PeerID)
     case fault
     /// A fresh leader is cut off or crashes.
     case ambush(host: Int)
     case heal(Int)
+    case flap(host: Int, left: UInt64)
+    /// A watcher moves to another host, or finds one again.
+    case rewatch(Int, isMove: Bool)
     /// A client begins its next operation.
     case act(client: Int)
     case request(Request)

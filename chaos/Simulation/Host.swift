@@ -5,30 +5,47 @@ import Raft
 
 /// A machine that runs one replica.
 struct Host {
-    let id: PeerID
+    /// Another after the disk was wiped: ids are never used twice.
+    private(set) var id: PeerID
     let settings: RaftSettings
     let limits: ReplicaLimits
-    let initialMembers: [Member]
-    var disk: Disk
+    private(set) var initialMembers: [Member]
+    private(set) var disk: Disk
     var life: Life?
     /// Counts boots.
-    var lives = 0
+    private(set) var lives = 0
     var pausedUntil: UInt64 = 0
     var stalledUntil: UInt64 = 0
+    var fullUntil: UInt64 = 0
+    var slowUntil: UInt64 = 0
+    /// The next write or sync fails.
+    var ioError: IOError?
+    /// It crashes when its durable work gets here.
+    var crashPoint: CrashPoint?
+    let planted: PlantedBug?
+
+    enum IOError { case write, sync }
 
     /// What is in memory.
     struct Life {
         var core: ReplicaCore
         var waiting: [Waiting] = []
         var lastTicket: UInt64 = 0
-        var diskBusy = false
+        var isLogBusy = false
+        var isStateBusy = false
         /// Its own monotonic clock began here.
         var clockBase: Int64
         /// The revision that its watch of everything has delivered.
         var watched: Revision
         var watch = WatchID(rawValue: 1)
+        /// Clients' watches, by their number here.
+        var watchers: [WatchID: Int] = [:]
+        var lastWatch: UInt64 = 1
         /// A bit of its state was flipped, when so many states had been installed.
         var flippedAt: Int?
+        /// When a lease was first seen here (only for `PlantedBug.expiresByLocalClock`).
+        var leasesSeen: [LeaseID: Int64] = [:]
+        var compactSeen = Revision.zero
 
         /// Its state is wrong and was not replaced yet.
         var isFlipped: Bool { flippedAt == core.statesInstalled }
@@ -39,7 +56,18 @@ struct Host {
         var request: Request
     }
 
-    mutating func boot(seed: UInt64, now: UInt64) {
+    init(id: PeerID, plan: Plan, members: [Member], planted: PlantedBug?) {
+        self.id = id
+        self.planted = planted
+        settings = plan.settings
+        limits = plan.limits
+        initialMembers = members
+        let voters = members.map(\.id)
+        disk = Disk(configuration: voters.isEmpty ? .empty : Configuration(voters: voters), planted: planted)
+    }
+
+    /// Answers whether the log was found to be damaged.
+    mutating func boot(seed: UInt64, now: UInt64) -> Bool {
         lives += 1
         let restored = disk.restore()
         let machine = disk.state.machine
@@ -50,7 +78,17 @@ struct Host {
         var life = Life(core: core, clockBase: clock - Int64(now / 1000), watched: machine.revision)
         life.core.watch(life.watch, .all, after: machine.revision)
         self.life = life
+        return restored.voteMark != nil
     }
 
     func clock(at now: UInt64) -> Int64 { (life?.clockBase ?? 0) + Int64(now / 1000) }
+
+    /// A new machine in the place of a lost one: it knows nothing and nobody knows it.
+    mutating func replace(by id: PeerID) {
+        self.id = id
+        initialMembers = []
+        disk = Disk(configuration: .empty, planted: planted)
+    }
+
+    mutating func withDisk<Result>(_ body: (inout Disk) -> Result) -> Result { body(&disk) }
 }

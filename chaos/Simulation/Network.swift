@@ -1,4 +1,4 @@
-// The twin of the network: which way is cut, and how bad the rest is.
+// The twin of the network: which way is cut or held up, and how bad the rest is.
 
 import Raft
 
@@ -16,15 +16,20 @@ struct Network {
         static let good = Quality()
     }
     private var cuts: [Int]
+    /// Nothing arrives before this, and then all of it.
+    private var clogs: [UInt64]
     private let count: Int
     var quality = Quality.good
 
     init(count: Int) {
         self.count = count
         cuts = [Int](repeating: 0, count: count * count)
+        clogs = [UInt64](repeating: 0, count: count * count)
     }
 
     func isCut(from: Int, to: Int) -> Bool { cuts[from * count + to] > 0 }
+    func freeAt(from: Int, to: Int) -> UInt64 { clogs[from * count + to] }
+    mutating func clog(from: Int, to: Int, until time: UInt64) { clogs[from * count + to] = time }
 
     /// Cuts count, so that overlapping faults heal one by one.
     mutating func cut(from: Int, to: Int) { cuts[from * count + to] += 1 }
@@ -32,6 +37,7 @@ struct Network {
 
     mutating func mendAll() {
         cuts = [Int](repeating: 0, count: count * count)
+        clogs = [UInt64](repeating: 0, count: count * count)
         quality = .good
     }
 }

@@ -10,6 +10,8 @@ package enum Weather: Sendable {
     case mixed
     /// Only the kind that breaks leaders at once.
     case storm
+    /// Elections faster than the network.
+    case fog
 }
 
 /// How hostile a seed's world is.
@@ -35,7 +37,7 @@ struct Plan {
 
     init(weather: Weather, using random: inout SeededGenerator) {
         func pick(_ range: ClosedRange<UInt64>) -> UInt64 { UInt64.random(in: range, using: &random) }
-        voters = Int(pick(1...5))
+        voters = Int(pick(0...9) == 0 ? pick(6...7) : pick(1...5))
         hosts = voters + Int(pick(0...2))
         clients = Int(pick(2...6))
         faultEvery = pick(150_000...1_500_000)
@@ -65,6 +67,20 @@ struct Plan {
         settings.appliesBeforeSave = pick(0...2) == 0
         let isStorm = pick(0...7) == 0
         if isStorm || weather == .storm { becomeStorm(pick) }
+        if weather == .fog { becomeFog(pick) }
+    }
+
+    /// Candidates campaign again before the answers to the last campaign are there.
+    private mutating func becomeFog(_ pick: (ClosedRange<UInt64>) -> UInt64) {
+        voters = Int(pick(3...5))
+        hosts = voters
+        ambush = 900
+        settings.heartbeatTicks = 2
+        settings.electionTicksMin = 3
+        settings.electionTicksMax = Int(pick(4...6))
+        quality = Network.Quality(
+            loss: pick(0...100), delayMin: 500, delayMax: pick(5_000...30_000), late: pick(200...500),
+            lateMax: pick(60_000...200_000))
     }
 
     /// One leader after the other, each struck before it has committed anything, and entries that travel one by one:

@@ -5,15 +5,19 @@ package struct Report: Sendable, CustomStringConvertible {
     package enum Counter: Int, CaseIterable, Sendable {
         case elections, writes, reads, retries, unknownOutcomes, failedGuards, fencedWrites
         case resyncs, leases, leasesEnded, leasesKept, leasesRevoked, clockJumps
+        case watchesResumed, watchedEvents, bookmarks
         case snapshotChunks, snapshotsInstalled, compactions
-        case messagesDelivered, messagesLost, messagesDuplicated, messagesLate
-        case crashes, powerCuts, lostSaves, damagedLogs, partitions, oneWayPartitions, isolations, ambushes, pauses,
-            diskStalls
+        case messagesDelivered, messagesLost, messagesDuplicated, messagesLate, messagesClogged
+        case crashes, powerCuts, lostSaves, bitRot, misdirectedWrites, lostEnds, damagedStarts, tornMarks, wipedDisks
+        case diskStalls, slowDisks, fullDisks, fullDiskWrites, failedWrites, failedSyncs
+        case partitions, bridges, rings, oneWayPartitions, isolations, flaps, clogs, ambushes, pauses
         case flippedStates, fencedStates, repairedStates
         case hints, falseHints, transfers, membershipChanges, restarts
     }
     package let seed: UInt64
     package private(set) var counts = [Int](repeating: 0, count: Counter.allCases.count)
+    /// Crashes by the step of durable work that they struck.
+    private var crashes = [Int](repeating: 0, count: CrashPoint.allCases.count)
     /// Equal for equal seeds, in every process.
     package internal(set) var traceHash: UInt64 = 0xcbf2_9ce4_8422_2325
     package internal(set) var steps = 0
@@ -30,11 +34,14 @@ package struct Report: Sendable, CustomStringConvertible {
     package subscript(counter: Counter) -> Int { counts[counter.rawValue] }
     mutating func count(_ counter: Counter, _ amount: Int = 1) { counts[counter.rawValue] += amount }
 
+    mutating func count(_ point: CrashPoint) { crashes[point.rawValue] += 1 }
+
     mutating func mix(_ value: UInt64) { traceHash = (traceHash ^ value) &* 0x0000_0100_0000_01b3 }
 
     /// Adds another run's counters.
     package mutating func add(_ other: Report) {
         for position in counts.indices { counts[position] += other.counts[position] }
+        for position in crashes.indices { crashes[position] += other.crashes[position] }
         steps += other.steps
         time += other.time
         mix(other.traceHash)
@@ -44,13 +51,18 @@ package struct Report: Sendable, CustomStringConvertible {
     }
 
     /// What never happened. Over a default set of seeds this must be empty, else the run is too quiet to mean anything.
-    package var quiet: [String] { Counter.allCases.filter { self[$0] == 0 }.map { "\($0)" } }
+    package var quiet: [String] {
+        Counter.allCases.filter { self[$0] == 0 }.map { "\($0)" }
+            + CrashPoint.allCases.filter { crashes[$0.rawValue] == 0 }.map { "crash \($0)" }
+    }
 
     package var description: String {
         var lines = [
             "seed \(seed)  steps \(steps)  simulated \(time / 1_000_000) s  trace \(String(traceHash, radix: 16))"
         ]
-        let cells = Counter.allCases.map { "\($0) \(self[$0])" }
+        let cells =
+            Counter.allCases.map { "\($0) \(self[$0])" }
+            + CrashPoint.allCases.map { "crash \($0) \(crashes[$0.rawValue])" }
         for start in stride(from: 0, to: cells.count, by: 7) {
             lines.append("  " + cells[start..<min(start + 7, cells.count)].joined(separator: ", "))
         }

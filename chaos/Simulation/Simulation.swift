@@ -12,7 +12,7 @@ package enum Simulation {
 
     /// One seed. `steps` counts events of the first phase; `trace` keeps what happened, in words.
     package static func run(
-        seed: UInt64, steps: Int = stepsDefault, planted: PlantedBugs = PlantedBugs(), weather: Weather = .mixed,
+        seed: UInt64, steps: Int = stepsDefault, planted: PlantedBug? = nil, weather: Weather = .mixed,
         trace: Bool = false
     ) -> Report {
         var world = World(seed: seed, planted: planted, weather: weather, keepsTrace: trace)
@@ -24,7 +24,7 @@ package enum Simulation {
 
     /// Many seeds from `first` on, added up. Stops at the first violation.
     package static func run(
-        first: UInt64, count: Int, steps: Int = stepsDefault, planted: PlantedBugs = PlantedBugs(),
+        first: UInt64, count: Int, steps: Int = stepsDefault, planted: PlantedBug? = nil,
         weather: Weather = .mixed
     ) -> Report {
         var sum = Report(seed: first)
@@ -47,6 +47,13 @@ struct World {
     var clients: [Client]
     var checker: Checker
     var report: Report
+    var watchers: [Watcher]
+    var toldWatchers: Set<Int> = []
+    /// The pre-vote that each host was last asked for.
+    var preVotes: [Int: (peer: PeerID, last: EntryID)] = [:]
+    let planted: PlantedBug?
+    /// Crashes at the end of this step.
+    var doomed: Int?
     var nextValue: UInt64 = 1
     var isHealed = false
     /// Cuts that wait to be mended, by the number of their heal event.
@@ -54,24 +61,22 @@ struct World {
     let keepsTrace: Bool
     private var stepsMax = Simulation.stepsDefault
 
-    init(seed: UInt64, planted: PlantedBugs, weather: Weather, keepsTrace: Bool) {
+    init(seed: UInt64, planted: PlantedBug?, weather: Weather, keepsTrace: Bool) {
         random = SeededGenerator(seed: seed)
         plan = Plan(weather: weather, using: &random)
-        let configuration = Configuration(voters: (1...UInt64(plan.voters)).map { PeerID($0) })
-        let members = configuration.voters.map { Member(id: $0, name: "m\($0)", host: "host\($0)", port: 2380) }
-        var settings = plan.settings
-        settings.planted = planted
+        self.planted = planted
+        let members = (1...UInt64(plan.voters)).map {
+            Member(id: PeerID($0), name: "m\($0)", host: "host\($0)", port: 2380)
+        }
         hosts = []
         for id in 1...UInt64(plan.hosts) {
             let knows = id <= UInt64(plan.voters)
-            hosts.append(
-                Host(
-                    id: PeerID(id), settings: settings, limits: plan.limits, initialMembers: knows ? members : [],
-                    disk: Disk(configuration: knows ? configuration : .empty)))
+            hosts.append(Host(id: PeerID(id), plan: plan, members: knows ? members : [], planted: planted))
         }
         network = Network(count: plan.hosts)
         network.quality = plan.quality
         clients = [Client](repeating: Client(), count: plan.clients)
+        watchers = (0..<3).map { Watcher.some($0 + Int(seed % 6)) }
         checker = Checker(hosts: plan.hosts)
         report = Report(seed: seed)
         self.keepsTrace = keepsTrace
@@ -84,7 +89,8 @@ struct World {
     }
     mutating func chance(_ perMille: UInt64) -> Bool { below(1000) < perMille }
     mutating func between(_ low: UInt64, _ high: UInt64) -> UInt64 { low + below(high - low + 1) }
-    func position(of peer: PeerID) -> Int { Int(peer.rawValue) - 1 }
+    /// A host's place stays when it is replaced under another id.
+    func position(of peer: PeerID) -> Int { Int((peer.rawValue &- 1) % 100) }
 
     mutating func fail(_ complaint: String?) {
         guard let complaint, report.violation == nil else { return }
@@ -103,6 +109,7 @@ extension World {
     mutating func begin() {
         for position in hosts.indices { boot(position) }
         for client in clients.indices { queue.add(.act(client: client), at: between(0, 500_000)) }
+        for number in watchers.indices { queue.add(.rewatch(number, isMove: true), at: between(0, 500_000)) }
         schedule(.fault, after: 100_000, 1_000_000)
     }
 
@@ -131,10 +138,12 @@ extension World {
         now = max(now, time)
         report.steps += 1
         let touched = handle(event)
+        judgeWatchers()
+        defer { crashDoomed() }
         guard let touched else { return true }
         let elections = report[.elections]
         let complaint = checker.check(touched, of: hosts, report: &report)
-        fail(complaint)
+        fail(complaint ?? checker.oracle.checkFences())
         if report[.elections] > elections, chance(plan.ambush) {
             schedule(.ambush(host: touched), after: 100, plan.ambushMax)
         }
@@ -170,8 +179,8 @@ extension World {
         let parts = hosts.map { host in
             guard let raft = host.life?.raft else { return "\(host.id): down" }
             let places = "last \(raft.lastIndex) commit \(raft.commitIndex) applied \(raft.appliedIndex)"
-            return
-                "\(host.id): \(raft.leadership.role) term \(raft.term) \(places) (\(raft.configuration)) \(raft.followers)"
+            let role = "\(raft.leadership.role) term \(raft.term)"
+            return "\(host.id): \(role) \(places) (\(raft.configuration)) \(raft.followers)"
         }
         return parts.joined(separator: "; ") + " clients \(clients.map(\.writesHealed))"
     }
@@ -181,5 +190,7 @@ extension Simulation {
     static let healingMicroseconds: UInt64 = 30_000_000
     static let tickMicroseconds: UInt64 = 10_000
     static let writesToRecover = 2
+    /// Marks tickets of a host itself.
+    static let ownTicket: UInt64 = 1 << 40
     static let patienceMicroseconds: UInt64 = 1_500_000
 }

@@ -14,7 +14,8 @@ extension World {
             host: pickHost(client))
         clients[client].current = request
         clients[client].begun = now
-        clients[client].floor = checker.oracle.floor(of: key)
+        clients[client].floor = checker.oracle.top
+        checker.oracle.begin(request)
         schedule(.request(request), after: 50, 1_000)
         queue.add(.giveUp(client: client, serial: request.serial), at: now + Simulation.patienceMicroseconds)
     }
@@ -29,7 +30,10 @@ extension World {
         guard chance(600) else { return .read }
         nextValue += 1
         if chance(60), !isHealed { return grant(nextValue) }
-        if chance(250) { return .swap(value: nextValue, expected: checker.oracle.floor(of: key)) }
+        if chance(250) {
+            return .swap(
+                value: nextValue, expected: checker.oracle.lastWrite(of: Key([107, UInt8(truncatingIfNeeded: key)])))
+        }
         let fence: Term? = chance(100) ? hosts.compactMap { $0.life?.raft.term }.randomElement(using: &random) : nil
         return .put(value: nextValue, fence: fence)
     }
@@ -80,6 +84,7 @@ extension World {
         case .grant: next.kind = grant(nextValue)
         case .read, .keep, .revoke: break
         }
+        checker.oracle.begin(next)
         clients[request.client].current = next
         schedule(.request(next), after: 2_000, 30_000)
     }
@@ -116,7 +121,7 @@ extension World {
             report.count(.writes)
             if isHealed { clients[reply.request.client].writesHealed += 1 }
             if case .lend(_, let lease) = reply.request.kind { clients[reply.request.client].held = lease }
-            return checker.oracle.acknowledge(reply.request, at: revision, floor: floor)
+            return checker.oracle.acknowledge(reply.request, at: revision)
         case .unchanged, .fenced:
             if case .fenced = reply.outcome { report.count(.fencedWrites) } else { report.count(.failedGuards) }
             return reply.request.value.flatMap { checker.oracle.refuse($0) }
@@ -169,12 +174,15 @@ extension World {
 
     private mutating func pass(_ request: Request, to position: Int) {
         guard var life = hosts[position].life else { return }
+        if planted == .readsWithoutRound, case .read = request.kind, life.raft.isLeader {
+            return answer(request, show(request, life.core.view))
+        }
         life.lastTicket += 1
         let ticket = Ticket(rawValue: life.lastTicket)
         life.waiting.append(.init(ticket: ticket, request: request))
         if let command = request.command {
             var fence: Term?
-            if case .put(_, let term) = request.kind { fence = term }
+            if case .put(_, let term) = request.kind, planted != .noFencing { fence = term }
             life.core.propose(ticket, command, fence: fence)
         } else if case .keep(let lease) = request.kind {
             life.core.keepAlive(ticket, Request.leaseID(lease))
@@ -199,7 +207,9 @@ extension World {
     }
 
     mutating func finish(_ ticket: Ticket, _ result: Result<Outcome, ReplicaFailure>, at position: Int) {
-        guard let request = takeWaiting(ticket, at: position) else { return }
+        guard ticket.rawValue & Simulation.ownTicket == 0, let request = takeWaiting(ticket, at: position) else {
+            return
+        }
         switch result {
         case .success(.txn(let result)): answer(request, result.succeeded ? .written(result.revision) : .unchanged)
         case .success(.fenced): answer(request, .fenced)
@@ -219,7 +229,10 @@ extension World {
             return
         }
         guard failure == nil else { return answer(request, .refused) }
-        let record = view.get(request.storeKey)
-        answer(request, .value(record.map { Request.decode($0.value) } ?? 0, record?.modRevision ?? .zero))
+        answer(request, show(request, view))
+    }
+
+    private func show(_ request: Request, _ view: KVView) -> Reply.Outcome {
+        .value(view.get(request.storeKey).map { Request.decode($0.value) } ?? 0, view.revision)
     }
 }

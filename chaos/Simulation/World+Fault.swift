@@ -9,33 +9,70 @@ extension World {
         schedule(.fault, after: plan.faultEvery / 4, plan.faultEvery * 2)
         let host = Int(below(UInt64(hosts.count)))
         switch below(100) {
-        case 0..<20: crash(host)
-        case 20..<24: cutPower()
-        case 24..<36: partition()
-        case 36..<46: cutOneWay(host)
-        case 46..<56: isolateLeader()
-        case 56..<68: pause(host)
-        case 68..<76: stallDisk(host)
-        case 76..<82: if let leader = leaders.randomElement(using: &random) { crash(leader) }
-        case 82..<88: transfer()
-        case 88..<95: changeMembers()
-        case 95..<97: jumpClock(host)
-        case 97..<99: flipState(host)
+        case 0..<14: crash(host, isPowerCut: chance(300))
+        case 14..<18: cutPower()
+        case 18..<22: if let leader = leaders.randomElement(using: &random) { crash(leader, isPowerCut: chance(300)) }
+        case 22..<32: armCrash(host)
+        case 32..<52: breakLinks(host)
+        case 52..<57: pause(host)
+        case 57..<71: troubleDisk(host)
+        case 71..<77: transfer()
+        case 77..<88: changeMembers()
+        case 88..<91: wipe(host)
+        case 91..<94: jumpClock(host)
+        case 94..<97: flipState(host)
         default: hintFalsely(host)
         }
     }
 
-    private var leaders: [Int] { hosts.indices.filter { hosts[$0].life?.raft.isLeader == true } }
+    private mutating func breakLinks(_ host: Int) {
+        switch below(20) {
+        case 0..<4: partition(isBridged: false)
+        case 4..<6: partition(isBridged: true)
+        case 6..<8: formRing()
+        case 8..<11: cutOneWay(host)
+        case 11..<16: if let leader = leaders.randomElement(using: &random) { isolate(leader) }
+        case 16..<18: flap(host)
+        default: clog(host)
+        }
+    }
 
-    private mutating func crash(_ position: Int) {
+    private mutating func troubleDisk(_ host: Int) {
+        let until = now + between(50_000, 3_000_000)
+        switch below(14) {
+        case 0..<4:
+            report.count(.diskStalls)
+            hosts[host].stalledUntil = until
+        case 4..<7:
+            report.count(.slowDisks)
+            hosts[host].slowUntil = until
+        case 7..<10:
+            report.count(.fullDisks)
+            hosts[host].fullUntil = until
+        default: hosts[host].ioError = chance(500) ? .write : .sync
+        }
+    }
+
+    var leaders: [Int] { hosts.indices.filter { hosts[$0].life?.raft.isLeader == true } }
+
+    /// It will crash at one step of its durable work.
+    private mutating func armCrash(_ position: Int) {
+        let rare: [CrashPoint] = [.afterInstall, .afterLowering]
+        if let point = hosts[position].crashPoint, rare.contains(point) { return }
+        hosts[position].crashPoint = (chance(400) ? rare : CrashPoint.allCases).randomElement(using: &random)
+    }
+
+    mutating func crash(_ position: Int, isPowerCut: Bool, survivors: Int? = nil) {
         guard hosts[position].life != nil else { return }
         if keepsTrace { note("crash \(hosts[position].id)") }
         report.count(.crashes)
-        let pending = UInt64(hosts[position].disk.pending.count)
-        let survivors = Int(between(0, pending))
-        let lost = hosts[position].disk.crash(survivors: survivors)
-        report.count(.lostSaves, lost)
+        let survivors = survivors ?? Int(between(0, UInt64(hosts[position].disk.logQueue.count)))
+        report.count(.lostSaves, hosts[position].withDisk { $0.crash(survivors: survivors) })
+        if isPowerCut { losePower(position) }
         hosts[position].life = nil
+        hosts[position].crashPoint = nil
+        hosts[position].ioError = nil
+        forgetWatchers(of: position)
         damage(position)
         schedule(.restart(host: position), after: 20_000, plan.repairMax)
         guard chance(700) else { return }
@@ -44,62 +81,23 @@ extension World {
         }
     }
 
+    private mutating func losePower(_ position: Int) {
+        var draws = SeededGenerator(seed: random.next())
+        if hosts[position].withDisk({ $0.losePower { Int(draws.next() % UInt64(max(1, $0))) } }) {
+            report.count(.tornMarks)
+        }
+    }
+
     private mutating func cutPower() {
         report.count(.powerCuts)
-        for position in hosts.indices { crash(position) }
-    }
-
-    private mutating func cut(_ links: [(from: Int, to: Int)]) {
-        for link in links { network.cut(from: link.from, to: link.to) }
-        cuts.append(links)
-        schedule(.heal(cuts.count - 1), after: min(100_000, plan.repairMax / 2), plan.repairMax)
-    }
-
-    mutating func mend(_ number: Int) {
-        for link in cuts[number] { network.mend(from: link.from, to: link.to) }
-        cuts[number] = []
-    }
-
-    private mutating func partition() {
-        var side: [Bool] = []
-        for _ in hosts { side.append(chance(500)) }
-        var links: [(from: Int, to: Int)] = []
-        for a in hosts.indices {
-            for b in hosts.indices where side[a] != side[b] { links.append((a, b)) }
-        }
-        guard !links.isEmpty else { return }
-        if keepsTrace { note("partition \(side)") }
-        report.count(.partitions)
-        cut(links)
-    }
-
-    private mutating func cutOneWay(_ position: Int) {
-        let others = hosts.indices.filter { $0 != position }
-        guard !others.isEmpty else { return }
-        report.count(.oneWayPartitions)
-        let isInbound = chance(500)
-        if keepsTrace { note("one way \(hosts[position].id) inbound \(isInbound)") }
-        cut(others.map { isInbound ? (from: $0, to: position) : (from: position, to: $0) })
-    }
-
-    private mutating func isolateLeader() {
-        guard let leader = leaders.randomElement(using: &random) else { return }
-        isolate(leader)
+        for position in hosts.indices { crash(position, isPowerCut: true) }
     }
 
     /// Strikes while a new leader has perhaps sent something and committed nothing.
     mutating func ambush(_ position: Int) {
         guard !isHealed, hosts[position].life?.raft.isLeader == true else { return }
         report.count(.ambushes)
-        if chance(300) { crash(position) } else { isolate(position) }
-    }
-
-    private mutating func isolate(_ leader: Int) {
-        guard hosts.count > 1 else { return }
-        if keepsTrace { note("isolate \(hosts[leader].id)") }
-        report.count(.isolations)
-        let others = hosts.indices.filter { $0 != leader }
-        cut(others.map { (from: $0, to: leader) } + others.map { (from: leader, to: $0) })
+        if chance(300) { crash(position, isPowerCut: chance(300)) } else { isolate(position) }
     }
 
     private mutating func pause(_ position: Int) {
@@ -108,13 +106,6 @@ extension World {
         report.count(.pauses)
         let duration = between(50_000, 2_000_000)
         hosts[position].pausedUntil = now + duration
-    }
-
-    private mutating func stallDisk(_ position: Int) {
-        if keepsTrace { note("disk stall \(hosts[position].id)") }
-        report.count(.diskStalls)
-        let duration = between(50_000, 3_000_000)
-        hosts[position].stalledUntil = now + duration
     }
 
     /// By up to an hour. What a leader makes of a jump ahead is bounded; one back does nothing.
@@ -128,10 +119,10 @@ extension World {
         checker.oracle.leases.clockJumped(by: UInt64(min(jump, ReplicaCore.silenceMillisecondsMax)) * 1000)
     }
 
-    /// One bit in the memory of one host; where the others are a majority that can tell. No membership change meanwhile.
+    /// One bit in the memory of one host; where the others are a majority that can tell. Members stay as they are then.
     private mutating func flipState(_ position: Int) {
         let isSafe = hosts.allSatisfy {
-            $0.life?.isFlipped != true && $0.disk.voteMark == nil && !($0.life?.raft.configuration.isJoint ?? false)
+            $0.life?.isFlipped != true && $0.disk.lost == nil && !($0.life?.raft.configuration.isJoint ?? false)
                 && ($0.life?.raft.configuration.voters.count ?? 3) >= 3
         }
         guard isSafe, plan.voters >= 3, let life = hosts[position].life, life.raft.configuration.contains(life.core.id)
@@ -158,7 +149,7 @@ extension World {
     /// A learner more, a promotion, or a removal; not while a damaged peer needs the others.
     private mutating func changeMembers() {
         guard let leader = leaders.randomElement(using: &random), let current = hosts[leader].life?.raft.configuration,
-            !hosts.contains(where: { $0.life?.raft.isAmnesiac ?? ($0.disk.voteMark != nil) }), !isAnyFlipped
+            !hosts.contains(where: { $0.disk.lost != nil }), !isAnyFlipped
         else { return }
         let strangers = hosts.map(\.id).filter { !current.contains($0) }
         if let learner = current.learners.randomElement(using: &random), chance(600) {
@@ -182,13 +173,33 @@ extension World {
 
     /// At most one peer's log is damaged at a time, and only where the others can go on without it.
     private mutating func damage(_ position: Int) {
-        let isAlone = hosts.allSatisfy { $0.disk.voteMark == nil }
+        let isAlone = hosts.allSatisfy { $0.disk.lost == nil }
         let isSafe = hosts.allSatisfy {
             $0.id == hosts[position].id || ($0.life?.raft.configuration.allVoters.count ?? 3) >= 3
         }
-        guard isAlone, isSafe, plan.voters >= 3, chance(80), !leaders.isEmpty else { return }
-        let count = Int(between(1, 20))
-        if hosts[position].disk.damage(count) > 0 { report.count(.damagedLogs) }
+        guard isAlone, isSafe, plan.voters >= 3, chance(120), !leaders.isEmpty else { return }
+        var draws = SeededGenerator(seed: random.next())
+        let kind = [Report.Counter.bitRot, .misdirectedWrites, .lostEnds][Int(below(3))]
+        let isHit = hosts[position].withDisk { disk in
+            disk.rot(isEnd: kind == .lostEnds) { Int(draws.next() % UInt64(max(1, $0))) }
+        }
+        guard isHit else { return }
+        report.count(kind)
+        if keepsTrace { note("damage \(hosts[position].id)") }
+    }
+
+    /// A machine that is no member loses its disk. It comes back under another name: ids are never used twice.
+    private mutating func wipe(_ position: Int) {
+        let id = hosts[position].id
+        let isStranger = hosts.allSatisfy { $0.id == id || $0.life?.raft.configuration.contains(id) != true }
+        let isSettled = leaders.contains { leader in
+            hosts[leader].life.map { $0.raft.configurationIndex <= $0.raft.commitIndex } ?? false
+        }
+        guard isStranger, isSettled, !leaders.contains(position), id.rawValue < 900 else { return }
+        report.count(.wipedDisks)
+        crash(position, isPowerCut: true)
+        hosts[position].replace(by: PeerID(id.rawValue + 100))
+        if keepsTrace { note("\(id) is lost, \(hosts[position].id) takes its place") }
     }
 
     mutating func healAll() {
@@ -197,6 +208,10 @@ extension World {
         for position in cuts.indices { cuts[position] = [] }
         for position in hosts.indices {
             hosts[position].stalledUntil = min(hosts[position].stalledUntil, now)
+            hosts[position].fullUntil = 0
+            hosts[position].slowUntil = 0
+            hosts[position].ioError = nil
+            hosts[position].crashPoint = nil
             hosts[position].pausedUntil = min(hosts[position].pausedUntil, now)
             if hosts[position].life == nil { boot(position) }
         }

@@ -1,0 +1,30 @@
+// Known ways to get a replicated store wrong, each done by the twins around a replica that is itself as shipped. A
+// simulation that does not notice one of them is not worth running.
+
+/// A mistake on purpose.
+package enum PlantedBug: String, CaseIterable, Sendable {
+    /// The disk says "durable" when it has only begun.
+    case acknowledgesBeforeSync
+    /// Votes (and pre-votes) are given to candidates whose log is behind.
+    case ignoresLogInVotes
+    /// Pre-votes are.
+    case ignoresLogInPreVotes
+    /// A vote of an earlier term counts in this one.
+    case countsStaleVotes
+    /// A leader answers reads from its state without asking a quorum.
+    case readsWithoutRound
+    /// A leader commits entries of older terms by counting (Raft, figure 8).
+    case commitsOldTerms
+    /// After a compaction a watcher misses an event, or gets one twice.
+    case dropsEvent, repeatsEvent
+    /// A log that lost its end is taken for a short one.
+    case corruptIsShort
+    /// The damage is forgotten at the second start. (It was a real one.)
+    case forgetsDamage
+    /// Entries are cut off before the mark is lowered.
+    case truncatesBelowMark
+    /// A fence is not carried along.
+    case noFencing
+    /// A lease ends by the wall clock of whoever looks.
+    case expiresByLocalClock
+}

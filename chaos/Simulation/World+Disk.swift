@@ -1,0 +1,126 @@
+// Durable work: begun when a replica wants it, done later and in order, each step a place where the process may end.
+
+import KVCore
+import Raft
+
+extension World {
+    mutating func begin(_ operation: Disk.LogOperation, _ position: Int) {
+        hosts[position].withDisk { $0.begin(operation) }
+        writeLog(position)
+    }
+
+    private mutating func begin(_ operation: Disk.StateOperation, _ position: Int) {
+        hosts[position].withDisk { $0.begin(operation) }
+        writeState(position)
+    }
+
+    private mutating func diskTime(_ position: Int) -> UInt64 {
+        var time = between(plan.diskMin, plan.diskMax)
+        if hosts[position].slowUntil > now { time = time * 20 + 20_000 }
+        return max(now + time, hosts[position].stalledUntil)
+    }
+
+    mutating func writeLog(_ position: Int) {
+        guard hosts[position].life?.isLogBusy == false, !hosts[position].disk.logQueue.isEmpty else { return }
+        hosts[position].life?.isLogBusy = true
+        queue.add(.logDone(host: position, life: hosts[position].lives), at: diskTime(position))
+    }
+
+    private mutating func writeState(_ position: Int) {
+        guard hosts[position].life?.isStateBusy == false, !hosts[position].disk.stateQueue.isEmpty else { return }
+        hosts[position].life?.isStateBusy = true
+        queue.add(.stateDone(host: position, life: hosts[position].lives), at: diskTime(position))
+    }
+
+    /// True when the disk does not do it now: the event comes again, or the process has ended.
+    private mutating func isDiskInTrouble(_ position: Int, _ event: Event) -> Bool {
+        let host = hosts[position]
+        if host.stalledUntil > now {
+            queue.add(event, at: host.stalledUntil)
+            return true
+        }
+        if host.fullUntil > now {
+            report.count(.fullDiskWrites)
+            queue.add(event, at: now + 100_000)
+            return true
+        }
+        guard let error = host.ioError else { return false }
+        hosts[position].ioError = nil
+        report.count(error == .write ? .failedWrites : .failedSyncs)
+        // What a failed sync leaves behind is not known: perhaps all of it.
+        crash(position, isPowerCut: false, survivors: error == .sync && chance(500) ? 1 : 0)
+        return true
+    }
+
+    mutating func finishLog(_ position: Int, _ life: Int) -> Int? {
+        let event = Event.logDone(host: position, life: life)
+        guard hosts[position].life != nil, hosts[position].lives == life, !isPaused(position, event),
+            !isDiskInTrouble(position, event)
+        else { return nil }
+        hosts[position].life?.isLogBusy = false
+        let point = hosts[position].crashPoint
+        guard let operation = hosts[position].withDisk({ $0.finishLog(crash: point) }) else {
+            return crashAtPoint(position)
+        }
+        if case .save(let save) = operation { saved(save, position) }
+        drain(position)
+        writeLog(position)
+        return position
+    }
+
+    private mutating func saved(_ save: ReplicaSave, _ position: Int) {
+        let wasFlipped = hosts[position].life?.isFlipped == true
+        if save.state != nil { report.count(.snapshotsInstalled) }
+        if hosts[position].planted != .acknowledgesBeforeSync || save.state != nil {
+            hosts[position].life?.core.saved(save.raft.id)
+        }
+        if wasFlipped, hosts[position].life?.isFlipped == false { report.count(.repairedStates) }
+    }
+
+    mutating func finishState(_ position: Int, _ life: Int) -> Int? {
+        let event = Event.stateDone(host: position, life: life)
+        guard hosts[position].life != nil, hosts[position].lives == life, !isPaused(position, event),
+            !isDiskInTrouble(position, event)
+        else { return nil }
+        hosts[position].life?.isStateBusy = false
+        let point = hosts[position].crashPoint
+        let result = hosts[position].withDisk { $0.finishState(crash: point) }
+        guard result.isDone else { return crashAtPoint(position) }
+        if let synced = result.synced { hosts[position].life?.core.stateDurable(at: synced) }
+        drain(position)
+        writeState(position)
+        return position
+    }
+
+    private mutating func crashAtPoint(_ position: Int) -> Int? {
+        if let point = hosts[position].crashPoint { report.count(point) }
+        crash(position, isPowerCut: chance(500), survivors: 0)
+        return nil
+    }
+
+    /// The shell's housekeeping: the state database follows in batches, and is synced now and then.
+    mutating func maintain(_ position: Int, _ life: Int) -> Int? {
+        guard hosts[position].life != nil, hosts[position].lives == life else { return nil }
+        schedule(.maintain(host: position, life: life), after: 30_000, 700_000)
+        guard hosts[position].pausedUntil <= now,
+            hosts[position].disk.stateQueue.isEmpty
+        else { return nil }
+        if hosts[position].life?.core.hasUnsavedState == true, chance(600),
+            let changes = hosts[position].life?.core.takeStateChanges()
+        {
+            begin(.write(changes), position)
+        } else {
+            begin(.checkpoint, position)
+        }
+        drain(position)
+        return position
+    }
+
+    mutating func compact(_ position: Int, to index: LogIndex) {
+        guard let term = hosts[position].life?.core.raft.term(at: index) else {
+            return fail("compacted beyond the log")
+        }
+        report.count(.compactions)
+        begin(.compact(to: EntryID(index: index, term: term)), position)
+    }
+}

@@ -1,0 +1,101 @@
+// Messages between hosts: lost, repeated, late, held up, or through; and what mistaken peers make of them.
+
+import KVCore
+import Raft
+
+extension World {
+    mutating func send(_ envelope: Envelope, from position: Int) {
+        if case .raft(let message) = envelope.message {
+            fail(checker.noteSent(message))
+            checkPreVote(message, from: position)
+        }
+        if case .snapshotChunk(let chunk) = envelope.message {
+            // A majority cannot tell any more who is right when a wrong state has been handed on: somebody restarts it.
+            if hosts[position].life?.isFlipped == true {
+                doomed = position
+                return report.count(.messagesLost)
+            }
+            if chunk.sequence == 0 { report.count(.snapshotChunks) }
+        }
+        let to = self.position(of: envelope.to)
+        guard hosts.indices.contains(to), hosts[to].id == envelope.to, !network.isCut(from: position, to: to),
+            !chance(network.quality.loss)
+        else { return report.count(.messagesLost) }
+        let delivery = Delivery(from: hosts[position].id, to: envelope.to, bytes: envelope.message.encode())
+        let copies = chance(network.quality.duplication) ? 2 : 1
+        if copies > 1 { report.count(.messagesDuplicated) }
+        for _ in 0..<copies { transmit(delivery, from: position, to: to) }
+    }
+
+    private mutating func transmit(_ delivery: Delivery, from: Int, to: Int) {
+        var delay = between(network.quality.delayMin, network.quality.delayMax)
+        if chance(network.quality.late) {
+            report.count(.messagesLate)
+            delay += below(network.quality.lateMax)
+        }
+        let free = network.freeAt(from: from, to: to)
+        if free > now { report.count(.messagesClogged) }
+        queue.add(.deliver(delivery), at: max(now, free) + delay)
+    }
+
+    mutating func deliver(_ delivery: Delivery) -> Int? {
+        let to = position(of: delivery.to), from = position(of: delivery.from)
+        guard hosts[to].life != nil, hosts[to].id == delivery.to, !network.isCut(from: from, to: to) else {
+            report.count(.messagesLost)
+            return nil
+        }
+        if isPaused(to, .deliver(delivery)) { return nil }
+        report.count(.messagesDelivered)
+        do throws(DecodeError) {
+            var message = try PeerMessage(decoding: delivery.bytes)
+            if keepsTrace { note("\(delivery.from) -> \(delivery.to) \(message)") }
+            if case .raft(let inner) = message {
+                if case .preVote(let last) = inner.body { preVotes[to] = (inner.from, last) }
+                if let planted { message = .raft(mistake(inner, planted, at: to)) }
+            }
+            hosts[to].life?.core.receive(message, from: delivery.from)
+        } catch { fail("a message does not survive its byte form") }
+        drain(to)
+        return to
+    }
+
+    /// A pre-vote is given only to a log that is as long (Raft thesis §9.6).
+    private mutating func checkPreVote(_ message: Message, from position: Int) {
+        guard case .preVoteResponse(granted: true) = message.body, planted != .ignoresLogInVotes,
+            let asked = preVotes[position],
+            asked.peer == message.to, let raft = hosts[position].life?.raft
+        else { return }
+        let last = EntryID(index: raft.lastIndex, term: raft.term(at: raft.lastIndex) ?? .zero)
+        guard last.term > asked.last.term || (last.term == asked.last.term && last.index > asked.last.index) else {
+            return
+        }
+        fail("host \(raft.id) gave a pre-vote to \(asked.peer) at \(asked.last), and is at \(last) itself")
+    }
+
+    private func mistake(_ message: Message, _ planted: PlantedBug, at position: Int) -> Message {
+        var message = message
+        let longest = EntryID(index: LogIndex(counterMax), term: message.term)
+        switch (planted, message.body) {
+        case (.ignoresLogInVotes, .vote(_, let isTransfer)): message.body = .vote(last: longest, isTransfer: isTransfer)
+        case (.ignoresLogInVotes, .preVote), (.ignoresLogInPreVotes, .preVote): message.body = .preVote(last: longest)
+        case (.countsStaleVotes, .voteResponse(granted: true)):
+            if let raft = hosts[position].life?.raft, raft.leadership.role == .candidate { message.term = raft.term }
+        default: break
+        }
+        return message
+    }
+
+    /// Tells followers to commit what a majority holds, whatever its term.
+    mutating func commitByCounting(_ position: Int) {
+        guard let raft = hosts[position].life?.raft, raft.isLeader else { return }
+        let followers = raft.followers
+        let reached = raft.configuration.reached { peer in
+            peer == raft.id ? raft.durableIndex : followers.first { $0.id == peer }?.match ?? .zero
+        }
+        guard let reached, reached > raft.commitIndex else { return }
+        for follower in followers where follower.match >= reached {
+            let message = Message(from: raft.id, to: follower.id, term: raft.term, .commit(reached))
+            send(Envelope(to: follower.id, .raft(message)), from: position)
+        }
+    }
+}

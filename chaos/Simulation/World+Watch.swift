@@ -1,0 +1,153 @@
+// Watches: one of everything on each host, from which the oracle learns; and clients' watches of parts, which move from
+// host to host and resume where they were.
+
+import KVCore
+import Raft
+
+/// A client that follows a range of keys, wherever it finds a host.
+struct Watcher {
+    let range: KeyRange
+    /// It knows everything up to here.
+    var known = Revision(1)
+    var host: Int?
+    var watch = WatchID(rawValue: 0)
+    /// Told in this step; judged at its end, when the oracle knows the revision.
+    var told: [WatchDelivery] = []
+
+    /// Everything, one key, or some.
+    static func some(_ number: Int) -> Watcher {
+        switch number % 3 {
+        case 0: Watcher(range: .all)
+        case 1: Watcher(range: KeyRange(Key([107, UInt8(truncatingIfNeeded: number % Request.keys)])))
+        default: Watcher(range: KeyRange(lower: Key([107, 2]), upper: Key([108, 2])))
+        }
+    }
+}
+
+extension World {
+    /// Goes to some host, and watches on from where it was.
+    mutating func rewatch(_ number: Int, isMove: Bool) -> Int? {
+        if isMove { schedule(.rewatch(number, isMove: true), after: 200_000, 3_000_000) }
+        if !isMove && watchers[number].host != nil { return nil }
+        unwatch(number)
+        let position = Int(below(UInt64(hosts.count)))
+        guard var life = hosts[position].life, hosts[position].pausedUntil <= now else { return nil }
+        life.lastWatch += 1
+        let watch = WatchID(rawValue: life.lastWatch)
+        life.watchers[watch] = number
+        watchers[number].host = position
+        watchers[number].watch = watch
+        life.core.watch(watch, watchers[number].range, after: watchers[number].known)
+        hosts[position].life = life
+        report.count(.watchesResumed)
+        drain(position)
+        return position
+    }
+
+    private mutating func unwatch(_ number: Int) {
+        guard let host = watchers[number].host else { return }
+        watchers[number].host = nil
+        hosts[host].life?.watchers[watchers[number].watch] = nil
+        hosts[host].life?.core.cancel(watchers[number].watch)
+    }
+
+    /// The host is gone, and with it everybody's watches.
+    mutating func forgetWatchers(of position: Int) {
+        for number in watchers.indices where watchers[number].host == position {
+            watchers[number].host = nil
+            schedule(.rewatch(number, isMove: false), after: 1_000, 50_000)
+        }
+    }
+
+    mutating func watched(_ notice: WatchNotice, at position: Int) {
+        guard let life = hosts[position].life else { return }
+        if let number = life.watchers[notice.watch] {
+            return mistaken(notice.delivery, at: position) { world, delivery in
+                world.watchers[number].told.append(delivery)
+                world.toldWatchers.insert(number)
+            }
+        }
+        guard notice.watch == life.watch else { return fail("a notice for nobody") }
+        learn(notice.delivery, at: position)
+    }
+
+    /// A hub that loses or repeats an event after a compaction.
+    private mutating func mistaken(
+        _ delivery: WatchDelivery, at position: Int, _ pass: (inout World, WatchDelivery) -> Void
+    ) {
+        guard planted == .dropsEvent || planted == .repeatsEvent, case .events = delivery,
+            let life = hosts[position].life,
+            life.core.state.compactRevision > life.compactSeen
+        else { return pass(&self, delivery) }
+        hosts[position].life?.compactSeen = life.core.state.compactRevision
+        if planted == .repeatsEvent { for _ in 0..<2 { pass(&self, delivery) } }
+    }
+
+    /// Everything, in order, once, without a gap.
+    private mutating func learn(_ delivery: WatchDelivery, at position: Int) {
+        guard var life = hosts[position].life else { return }
+        switch delivery {
+        case .events(let revision, let events):
+            if revision != life.watched.next {
+                fail("host \(life.core.id): watch tells \(revision) after \(life.watched)")
+            }
+            fail(checker.oracle.tell(revision, events, now: now))
+            life.watched = revision
+        case .progress(let revision):
+            if revision != life.watched {
+                fail("host \(life.core.id): watch at \(life.watched) is told that \(revision) is complete")
+            }
+        case .reset: watchAgain(&life)
+        case .compacted:
+            report.count(.resyncs)
+            life.watched = life.core.state.revision
+            watchAgain(&life)
+        }
+        hosts[position].life = life
+    }
+
+    private func watchAgain(_ life: inout Host.Life) {
+        life.lastWatch += 1
+        life.watch = WatchID(rawValue: life.lastWatch)
+        life.core.watch(life.watch, .all, after: life.watched)
+    }
+
+    /// At the end of a step.
+    mutating func judgeWatchers() {
+        guard !toldWatchers.isEmpty else { return }
+        for number in toldWatchers.sorted() {
+            let told = watchers[number].told
+            watchers[number].told = []
+            for delivery in told { judge(delivery, number) }
+        }
+        toldWatchers = []
+    }
+
+    private mutating func judge(_ delivery: WatchDelivery, _ number: Int) {
+        let watcher = watchers[number]
+        switch delivery {
+        case .events(let revision, let events):
+            report.count(.watchedEvents, events.count)
+            fail(checker.oracle.checkWatch(watcher.range, after: watcher.known, told: revision, events))
+            watchers[number].known = revision
+        case .progress(let revision):
+            report.count(.bookmarks)
+            if revision < watcher.known { fail("a watch at \(watcher.known) goes back to \(revision)") }
+            fail(checker.oracle.checkProgress(watcher.range, after: watcher.known, through: revision))
+            watchers[number].known = max(watcher.known, revision)
+        case .reset: restart(number)
+        case .compacted(let floor):
+            report.count(.resyncs)
+            if watcher.known >= floor { fail("a watch at \(watcher.known) is told that only \(floor) is gone") }
+            // It reads everything anew.
+            watchers[number].known = watcher.host.flatMap { hosts[$0].life?.core.state.revision } ?? watcher.known
+            restart(number)
+        }
+    }
+
+    private mutating func restart(_ number: Int) {
+        if let host = watchers[number].host { hosts[host].life?.watchers[watchers[number].watch] = nil }
+        watchers[number].host = nil
+        schedule(.rewatch(number, isMove: false), after: 1_000, 50_000)
+    }
+}
