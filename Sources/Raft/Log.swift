@@ -97,10 +97,10 @@ extension Log {
         self = Log(base: snapshot, entries: [])
     }
 
-    /// Drops the entries up to `id`, which is held; those after it are to be saved once more. What is durable stays so.
+    /// Drops the entries up to `id`, which is held and safe elsewhere.
     mutating func rebase(to id: EntryID) {
         compact(to: id.index)
-        handed = id.index
+        handed = max(handed, id.index)
         durable = max(durable, id.index)
     }
 

@@ -63,8 +63,8 @@ extension RaftCore {
 }
 
 extension RaftCore {
-    /// A voter, now or as long as its removal is not committed: it may be the only one whose log is long enough to commit
-    /// that (Raft thesis §4.2.2). Its own vote counts only where it is one.
+    /// A voter, now or as long as its removal is not committed: it may be the only one whose log is long enough to
+    /// commit that (Raft thesis §4.2.2). Its own vote counts only where it is one.
     private var isVoter: Bool {
         configuration.isVoter(id) || configuration(at: commitIndex)?.isVoter(id) == true
     }

@@ -46,8 +46,8 @@ extension RaftCore {
         return leading.progress.reduce(log.last.index) { $1.isActive ? min($0, $1.match) : $0 }
     }
 
-    /// The state machine's state turned out to be wrong: hands out no more entries, and no longer wants to lead (but does
-    /// when nobody else can: the log is as good as ever).
+    /// The state machine's state turned out to be wrong: hands out no more entries, and no longer wants to lead (but
+    /// does when nobody else can: the log is as good as ever).
     package mutating func suspendApplying() {
         isApplyingSuspended = true
         guard isLeader else { return }
@@ -55,7 +55,7 @@ extension RaftCore {
         becomeFollower(term: term, leader: nil)
     }
 
-    /// The state after `metadata.index` is here: the next save installs it and writes the log's end behind it anew. False
+    /// The state after `metadata.index` is here: the next save installs it, and the log's end behind it stays. False
     /// when it does not fit; nothing has changed then.
     package mutating func replaceState(with metadata: SnapshotMetadata) -> Bool {
         guard isApplyingSuspended, installing == nil, metadata.index >= appliedIndex, metadata.index > log.base.index,

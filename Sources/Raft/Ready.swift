@@ -5,10 +5,10 @@
 ///
 /// 1. **messages** may be sent at once, in any order, and may be lost. (What must not be said before a save is held
 ///    back inside the core.) For `.installSnapshot` stream the state first; see `Message.Body.installSnapshot`.
-/// 2. **save** starts: its parts become durable in one step, in this order: the snapshot's state is installed and
-///    synced and the log is reset to it; entries replace everything from the first one's index on; the hard state is
-///    written. Saves are done in the order of their ids, several may be under way; each is reported by `saved(_:)`, or
-///    the process exits.
+/// 2. **save** starts, and a crash may leave it half done: the snapshot's state is installed and
+///    synced and the log is reset to it (where the log holds its last entry, what stands behind that stays); entries
+///    replace everything from the first one's index on; the hard state is written. Saves are done in the order of
+///    their ids, several may be under way; each is reported by `saved(_:)`, or the process exits.
 /// 3. **committed** is applied in order, across all `Ready`s, after the snapshot of any earlier `Ready` was installed,
 ///    then reported by `applied(to:)`. A fenced entry (`Entry.isFenced`) and an empty one have no effect.
 /// 4. **reads** with an index are served once that index is applied; those without one may be asked again.
@@ -33,7 +33,7 @@ package struct Save: Hashable, Sendable {
     package var hardState: HardState
     /// Replace the log from the first one's index on. May be empty.
     package var entries: [Entry]
-    /// Replaces state and log.
+    /// Replaces the state, and the log as far as it does not hold this place.
     package var snapshot: SnapshotMetadata?
 
     package init(id: SaveID, hardState: HardState, entries: [Entry], snapshot: SnapshotMetadata? = nil) {

@@ -187,6 +187,25 @@ private func compact(_ disk: ReplicaDisk, to id: EntryID) throws {
         removeAll(path)
     }
 
+    @Test func `a torn batch commits nothing of what it was to replace`() throws {
+        let path = temporaryDirectory()
+        do {
+            let disk = try ReplicaDisk(path: path, initial: three)
+            try disk.log.save([save(1, entries(1...9), commit: 3)])
+            try disk.log.save([save(2, entries(4...8, term: 2), term: 2, commit: 7)])
+        }
+        #expect(try ReplicaDisk(path: path, initial: three).restored.hardState.commit == LogIndex(7))
+        // Only the hard state of the second batch got through.
+        try alter(segment(path)) { bytes in
+            let first = place(bytes, of: 4), data = Array(bytes[first..<(first + 20)])
+            let second = bytes.indices.dropFirst(first + 20).first { bytes[$0...].starts(with: data) } ?? bytes.count
+            for at in second..<bytes.count { bytes[at] = 0 }
+        }
+        let restored = try ReplicaDisk(path: path, initial: three).restored
+        #expect(restored.hardState.commit <= LogIndex(3), "the old entries 4 to 7 were never committed")
+        removeAll(path)
+    }
+
     @Test func `segments follow each other, and those that are not needed are used again`() throws {
         let path = temporaryDirectory()
         do {
@@ -257,6 +276,31 @@ private func compact(_ disk: ReplicaDisk, to id: EntryID) throws {
             }
         }
         removeAll(path)
+    }
+
+    @Test func `a snapshot that the log holds leaves the log's end alone`() throws {
+        let path = temporaryDirectory()
+        do {
+            let disk = try ReplicaDisk(path: path, initial: three)
+            try disk.log.save([save(1, entries(1...9))])
+            var repair = save(2, entries(10...10), commit: 9)
+            repair.snapshot = SnapshotMetadata(index: LogIndex(6), term: Term(1), configuration: three)
+            try disk.log.save([repair, save(3, entries(11...12))])
+            try disk.log.save([save(4, entries(12...13, term: 2), term: 2)])
+            let state = StateMachine(
+                counters: counters(6), records: OrderedTree(), leases: [], sessions: [], members: [], history: [])
+            try disk.state.install(state, three)
+        }
+        let restored = try ReplicaDisk(path: path, initial: three).restored
+        #expect(restored.entries == entries(7...11) + entries(12...13, term: 2))
+        #expect(restored.base == EntryID(index: LogIndex(6), term: Term(1)) && restored.voteMark == nil)
+        removeAll(path)
+    }
+
+    private func counters(_ applied: UInt64) -> StateCounters {
+        var counters = StateCounters()
+        counters.applied = EntryID(index: LogIndex(applied), term: Term(1))
+        return counters
     }
 
     @Test func `a directory belongs to one process at a time`() throws {

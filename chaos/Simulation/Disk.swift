@@ -1,14 +1,14 @@
-// The twin of a replica's storage, step by step as the real one works: a log whose saves are durable when they are done;
-// a mark beside it that is written later and may lag, and is lowered for good before anything is cut off; a state that
-// follows on its own and is synced by checkpoints. A crash may strike between any two steps; a power cut also takes what
-// was not synced.
+// The twin of a replica's storage, step by step as the real one works: a log whose saves are durable when done; a mark
+// beside it that is written later and may lag, and is lowered for good before anything is cut off; a state that follows
+// on its own and is synced by checkpoints. A crash may strike between any two steps; a power cut also takes what was not
+// synced.
 
 import KVCore
 import Raft
 
 /// Where a crash can strike a host's durable work.
 enum CrashPoint: Int, CaseIterable, Sendable {
-    case beforeSave, afterInstall, afterLowering, beforeMark, afterSave
+    case beforeSave, afterInstall, afterLowering, tornSave, beforeMark, afterSave
     case beforeState, beforeCheckpoint, afterCheckpoint
     case beforeCompaction, afterCompaction, afterApply
 }
@@ -41,8 +41,6 @@ struct Disk {
     private(set) var lost: LogIndex?
     /// The log cannot be read from here on.
     private var rottenFrom: LogIndex?
-    /// What stands behind it is still there to be seen.
-    private var hasTrace = false
     private(set) var state: DurableState
     private var synced: DurableState
     private var unsynced: [StateChanges] = []
@@ -100,6 +98,10 @@ extension Disk {
             if crash == .afterInstall { return false }
         }
         if lowerMark(before: save.raft), crash == .afterLowering { return false }
+        if crash == .tornSave {
+            tear(save.raft)
+            return false
+        }
         write(save.raft)
         if crash == .beforeMark { return false }
         writeMark()
@@ -118,11 +120,24 @@ extension Disk {
         return true
     }
 
-    /// One transaction.
+    /// Only the front of it gets through: the hard state first, without what the entries behind it bring, then some of
+    /// these.
+    private mutating func tear(_ save: Save) {
+        var front = save
+        if planted != .commitsTornEntries {
+            let brought = save.snapshot != nil ? .zero : save.entries.first?.index.previous ?? save.hardState.commit
+            front.hardState.commit = max(hardState.commit, min(save.hardState.commit, brought))
+        }
+        front.entries = Array(save.entries.prefix(save.entries.count / 2))
+        write(front)
+    }
+
+    /// The log's end behind a snapshot that it holds stays.
     private mutating func write(_ save: Save) {
         if let metadata = save.snapshot {
+            let isHeld = term(at: metadata.index) == metadata.term
+            entries = isHeld ? entries.filter { $0.index > metadata.index } : []
             base = metadata.id
-            entries = []
         }
         if let first = save.entries.first {
             entries.removeLast(max(0, entries.count - Int(first.index.distance(after: base.index)) + 1))
@@ -196,7 +211,8 @@ extension Disk {
         guard !writtenMarks.isEmpty else { return false }
         defer { writtenMarks = [] }
         let pick = chance(writtenMarks.count + 2)
-        if pick == writtenMarks.count + 1 {
+        // The mark of a damaged log is all that is left to tell.
+        if pick == writtenMarks.count + 1, owed == nil, lost == nil {
             mark = nil
             return true
         }
@@ -204,15 +220,12 @@ extension Disk {
         return false
     }
 
-    /// An entry cannot be read any more, nor what stands behind it; or, with `isEnd`, the end of the log is gone without a
-    /// trace, as far as the mark can tell. False when there is nothing to take.
-    mutating func rot(isEnd: Bool, _ chance: (Int) -> Int) -> Bool {
-        guard !entries.isEmpty, owed == nil, lost == nil else { return false }
-        if isEnd, (writtenMarks.last ?? mark)?.id != EntryID(index: last, term: term(at: last) ?? .zero) {
-            return false
-        }
+    /// An entry cannot be read any more, nor what stands behind it. Only where the mark is up to date: an old mark and
+    /// damage at once are one fault too many. False when there is nothing to take.
+    mutating func rot(_ chance: (Int) -> Int) -> Bool {
+        let end = EntryID(index: last, term: term(at: last) ?? .zero)
+        guard !entries.isEmpty, owed == nil, lost == nil, (writtenMarks.last ?? mark)?.id == end else { return false }
         rottenFrom = LogIndex(last.rawValue - UInt64(chance(min(entries.count, 20))))
-        hasTrace = !isEnd
         lost = last
         return true
     }
@@ -223,15 +236,9 @@ extension Disk {
         writtenMarks = []
         synced = state
         unsynced = []
-        let end = EntryID(index: last, term: term(at: last) ?? .zero)
-        let isCut = rottenFrom != nil
         if let first = rottenFrom { entries.removeAll { $0.index >= first } }
         rottenFrom = nil
         readMark()
-        if isCut, hasTrace, end.index > owed?.id.index ?? .zero, planted != .corruptIsShort {
-            owed = Mark(term: hardState.term, vote: hardState.vote, id: end)
-            mark = owed
-        }
         let applied = state.applied
         if term(at: applied.index) != applied.term {
             base = applied

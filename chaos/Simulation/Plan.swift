@@ -12,6 +12,8 @@ package enum Weather: Sendable {
     case storm
     /// Elections faster than the network.
     case fog
+    /// Logs that are damaged at nearly every crash, one at a time.
+    case rot
 }
 
 /// How hostile a seed's world is.
@@ -29,6 +31,9 @@ struct Plan {
     /// Microseconds of one disk write.
     var diskMin: UInt64
     var diskMax: UInt64
+
+    /// Out of 1000 crashes so many damage the log, where the protocol can survive it.
+    var damage: UInt64 = 120
 
     /// The longest time until a crashed host or a cut link is back.
     var repairMax: UInt64 = 3_000_000
@@ -68,6 +73,19 @@ struct Plan {
         let isStorm = pick(0...7) == 0
         if isStorm || weather == .storm { becomeStorm(pick) }
         if weather == .fog { becomeFog(pick) }
+        if weather == .rot { becomeRot(pick) }
+    }
+
+    private mutating func becomeRot(_ pick: (ClosedRange<UInt64>) -> UInt64) {
+        voters = 3
+        hosts = 3
+        clients = 6
+        damage = 1000
+        faultEvery = pick(50_000...300_000)
+        repairMax = pick(100_000...700_000)
+        ambush = 300
+        quality = Network.Quality(delayMin: 100, delayMax: pick(500...3_000))
+        diskMax = diskMin + 500
     }
 
     /// Candidates campaign again before the answers to the last campaign are there.

@@ -21,6 +21,8 @@ package enum PlantedBug: String, CaseIterable, Sendable {
     case corruptIsShort
     /// The damage is forgotten at the second start. (It was a real one.)
     case forgetsDamage
+    /// Of a save that was torn, the commit index is there and its entries are not. (It was a real one.)
+    case commitsTornEntries
     /// Entries are cut off before the mark is lowered.
     case truncatesBelowMark
     /// A fence is not carried along.

@@ -5,8 +5,18 @@ import Raft
 
 extension World {
     mutating func begin(_ operation: Disk.LogOperation, _ position: Int) {
+        if case .save(let save) = operation, !isHealed { aim(at: save, position) }
         hosts[position].withDisk { $0.begin(operation) }
         writeLog(position)
+    }
+
+    /// Steps that are rare are struck where they come.
+    private mutating func aim(at save: ReplicaSave, _ position: Int) {
+        if save.state != nil {
+            if chance(200) { hosts[position].crashPoint = .afterInstall }
+        } else if let first = save.raft.entries.first?.index, first <= hosts[position].disk.last, chance(100) {
+            hosts[position].crashPoint = chance(500) ? .afterLowering : .tornSave
+        }
     }
 
     private mutating func begin(_ operation: Disk.StateOperation, _ position: Int) {

@@ -57,9 +57,7 @@ extension World {
 
     /// It will crash at one step of its durable work.
     private mutating func armCrash(_ position: Int) {
-        let rare: [CrashPoint] = [.afterInstall, .afterLowering]
-        if let point = hosts[position].crashPoint, rare.contains(point) { return }
-        hosts[position].crashPoint = (chance(400) ? rare : CrashPoint.allCases).randomElement(using: &random)
+        hosts[position].crashPoint = CrashPoint.allCases.randomElement(using: &random)
     }
 
     mutating func crash(_ position: Int, isPowerCut: Bool, survivors: Int? = nil) {
@@ -175,13 +173,14 @@ extension World {
     private mutating func damage(_ position: Int) {
         let isAlone = hosts.allSatisfy { $0.disk.lost == nil }
         let isSafe = hosts.allSatisfy {
-            $0.id == hosts[position].id || ($0.life?.raft.configuration.allVoters.count ?? 3) >= 3
+            let members = $0.life?.raft.configuration
+            return members.map { $0.voters.count >= 3 && !$0.isJoint } ?? true
         }
-        guard isAlone, isSafe, plan.voters >= 3, chance(120), !leaders.isEmpty else { return }
+        guard isAlone, isSafe, plan.voters >= 3, chance(plan.damage), !leaders.isEmpty else { return }
         var draws = SeededGenerator(seed: random.next())
         let kind = [Report.Counter.bitRot, .misdirectedWrites, .lostEnds][Int(below(3))]
         let isHit = hosts[position].withDisk { disk in
-            disk.rot(isEnd: kind == .lostEnds) { Int(draws.next() % UInt64(max(1, $0))) }
+            disk.rot { Int(draws.next() % UInt64(max(1, $0))) }
         }
         guard isHit else { return }
         report.count(kind)

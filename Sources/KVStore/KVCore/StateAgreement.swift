@@ -1,5 +1,5 @@
 // Agreement on the state: at every so many entries each replica reports its state's hash to the leader. Raft makes the
-// logs agree; this finds out when executing them did not (a flipped bit, a mistake, another version). Only a majority
+// logs agree; this finds out when executing them did not (a flipped bit, a mistake). Only a majority
 // that agrees on one hash is right: whoever differs is told, stops applying, serving and leading, and takes the leader's
 // state. Without such a majority nobody knows better: an alarm, and nothing else happens.
 import Raft

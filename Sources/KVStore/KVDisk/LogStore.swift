@@ -28,6 +28,8 @@ package final class LogStore: @unchecked Sendable {
     /// start must not take the damaged log for a short one.
     private var owed: LogMark?
     private var batch = LogBatch(after: 0)
+    /// Saves of the batch whose snapshot the log holds: what stands behind it stays.
+    private var rebases: Set<SaveID> = []
     /// The chains of the batch's entries.
     private var batchChains: [UInt64] = []
 
@@ -49,16 +51,27 @@ package final class LogStore: @unchecked Sendable {
     }
 
     /// The hard state first: of a batch of which only the front reached the disk, no entry may have a term that is not
-    /// known.
+    /// known. But its commit index must not cover what the batch only brings: with the front alone, the entries that it
+    /// replaces would count as committed. That comes last.
     private func record(_ saves: [Save]) throws(DiskError) {
         batch.begin(after: chain)
         batchChains.removeAll(keepingCapacity: true)
-        if let newest = saves.last?.hardState, newest != hardState { batch.add(.hard(newest)) }
+        rebases = []
+        let newest = saves.last?.hardState ?? hardState
+        var early = newest
+        early.commit = commitBefore(saves, newest.commit)
+        if early != hardState { batch.add(.hard(early)) }
         var (low, high) = (base.index, last.index)
         for save in saves {
             if let snapshot = save.snapshot {
-                batch.add(.reset(snapshot.id))
-                (low, high) = (snapshot.index, snapshot.index)
+                if place(of: snapshot.index)?.term == snapshot.term {
+                    batch.add(.base(snapshot.id))
+                    rebases.insert(save.id)
+                    low = snapshot.index
+                } else {
+                    batch.add(.reset(snapshot.id))
+                    (low, high) = (snapshot.index, snapshot.index)
+                }
             }
             guard let first = save.entries.first, let final = save.entries.last else { continue }
             guard first.index > low, first.index <= high.next else {
@@ -70,6 +83,16 @@ package final class LogStore: @unchecked Sendable {
             }
             high = final.index
         }
+        if newest != early { batch.add(.hard(newest)) }
+    }
+
+    private func commitBefore(_ saves: [Save], _ newest: LogIndex) -> LogIndex {
+        var commit = newest
+        for save in saves {
+            if save.snapshot != nil { return hardState.commit }
+            if let first = save.entries.first { commit = min(commit, first.index.previous) }
+        }
+        return max(commit, hardState.commit)
     }
 
     private func write() throws(DiskError) {
@@ -86,7 +109,12 @@ package final class LogStore: @unchecked Sendable {
         var next = 0
         for save in saves {
             if let snapshot = save.snapshot {
-                (base, last, places) = (snapshot.id, snapshot.id, [])
+                if rebases.contains(save.id) {
+                    places.removeFirst(Int(snapshot.index.distance(after: base.index)))
+                    base = snapshot.id
+                } else {
+                    (base, last, places) = (snapshot.id, snapshot.id, [])
+                }
             }
             guard let first = save.entries.first else { continue }
             if first.index <= last.index { places.removeLast(Int(last.index.distance(after: first.index.previous))) }
