@@ -29,20 +29,26 @@ private func environment(_ name: String) -> UInt64? { getenv(name).flatMap { UIn
     #expect(Simulation.run(seed: 3, steps: 2_000).traceHash != Simulation.run(seed: 4, steps: 2_000).traceHash)
 }
 
-/// Within how many seeds each mistake on purpose is noticed. The weather is that in which it does harm.
-private let mistakes: [(bug: PlantedBug, seeds: Int, weather: Weather)] = PlantedBug.allCases.map { bug in
+/// Within how many seeds each mistake on purpose is noticed, in the weather in which it does harm.
+private func bound(_ bug: PlantedBug) -> (seeds: Int, weather: Weather)? {
     switch bug {
-    case .commitsOldTerms, .ignoresLogInVotes: (bug, 400, .storm)
-    case .countsStaleVotes: (bug, 400, .fog)
-    default: (bug, 400, .mixed)
+    case .acknowledgesBeforeSync, .noFencing, .expiresByLocalClock: (10, .mixed)
+    case .ignoresLogInPreVotes, .dropsEvent, .repeatsEvent: (40, .mixed)
+    case .readsWithoutRound: (80, .mixed)
+    case .truncatesBelowMark: (200, .mixed)
+    case .ignoresLogInVotes: (10, .storm)
+    case .commitsOldTerms: (20, .storm)
+    case .countsStaleVotes: (60, .fog)
+    case .forgetsDamage: (40, .rot)
+    // Not found within hundreds of seeds: their tests are those of the disk (`Tests/KVDiskTests`).
+    case .corruptIsShort, .commitsTornEntries: nil
     }
 }
 
-@Test(arguments: mistakes.indices)
-func `a planted bug is found`(_ position: Int) {
-    let mistake = mistakes[position]
-    let report = Simulation.run(
-        first: 1, count: mistake.seeds, steps: 12_000, planted: mistake.bug, weather: mistake.weather)
-    #expect(report.violation != nil, "nobody noticed within \(mistake.seeds) seeds: \(mistake.bug)")
-    print("\(mistake.bug): \(report.violation ?? "not found")")
+@Test(arguments: PlantedBug.allCases.filter { bound($0) != nil })
+func `a planted bug is found`(_ bug: PlantedBug) {
+    guard let (seeds, weather) = bound(bug) else { return }
+    let report = Simulation.run(first: 1, count: seeds, planted: bug, weather: weather)
+    #expect(report.violation != nil, "nobody noticed within \(seeds) seeds: \(bug)")
+    print("\(bug): \(report.violation ?? "not found")")
 }
