@@ -3,6 +3,7 @@
 .DEFAULT_GOAL := help
 SEED ?= 1
 COUNT ?= 1
+FUZZ ?= 1000000
 WHAT ?=
 RUNS ?= 5
 KILLS ?= 30
@@ -44,5 +45,6 @@ bench: ## compare the store with etcd on this machine: WHAT="puts failover ..." 
 	@swift build $(SWIFT_FLAGS) --product bench 2>&1 | grep -E 'error:' || true
 	.build/release/bench $(WHAT) --runs $(RUNS) --kills $(KILLS)
 
-fuzz: ## long runs of the fuzzers (not there yet; short ones are in make test)
-	@echo "make fuzz: long runs are not there yet; short ones are part of make test" >&2; exit 1
+fuzz: ## long runs of the seeded mutators: FUZZ=n inputs for each decoder (short ones are in make test)
+	@swift build $(SWIFT_FLAGS) --build-tests 2>&1 | grep -E 'error:' || true
+	COUNT=$(FUZZ) swift test $(SWIFT_FLAGS) --skip-build --no-parallel --disable-testable-imports --filter FuzzTests

@@ -184,6 +184,7 @@ let package = Package(
             ]),
         tests("SimulationTests", ["Simulation", "KVCore", "Raft"]),
         tests("ClusterTests", ["Worker", "Master", "NetPKI", "API"]),
+        tests("FuzzTests", ["KVCore", "KVDisk", "Raft", "API", "NetDNS", "NetPKI"]),
         tests("DurabilityTests", ["Worker", "NetGRPC", nio, posix])
     ],
     swiftLanguageModes: [.v6]

@@ -107,16 +107,20 @@ extension GRPCCall {
     var isOver: Bool { state.withLock { $0.end != nil } }
     var hasRoom: Bool { state.withLock { $0.bytes < bytesMax } }
 
-    /// The stream is open: what was sent before goes out first.
+    /// The stream is open: what was sent before goes out first. Until all of it is out, what another thread sends
+    /// queues behind it: the end of a request must not overtake its message.
     func attach(_ port: any GRPCCallPort) {
-        let (outbox, isOver) = state.withLock { state -> ([GRPCOutgoing], Bool) in
-            guard state.end == nil else { return ([], true) }
-            state.port = port
-            defer { state.outbox = [] }
-            return (state.outbox, false)
+        while true {
+            let (batch, isOver) = state.withLock { state -> ([GRPCOutgoing], Bool) in
+                guard state.end == nil else { return ([], true) }
+                if state.outbox.isEmpty { state.port = port }
+                defer { state.outbox = [] }
+                return (state.outbox, false)
+            }
+            if isOver { return port.cancel() }
+            if batch.isEmpty { return }
+            for outgoing in batch { port.send(outgoing) }
         }
-        if isOver { return port.cancel() }
-        for outgoing in outbox { port.send(outgoing) }
     }
 
     func received(_ message: [UInt8]) {

@@ -67,6 +67,26 @@ private func exercise(_ channel: GRPCChannel, user: String) async throws {
 }
 
 struct GRPCTests {
+    @Test func `the end of a request never overtakes its message`() async throws {
+        try await withGRPC(.tcp(host: "127.0.0.1", port: 0)) { port in
+            let channel = GRPCChannel(target: .tcp(host: "127.0.0.1", port: port, tls: nil), group: testGroup)
+            // Streams open on the loop while these tasks send: the two meet in every possible order.
+            try await withThrowingTaskGroup(of: Void.self) { tasks in
+                for task in 0..<8 {
+                    tasks.addTask {
+                        for number in 0..<400 {
+                            let message = Array("\(task) \(number)".utf8)
+                            let answer = try await channel.unary("/t.T/Echo", message)
+                            #expect(answer == message)
+                        }
+                    }
+                }
+                try await tasks.waitForAll()
+            }
+            await channel.close()
+        }
+    }
+
     @Test func `all four kinds of call work over TCP`() async throws {
         try await withGRPC(.tcp(host: "127.0.0.1", port: 0)) { port in
             let channel = GRPCChannel(target: .tcp(host: "127.0.0.1", port: port, tls: nil), group: testGroup)

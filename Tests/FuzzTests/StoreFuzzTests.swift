@@ -1,0 +1,176 @@
+// What the store reads from peers, logs, snapshots and disks: anything may come, nothing may trap, and what is taken
+// means the same when it is written again.
+import Glibc
+import KVCore
+import KVDisk
+import Raft
+import Testing
+
+private let id = ProposalID(client: ClientID(rawValue: 77), serial: 3, settledBelow: 2)
+private let key = Key("/registry/pods/default/web")
+
+private let commands: [Command] = [
+    .txn(
+        Txn(
+            compares: [Compare(range: KeyRange(key), .equal, .modRevision(Revision(7)))],
+            success: [.put(key, [1, 2, 3], lease: LeaseID(rawValue: 9)), .delete(.prefix(key), returnPrevious: true)],
+            failure: [.range(RangeRequest(.all, limit: 10, revision: Revision(3))), .txn(Txn(success: []))])),
+    .compact(Revision(5)), .grantLease(LeaseID(rawValue: 4), ttlMilliseconds: 5_000),
+    .revokeLease(LeaseID(rawValue: 4)),
+    .keepAlive([LeaseID(rawValue: 4), LeaseID(rawValue: 5)]), .expireLeases([LeaseID(rawValue: 4)]), .openSession,
+    .expireSessions([ClientID(rawValue: 8)], idleMilliseconds: 9), .tick,
+    .setMember(Member(id: PeerID(3), name: "m3", host: "10.0.0.3", port: 2380)), .removeMember(PeerID(3))
+]
+
+private let proposals = commands.map { EntryFormat.encode(ClientProposal(id: id, command: $0)) }
+
+private let entries = proposals.enumerated().map { number, data in
+    Entry(term: Term(2), index: LogIndex(UInt64(number + 1)), data: EntryFormat.entry(logTime: 5, proposal: data))
+}
+
+private func message(_ body: Message.Body) -> PeerMessage {
+    .raft(Message(from: PeerID(1), to: PeerID(2), term: Term(4), body))
+}
+
+private let messages: [PeerMessage] = [
+    message(.preVote(last: EntryID(index: LogIndex(9), term: Term(3)))), message(.voteResponse(granted: true)),
+    message(.append(Message.Append(previous: .zero, entries: entries, commit: LogIndex(2)))),
+    message(.appendResponse(Message.AppendResponse(index: LogIndex(4), rejection: .zero))),
+    message(.heartbeat(commit: LogIndex(3), round: 7)), message(.readIndexResponse(context: 4, index: LogIndex(8))),
+    .propose([ForwardedProposal(serial: 4, fence: Term(2), data: proposals[0])]), .proposeRefused([1, 2, 3]),
+    .snapshotAnswer(transfer: 3, next: 4), .change(.transfer(PeerID(2))), .stateReport(LogIndex(4), hash: 5)
+]
+
+/// A state with some of everything.
+private func machine() -> StateMachine {
+    var machine = StateMachine()
+    for (number, command) in ([.openSession] + commands).enumerated() {
+        let id = ProposalID(client: ClientID(rawValue: 77), serial: UInt64(number), settledBelow: UInt64(number))
+        let data = EntryFormat.entry(
+            logTime: 5, proposal: EntryFormat.encode(ClientProposal(id: id, command: command)))
+        _ = machine.apply(Entry(term: Term(1), index: machine.appliedIndex.next, data: data))
+    }
+    return machine
+}
+
+private func pieces() -> [[UInt8]] {
+    var source = SnapshotSource(machine())
+    var all: [[UInt8]] = []
+    while !source.isDone { all.append(source.next()) }
+    return all
+}
+
+@Suite struct StoreFuzzTests {
+    @Test func `messages of peers`() {
+        fuzz("messages", messages.map { $0.encode() }) { bytes in
+            do throws(DecodeError) {
+                let message = try PeerMessage(decoding: bytes)
+                let again = try PeerMessage(decoding: message.encode())
+                #expect(again == message)
+            } catch { return }
+        }
+    }
+
+    @Test func `proposals, and what they do to a state`() {
+        let start = machine()
+        fuzz("proposals", proposals) { bytes in
+            var machine = start
+            let entry = Entry(
+                term: Term(1), index: machine.appliedIndex.next, data: EntryFormat.entry(logTime: 6, proposal: bytes))
+            let applied = machine.apply(entry)
+            #expect(applied.index == entry.index)
+            // Twice the same is executed once, whatever it was.
+            let revision = machine.view.revision
+            _ = machine.apply(Entry(term: Term(1), index: machine.appliedIndex.next, data: entry.data))
+            if case .refused = applied.outcome { return }
+            if applied.id?.client == ClientID(rawValue: 77) { #expect(machine.view.revision == revision) }
+        }
+    }
+
+    @Test func `pieces of snapshots`() {
+        fuzz("snapshots", pieces(), count: 2_000) { bytes in
+            var sink = SnapshotSink()
+            do throws(DecodeError) { try sink.add(bytes) } catch { return }
+            guard var machine = sink.finish() else { return }
+            _ = machine.view.revision
+            _ = machine.apply(
+                Entry(
+                    term: Term(9), index: machine.appliedIndex.next,
+                    data: EntryFormat.entry(logTime: 6, proposal: proposals[0])))
+        }
+    }
+
+    /// A whole data directory, one of whose files was changed: it opens with less, or says why not.
+    @Test func `logs and marks on the disk`() throws {
+        let configuration = Configuration(voters: [PeerID(1), PeerID(2), PeerID(3)])
+        let path = try temporaryDirectory()
+        defer { remove(path) }
+        do {
+            let disk = try ReplicaDisk(path: path, initial: configuration)
+            let state = HardState(term: Term(2), vote: PeerID(2), commit: LogIndex(4))
+            try disk.log.save([Save(id: SaveID(rawValue: 1), hardState: state, entries: entries, snapshot: nil)])
+        }
+        let segment = path + "/raft.log/" + String(repeating: "0", count: 15) + "1.log"
+        let front = Array(try bytes(of: segment).prefix(4096))
+        let mark = try bytes(of: path + "/raft.mark")
+        try fuzz("log", [front], count: 150) { changed in try open(path, configuration, segment, changed, front, mark) }
+        try fuzz("mark", [mark], count: 100) { changed in
+            try open(path, configuration, path + "/raft.mark", changed, front, mark)
+        }
+    }
+
+    private func open(
+        _ path: String, _ configuration: Configuration, _ file: String, _ changed: [UInt8], _ front: [UInt8],
+        _ mark: [UInt8]
+    ) throws {
+        let folder = path + "/raft.log"
+        for name in names(folder) where !name.hasSuffix("0001.log") { unlink(folder + "/" + name) }
+        let segment = folder + "/" + String(repeating: "0", count: 15) + "1.log"
+        try write(front + Array(repeating: 0, count: 4096), to: segment)
+        try write(mark, to: path + "/raft.mark")
+        try write(changed, to: file)
+        do throws(DiskError) {
+            let restored = try ReplicaDisk(path: path, initial: configuration).restored
+            #expect(restored.entries.elementsEqual(entries.prefix(restored.entries.count)))
+        } catch { #expect(!"\(error)".isEmpty) }
+        for name in names(path) where name.hasPrefix("raft.log.damaged") { remove(path + "/" + name) }
+    }
+}
+
+private func temporaryDirectory() throws -> String {
+    var template = Array("/tmp/tern-fuzz-XXXXXX".utf8CString)
+    return try #require(mkdtemp(&template).map { String(cString: $0) })
+}
+
+private func names(_ folder: String) -> [String] {
+    guard let handle = opendir(folder) else { return [] }
+    defer { closedir(handle) }
+    var all: [String] = []
+    while let entry = readdir(handle) {
+        let name = withUnsafePointer(to: &entry.pointee.d_name) {
+            $0.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
+        }
+        if name != ".", name != ".." { all.append(name) }
+    }
+    return all.sorted()
+}
+
+private func remove(_ path: String) {
+    for name in names(path) { remove(path + "/" + name) }
+    if rmdir(path) != 0 { unlink(path) }
+}
+
+private func bytes(of path: String) throws -> [UInt8] {
+    let file = try #require(fopen(path, "r"))
+    defer { fclose(file) }
+    var all: [UInt8] = []
+    var block = [UInt8](repeating: 0, count: 65_536)
+    while case let count = fread(&block, 1, block.count, file), count > 0 { all += block[..<count] }
+    return all
+}
+
+private func write(_ bytes: [UInt8], to path: String) throws {
+    let file = try #require(fopen(path, "w"))
+    defer { fclose(file) }
+    #expect(fwrite(bytes, 1, bytes.count, file) == bytes.count)
+}
