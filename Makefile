@@ -3,7 +3,7 @@
 .DEFAULT_GOAL := help
 SEED ?= 1
 COUNT ?= 1
-FUZZ ?= 1000000
+FUZZ ?= 50
 WHAT ?=
 RUNS ?= 5
 KILLS ?= 30
@@ -45,6 +45,6 @@ bench: ## compare the store with etcd on this machine: WHAT="puts failover ..." 
 	@swift build $(SWIFT_FLAGS) --product bench 2>&1 | grep -E 'error:' || true
 	.build/release/bench $(WHAT) --runs $(RUNS) --kills $(KILLS)
 
-fuzz: ## long runs of the seeded mutators: FUZZ=n inputs for each decoder (short ones are in make test)
+fuzz: ## long runs of the seeded mutators: FUZZ=n times what make test does
 	@swift build $(SWIFT_FLAGS) --build-tests 2>&1 | grep -E 'error:' || true
-	COUNT=$(FUZZ) swift test $(SWIFT_FLAGS) --skip-build --no-parallel --disable-testable-imports --filter FuzzTests
+	TIMES=$(FUZZ) swift test $(SWIFT_FLAGS) --skip-build --no-parallel --disable-testable-imports --filter FuzzTests

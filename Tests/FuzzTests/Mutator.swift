@@ -1,5 +1,5 @@
 // Changes valid bytes in the ways in which a broken disk, a broken peer or an enemy changes them: from a seed, so that
-// what was found is found again. `SEED=n` starts there, `COUNT=n` says how many (`make fuzz` says many).
+// what was found is found again. `SEED=n` starts there, `TIMES=n` makes a run n times as long (`make fuzz`).
 import Glibc
 
 struct Mutator: RandomNumberGenerator {
@@ -53,7 +53,7 @@ struct Mutator: RandomNumberGenerator {
 func fuzz(_ name: String, _ corpus: [[UInt8]], count: Int = 4_000, _ body: ([UInt8]) throws -> Void) rethrows {
     func number(_ name: String) -> Int? { getenv(name).flatMap { Int(String(cString: $0)) } }
     let first = number("SEED") ?? 1
-    for seed in first..<(first + (number("COUNT") ?? count)) {
+    for seed in first..<(first + count * (number("TIMES") ?? 1)) {
         // A trap ends the process: this is the line that says where.
         if seed % 50_000 == 0 { print("fuzz \(name) from SEED=\(seed)") }
         var mutator = Mutator(seed: UInt64(seed))
