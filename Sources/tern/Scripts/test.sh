@@ -25,4 +25,14 @@ if tools=$(sh Sources/tern/Scripts/kubectl.sh .build/tools); then PATH=$(cd "$to
 else echo "the tests of the whole cluster are left out"; fi
 swift build -c release --build-tests
 # One after another: the tests start servers and measure time-outs of their own, and two cores are few.
-exec swift test -c release --skip-build --no-parallel --disable-testable-imports "$@"
+# What failed is said once more at the end, above the runner's summary: the end of a long output is what is read first.
+log=.build/test.log
+status=.build/test.status
+rm -f "$status"
+{ swift test -c release --skip-build --no-parallel --disable-testable-imports "$@" || echo "$?" >"$status"; } 2>&1 | tee "$log"
+[ -e "$status" ] || exit 0
+echo
+echo "What failed:"
+grep -a -A 3 '✘' "$log" | grep -a '✘\|↳' | grep -av 'Test run with' || echo "no test; the runner ended early, see above"
+grep -a 'Test run with' "$log" | tail -n 1
+exit "$(cat "$status")"
