@@ -43,6 +43,10 @@ struct Transcript {
         text = text.replacing(#/127\.0\.0\.1:[0-9]{2,5}/#) { _ in "127.0.0.1:PORT" }
         text = text.replacing(#/took = .*/#) { _ in "took" }
         text = text.replacing(#/ETCD_INITIAL_CLUSTER=.*/#) { _ in "ETCD_INITIAL_CLUSTER" }
+        // etcd keeps the keys of a lease in a hash map: any order is right.
+        text = text.replacing(#/attached keys\(\[([^\]]*)\]\)/#) { match in
+            "attached keys([\(match.output.1.split(separator: " ").sorted().joined(separator: " "))])"
+        }
         return text
     }
 
