@@ -11,6 +11,7 @@ import NetPKI
 
 final class TestServer: Sendable {
     let replica: Replica
+    let policy: Policy
     let server: APIServer
     let http: HTTPServer
     let port: Int
@@ -40,7 +41,7 @@ final class TestServer: Sendable {
             serviceAccountKey: key,
             staticTokens: ["jane-token": UserInfo(name: "jane", groups: ["system:authenticated"])])
         adjust(&rules)
-        let policy = Policy(rules)
+        policy = Policy(rules)
         server = APIServer(
             configuration, store: replica, schema: SchemaTable(), policy: policy.server, metrics: MetricsRegistry(),
             group: group,

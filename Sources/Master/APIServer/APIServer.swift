@@ -22,6 +22,8 @@ package struct APIServerConfiguration: Sendable {
     /// A watcher that lets more bytes wait is ended.
     package var watchBacklogBytesMax = 16 << 20
     package var watchersMax = 100_000
+    /// How long after its beginning a write whose guard failed is still planned anew.
+    package var replansWithin = Duration.seconds(2)
     /// Reaches kubelets for logs, exec, attach; nil: those answer 503.
     package var kubelet: KubeletAccess?
 
@@ -62,7 +64,8 @@ package final class APIServer: HTTPService {
         self.schema = schema
         self.policy = policy
         self.logger = logger
-        objects = ResourceStore(store: store, schema: schema, policy: policy)
+        objects = ResourceStore(
+            store: store, schema: schema, policy: policy, replansWithin: configuration.replansWithin)
         feed = WatchFeed(store: store, resources: schema.served, eventLoop: group.next(), logger: logger)
         self.metrics = ServerMetrics(metrics)
         renderer = Renderer(schema: schema, now: { Timestamp.nowSeconds() })

@@ -19,14 +19,14 @@ extension APIServer {
         switch verb {
         case "get": getSubresource(exchange, resource, subresource)
         case "create":
-            run(exchange) { [self] () throws(StatusError) in
+            runWrite(exchange) { [self] () throws(StatusError) in
                 var call = try writeCall(exchange, resource)
                 let decoded = try decodePosted(exchange, subresource)
                 call.warnings += decoded.warnings
                 answer(exchange, call, try await objects.post(call, subresource: subresource.name, decoded.object))
             }
         default:
-            run(exchange) { [self] () throws(StatusError) in
+            runWrite(exchange) { [self] () throws(StatusError) in
                 let call = try writeCall(exchange, resource)
                 if verb == "patch" { return try await answerPatch(exchange, call) }
                 let decoder = try decoder(exchange)

@@ -14,7 +14,7 @@ extension APIServer {
             verb != "create" || exchange.path.name.isEmpty,
             !resource.isNamespaced || exchange.path.scope != nil || isVirtual(resource)
         else { return exchange.fail(Status.methodNotAllowed()) }
-        run(exchange) { [self] () throws(StatusError) in
+        runWrite(exchange) { [self] () throws(StatusError) in
             let call = try writeCall(exchange, resource)
             switch verb {
             case "create": try await answerCreate(exchange, call)
@@ -31,6 +31,14 @@ extension APIServer {
         Task {
             do throws(StatusError) { try await work() } catch { exchange.fail(error) }
         }
+    }
+
+    /// The same, and nothing more is tried once the client is gone: it may have asked another master since.
+    func runWrite(_ exchange: Exchange, _ work: @escaping @Sendable () async throws(StatusError) -> Void) {
+        let task = Task {
+            do throws(StatusError) { try await work() } catch { exchange.fail(error) }
+        }
+        exchange.response.onClose { task.cancel() }
     }
 
     /// Resources that are only ever posted (reviews, bindings) have no objects.

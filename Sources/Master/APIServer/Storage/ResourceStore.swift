@@ -11,6 +11,9 @@ import Raft
 package struct ResourceStore: Sendable {
     static let attemptsMax = 24
 
+    /// A write that began longer ago is not planned anew when a guard fails. One that was held while leadership moved
+    /// would else overwrite what its own client, which gave up and asked another master, has changed since.
+    let replansWithin: Duration
     let store: any ReplicatedStore
     let schema: SchemaTable
     let policy: ServerPolicy
@@ -21,11 +24,12 @@ package struct ResourceStore: Sendable {
 
     package init(
         store: any ReplicatedStore, schema: SchemaTable, policy: ServerPolicy,
-        now: @escaping @Sendable () -> Double = { Timestamp.nowSeconds() }
+        replansWithin: Duration = .seconds(2), now: @escaping @Sendable () -> Double = { Timestamp.nowSeconds() }
     ) {
         self.store = store
         self.schema = schema
         self.policy = policy
+        self.replansWithin = replansWithin
         self.now = now
         trees = TreeCache()
     }
@@ -102,11 +106,15 @@ extension ResourceStore {
         _ fence: Term?, _ plan: @Sendable (KVView) throws(StatusError) -> WritePlan
     ) async throws(StatusError) -> WriteOutcome {
         var view = store.view()
+        let began = ContinuousClock.now
         for _ in 0..<Self.attemptsMax {
             let decided = try await decide(view, plan)
             guard let txn = decided.txn else { return decided.outcome }
             let result = try await propose(txn, fence)
             if result.succeeded { return decided.outcome.stamped(result.revision) }
+            guard !Task.isCancelled, .now - began < replansWithin else {
+                throw Status.timeout("the request was held too long and others wrote meanwhile; nothing was written")
+            }
             view = store.view()
             if view.revision < result.revision {
                 try await store.barrier()
