@@ -12,6 +12,8 @@ struct ReplicaLab {
     var grantedReads: Set<Ticket> = []
     /// Nothing is sent to or taken from these.
     var cut: Set<Int> = []
+    /// What these say is lost; they hear.
+    var mute: Set<Int> = []
     private var lastTicket: UInt64 = 0
 
     init(_ count: Int, limits: ReplicaLimits = ReplicaLimits()) {
@@ -55,6 +57,11 @@ struct ReplicaLab {
         }
     }
 
+    /// One alone does what it has to do.
+    mutating func act(_ i: Int) {
+        while let output = cores[i].takeOutput() { obey(output, i) }
+    }
+
     private mutating func obey(_ output: ReplicaOutput, _ i: Int) {
         if let save = output.save { cores[i].saved(save.raft.id) }
         for (ticket, result) in output.outcomes { outcomes[ticket] = result }
@@ -62,7 +69,7 @@ struct ReplicaLab {
         alarms += output.alarms
         for envelope in output.messages {
             let to = Int(envelope.to.rawValue) - 1
-            guard cores.indices.contains(to), !cut.contains(to), !cut.contains(i) else { continue }
+            guard cores.indices.contains(to), !cut.contains(to), !cut.contains(i), !mute.contains(i) else { continue }
             cores[to].receive(envelope.message, from: cores[i].id)
         }
     }

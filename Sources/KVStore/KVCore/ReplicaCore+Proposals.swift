@@ -8,7 +8,8 @@ import Raft
 enum ProposalPlace: Hashable, Sendable {
     case waiting
     case appended(Term)
-    case forwarded(PeerID, at: Int64)
+    /// To the leader of a term: within it, it is not lost by a change of leaders.
+    case forwarded(PeerID, in: Term, at: Int64)
 }
 
 struct PendingProposal: Sendable {
@@ -142,7 +143,7 @@ extension ReplicaCore {
     private mutating func openSession(_ leader: PeerID) {
         switch proposals.openSince {
         case .appended(let term) where term == raft.term: return
-        case .forwarded(let peer, let at) where peer == leader && now - at < limits.resendMilliseconds / 4: return
+        case .forwarded(let peer, _, let at) where peer == leader && now - at < limits.resendMilliseconds / 4: return
         default: break
         }
         let serial = ProposalTable.openSerial
@@ -152,7 +153,7 @@ extension ReplicaCore {
         } else {
             let forwarded = ForwardedProposal(serial: serial, fence: nil, data: data)
             output.messages.append(Envelope(to: leader, .propose([forwarded])))
-            proposals.openSince = .forwarded(leader, at: now)
+            proposals.openSince = .forwarded(leader, in: raft.term, at: now)
         }
     }
 
@@ -195,7 +196,7 @@ extension ReplicaCore {
             if proposal.isDuty { finish(serial, .failure(.noLeader)); continue }
             let data = encode(proposals.id(of: serial), proposal.command)
             if data.count > limits.proposalBytesMax { finish(serial, .failure(.tooLarge(bytes: data.count))); continue }
-            proposals.pending[serial]?.place = .forwarded(leader, at: now)
+            proposals.pending[serial]?.place = .forwarded(leader, in: raft.term, at: now)
             proposals.pending[serial]?.wasSent = true
             batch.append(ForwardedProposal(serial: serial, fence: proposal.fence, data: data))
             bytes += data.count
@@ -244,11 +245,14 @@ extension ReplicaCore {
 
     /// Leadership moved: whatever has no outcome is sent to the new leader. Duties are not: each leader has its own.
     mutating func redispatch() {
-        if case .forwarded = proposals.openSince { proposals.openSince = .waiting }
+        if case .forwarded(_, let term, _) = proposals.openSince, term != raft.term { proposals.openSince = .waiting }
         for serial in proposals.pending.keys.sorted() {
             guard let proposal = proposals.pending[serial] else { continue }
             if proposal.isDuty, proposal.fence != raft.term { proposals.pending.removeValue(forKey: serial); continue }
             if case .appended(let term) = proposal.place, term == raft.term, raft.isLeader { continue }
+            if case .forwarded(let peer, let term, _) = proposal.place, term == raft.term, peer == raft.leader {
+                continue
+            }
             proposals.requeue(serial)
         }
     }
@@ -293,7 +297,7 @@ extension ReplicaCore {
         for (serial, proposal) in proposals.pending {
             let age = now - proposal.since
             var isLate = age >= limits.answerMilliseconds || (age >= limits.holdMilliseconds && raft.leader == nil)
-            if case .forwarded(_, let at) = proposal.place, now - at >= limits.resendMilliseconds { isLate = true }
+            if case .forwarded(_, _, let at) = proposal.place, now - at >= limits.resendMilliseconds { isLate = true }
             if isLate { late.append(serial) }
         }
         for serial in late.sorted() { expire(serial) }
