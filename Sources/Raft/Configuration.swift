@@ -8,8 +8,13 @@ package struct Configuration: Hashable, Sendable {
     package private(set) var outgoing: [PeerID]
     /// Receive the log, never vote. One that is also in `outgoing` votes until the joint phase ends.
     package private(set) var learners: [PeerID]
+    /// Were members and are none any more, in the order of leaving. What they said may still be under way and would
+    /// be taken for the word of another peer of that name, so that none of them is taken in again.
+    package internal(set) var former: [PeerID] = []
 
     package static let peersMax = 64
+    /// Of those that left longer ago nothing is under way any more.
+    package static let formerMax = 255
 
     package init(voters: [PeerID], outgoing: [PeerID] = [], learners: [PeerID] = []) {
         self.voters = Configuration.ordered(voters)
@@ -26,6 +31,14 @@ package struct Configuration: Hashable, Sendable {
     /// Everybody, in order, once.
     package var peers: [PeerID] { Configuration.ordered(voters + outgoing + learners) }
     package var allVoters: [PeerID] { Configuration.ordered(voters + outgoing) }
+
+    /// The same members after `previous` ones: whoever is missing has left.
+    func following(_ previous: Configuration) -> Configuration {
+        var next = self
+        next.former = previous.former.filter { !contains($0) } + previous.peers.filter { !contains($0) }
+        next.former.removeFirst(max(0, next.former.count - Configuration.formerMax))
+        return next
+    }
 
     private static func ordered(_ peers: [PeerID]) -> [PeerID] {
         var result: [PeerID] = []
@@ -72,47 +85,6 @@ extension Configuration {
         guard !voters.isEmpty else { return nil }
         let values = voters.map(value).sorted(by: >)
         return values[voters.count / 2]
-    }
-}
-
-extension Configuration {
-    /// The bytes of a configuration entry: a format version, then three lists of (count, ids), little-endian.
-    package func encode() -> [UInt8] {
-        var bytes: [UInt8] = [1]
-        for list in [voters, outgoing, learners] {
-            bytes.append(UInt8(truncatingIfNeeded: list.count))
-            for peer in list {
-                for shift in stride(from: 0, to: 64, by: 8) {
-                    bytes.append(UInt8(truncatingIfNeeded: peer.rawValue >> UInt64(shift)))
-                }
-            }
-        }
-        return bytes
-    }
-
-    /// nil when the bytes are not a configuration.
-    package init?(decoding bytes: [UInt8]) {
-        var rest = bytes[...]
-        guard rest.popFirst() == 1 else { return nil }
-        var lists: [[PeerID]] = []
-        for _ in 0..<3 {
-            guard let list = Configuration.decodeList(&rest) else { return nil }
-            lists.append(list)
-        }
-        guard rest.isEmpty, !lists[0].isEmpty else { return nil }
-        self.init(voters: lists[0], outgoing: lists[1], learners: lists[2])
-    }
-
-    private static func decodeList(_ rest: inout ArraySlice<UInt8>) -> [PeerID]? {
-        guard let count = rest.popFirst(), Int(count) <= peersMax, rest.count >= Int(count) * 8 else { return nil }
-        var list: [PeerID] = []
-        for _ in 0..<count {
-            var value: UInt64 = 0
-            for (position, byte) in rest.prefix(8).enumerated() { value |= UInt64(byte) << UInt64(position * 8) }
-            rest = rest.dropFirst(8)
-            list.append(PeerID(value))
-        }
-        return list
     }
 }
 

@@ -50,11 +50,12 @@ extension Progress {
     /// Entries up to `index` are acknowledged.
     mutating func accept(_ index: LogIndex, base: LogIndex) {
         match = max(match, index)
+        let hasAll = next <= match.next
         next = max(next, match.next)
         switch state {
         case .probe:
-            next = match.next
-            state = .replicate(Inflights())
+            // Less than the probe asks about is the answer to something older, as the first of two snapshots.
+            if hasAll { state = .replicate(Inflights()) }
         case .replicate(var inflights):
             state = .probe(isSent: true)
             inflights.free(through: index)

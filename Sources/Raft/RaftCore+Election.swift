@@ -24,9 +24,18 @@ extension RaftCore {
         let isFree = message.term > term || vote == message.from || (vote == nil && leader == nil)
         if isFree && isUpToDate(last) {
             outbox.append(Message(from: id, to: message.from, term: message.term, .preVoteResponse(granted: true)))
+            if case .preCandidate = role, yields(to: message.from, last) {
+                becomeFollower(term: term, leader: nil, keepsTimer: true)
+            }
         } else {
             send(to: message.from, .preVoteResponse(granted: false))
         }
+    }
+
+    /// Two that ask at once would grant each other's wish, and both would campaign and vote for themselves. The one with
+    /// the shorter log, or the greater id, lets the other go first; it asks again when nothing comes of that.
+    private func yields(to other: PeerID, _ last: EntryID) -> Bool {
+        configuration.isVoter(other) && (last != log.last || other < id)
     }
 
     private mutating func answerVote(_ message: Message, last: EntryID) {
@@ -36,6 +45,7 @@ extension RaftCore {
         if vote != message.from { isHardStateDirty = true }
         vote = message.from
         electionElapsed = 0
+        hintDelay = hintDelay.map { max($0, settings.electionTicksMin) }
         sendWhenSaved(to: message.from, .voteResponse(granted: true))
     }
 

@@ -154,7 +154,9 @@ extension RaftCore {
 
     /// Asks the shell to stream a snapshot, once the follower is known to be there.
     private mutating func sendSnapshot(at position: Int) -> Bool {
-        guard leading.progress[position].isActive else { return false }
+        guard leading.progress[position].isActive, !leading.isLeaving(leading.progress[position].id) else {
+            return false
+        }
         leading.progress[position].state = .snapshot(pending: snapshot.index)
         send(to: leading.progress[position].id, .installSnapshot(snapshot))
         return true

@@ -19,7 +19,8 @@ extension RaftCore {
         let current = configuration
         let isJoint = target.voters != current.voters
         let next = Configuration(
-            voters: target.voters, outgoing: isJoint ? current.voters : [], learners: target.learners)
+            voters: target.voters, outgoing: isJoint ? current.voters : [], learners: target.learners
+        ).following(current)
         guard next != current else { throw .unchanged }
         appendConfiguration(next)
         return Appended(term: term, first: log.last.index, last: log.last.index)
@@ -31,6 +32,7 @@ extension RaftCore {
         else { throw .changeInProgress }
         guard !target.voters.isEmpty else { throw .noVoters }
         guard target.peers.count <= Configuration.peersMax else { throw .tooManyPeers }
+        if let used = target.peers.first(where: configuration.former.contains) { throw .usedID(used) }
         for voter in target.voters where !configuration.isVoter(voter) {
             guard let position = leading.position(of: voter), leading.progress[position].isActive,
                 leading.progress[position].match > .zero,
@@ -47,7 +49,8 @@ extension RaftCore {
     mutating func advanceConfiguration() {
         guard configurationIndex <= commitIndex else { return }
         if configuration.isJoint {
-            appendConfiguration(Configuration(voters: configuration.voters, learners: configuration.learners))
+            let settled = Configuration(voters: configuration.voters, learners: configuration.learners)
+            appendConfiguration(settled.following(configuration))
         } else if !configuration.isVoter(id) {
             resign()
         }
@@ -60,16 +63,36 @@ extension RaftCore {
         becomeFollower(term: term, leader: nil)
     }
 
-    /// Adapts the followers that a leader keeps track of.
+    /// Adapts the followers that a leader keeps track of. Those that leave are kept until they know it.
     private mutating func trackPeers() {
         guard isLeader else { return }
-        let peers = configuration.peers.filter { $0 != id }
-        let next = log.last.index
+        let members = configuration.peers
         let old = leading.progress
-        leading.progress = peers.map { peer in
+        for progress in old where !members.contains(progress.id) && !leading.isLeaving(progress.id) {
+            leading.leaving.append(Leaving(peer: progress.id, index: configurationIndex))
+        }
+        leading.leaving.removeAll { members.contains($0.peer) }
+        let next = log.last.index
+        leading.progress = (members + leading.leaving.map(\.peer)).sorted().filter { $0 != id }.map { peer in
             old.first { $0.id == peer } ?? Progress(id: peer, next: next, isActive: true)
         }
         if let target = leading.transfer?.target, !configuration.isVoter(target) { leading.transfer = nil }
+    }
+
+    /// Whoever left hears of it, if it can be reached: one that does not know it keeps asking for votes.
+    mutating func tickLeaving() {
+        guard !leading.leaving.isEmpty else { return }
+        let (state, commit, patience) = (leading, commitIndex, settings.electionTicksMax)
+        leading.leaving = state.leaving.compactMap { leaving in
+            guard commit >= leaving.index else { return leaving }
+            let isTold = state.position(of: leaving.peer).map {
+                state.progress[$0].match >= leaving.index && state.progress[$0].commitSent >= leaving.index
+            }
+            guard isTold != true, leaving.elapsed < patience else { return nil }
+            return Leaving(peer: leaving.peer, index: leaving.index, elapsed: leaving.elapsed + 1)
+        }
+        let kept = configuration.peers + leading.leaving.map(\.peer)
+        leading.progress.removeAll { !kept.contains($0.id) }
     }
 }
 

@@ -29,11 +29,14 @@ extension RaftCore {
         case .preVoteResponse(granted: true):
             return true
         case .vote(_, let isTransfer):
-            guard isTransfer || !isLoyal else { return false }
+            // No leader hands over to one that is no voter: such a request is a late one of a peer that was removed.
+            guard isTransfer && configuration.isVoter(message.from) || !isLoyal else { return false }
             becomeFollower(term: message.term, leader: nil)
         case .append, .heartbeat, .commit, .installSnapshot:
             becomeFollower(term: message.term, leader: message.from)
         default:
+            // An answer. Whoever leads a later term speaks for itself; one that is no member any more disturbs nobody.
+            guard configuration.contains(message.from) else { return false }
             becomeFollower(term: message.term, leader: nil)
         }
         return true

@@ -43,7 +43,9 @@ extension RaftCore {
     /// What every active follower holds; equals the last index for a peer that does not lead. A hint for compaction.
     package var replicatedIndex: LogIndex {
         guard isLeader else { return log.last.index }
-        return leading.progress.reduce(log.last.index) { $1.isActive ? min($0, $1.match) : $0 }
+        return leading.progress.reduce(log.last.index) {
+            $1.isActive && configuration.contains($1.id) ? min($0, $1.match) : $0
+        }
     }
 
     /// The state machine's state turned out to be wrong: hands out no more entries, and no longer wants to lead (but

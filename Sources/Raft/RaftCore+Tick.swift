@@ -23,6 +23,7 @@ extension RaftCore {
         leading.quorumElapsed += 1
         guard checkDisk(), checkQuorum() else { return }
         tickTransfer()
+        tickLeaving()
         if isApplyingSuspended { handOver() }
         if leading.heartbeatElapsed >= settings.heartbeatTicks {
             broadcastHeartbeat()

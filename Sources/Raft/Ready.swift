@@ -130,6 +130,8 @@ package enum ConfigurationRefusal: Error, Hashable, Sendable {
     case changeInProgress
     /// A new voter must be a learner that has caught up.
     case notCaughtUp(PeerID)
+    /// It was a member before: another peer needs another id.
+    case usedID(PeerID)
     case tooManyPeers
     case noVoters
     case unchanged

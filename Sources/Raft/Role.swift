@@ -25,8 +25,9 @@ struct Ballot: Sendable {
 struct LeaderState: Sendable {
     /// The first entry of this leader.
     let termStart: LogIndex
-    /// Everybody but this peer, ordered by id.
+    /// Everybody but this peer, also those that are leaving, ordered by id.
     var progress: [Progress]
+    var leaving: [Leaving] = []
     var heartbeatElapsed = 0
     var quorumElapsed = 0
     var transfer: Transfer?
@@ -34,6 +35,15 @@ struct LeaderState: Sendable {
     var reads = LeaderReads()
 
     func position(of peer: PeerID) -> Int? { progress.firstIndex { $0.id == peer } }
+    func isLeaving(_ peer: PeerID) -> Bool { leaving.contains { $0.peer == peer } }
+}
+
+/// A member no more; it is sent the log as far as the entry that says so.
+struct Leaving: Sendable {
+    var peer: PeerID
+    var index: LogIndex
+    /// Since that was committed.
+    var elapsed = 0
 }
 
 /// A hand-over under way.

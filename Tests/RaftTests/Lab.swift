@@ -21,6 +21,11 @@ struct Lab {
     var peers: [PeerID: Peer] = [:]
     var network: [Message] = []
     var cuts: Set<[PeerID]> = []
+    /// Between these nothing arrives before it is released.
+    var holds: Set<[PeerID]> = []
+    var late: [Message] = []
+    /// Snapshots whose contents are on the way already: what is delivered is what was sent.
+    var streamed: Set<Message> = []
     var settings = RaftSettings()
     var output: [String] = []
     var traces = false
@@ -135,19 +140,23 @@ extension Lab {
     mutating func deliverOne() -> Bool {
         guard !network.isEmpty else { return false }
         let message = network.removeFirst()
+        if holds.contains([message.from, message.to]) { return putAside(message) }
         let isLost = cuts.contains([message.from, message.to]) || peers[message.to]?.core == nil
         if traces { say("  \(isLost ? "lost: " : "")\(words(message))") }
-        if case .installSnapshot = message.body {
+        if case .installSnapshot = message.body, !streamed.contains(message) {
             with(message.from) { $0.snapshotSent(to: message.to, succeeded: !isLost) }
         }
         guard !isLost else { return true }
-        var whole = message
-        if case .installSnapshot = message.body, let snapshot = peers[message.from]?.snapshot {
-            whole.body = .installSnapshot(snapshot)
-        }
-        peers[message.to]?.core?.step(whole)
+        let arriving = streamed.contains(message) ? message : whole(message)
+        peers[message.to]?.core?.step(arriving)
         drain(message.to)
         return true
+    }
+
+    /// A snapshot is what its sender has when it streams it.
+    func whole(_ message: Message) -> Message {
+        guard case .installSnapshot = message.body, let snapshot = peers[message.from]?.snapshot else { return message }
+        return Message(from: message.from, to: message.to, term: message.term, .installSnapshot(snapshot))
     }
 
     mutating func settle() {
@@ -156,7 +165,7 @@ extension Lab {
         if count == 10_000 { say("DOES NOT SETTLE") }
     }
 
-    private func words(_ message: Message) -> String {
+    func words(_ message: Message) -> String {
         "\(message.from)->\(message.to) term \(message.term) \(words(message.body))"
     }
 

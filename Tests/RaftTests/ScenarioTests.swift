@@ -4,6 +4,7 @@
 //   trace · deliver N · propose P text [fence T] · read P n · transfer P [Q]
 //   members P voters a b [learners c] · byhand P · save P · crash P · restart P [mark I] · cut P Q · isolate P · mend
 //   checkpoint P · compact P I · lost P Q · truncate P I · drop · status · log P · set NAME N
+//   oneway P Q · hold P Q · open P Q (what was held stays so) · release P Q · flap P Q TIMES TICKS · join P · wipe P
 
 import Glibc
 import Raft
@@ -12,8 +13,10 @@ import Testing
 private let folder = #filePath.split(separator: "/").dropLast(2).reduce("") { $0 + "/" + $1 } + "/RaftScenarios"
 private let names = [
     "election", "prevote", "check-quorum", "log-conflict", "figure-8", "read-index", "transfer", "snapshot",
-    "joint-consensus", "learner", "fence", "connection-lost", "storage", "amnesia", "compacted-under-way",
-    "removed-leader"
+    "joint-consensus", "learner", "learner-never-heard", "fence", "connection-lost", "storage", "amnesia",
+    "compacted-under-way",
+    "removed-leader", "removed-follower", "used-id", "stale-read", "two-snapshots", "one-way", "heard-by-one",
+    "flapping-links", "connection-lost-by-all", "retried-proposal"
 ]
 
 @Test(arguments: names)
@@ -76,6 +79,7 @@ extension Lab {
             let target = configuration(words)
             with(peer) { _ = try $0.proposeConfiguration(target) }
         case "lost": with(peer) { $0.connectionLost(to: other) }
+        case "checkpoint": checkpoint(peer)
         case "compact": compact(peer, LogIndex(number(words, 2)))
         case "log": printLog(peer)
         case "status": status()
@@ -83,32 +87,15 @@ extension Lab {
         }
     }
 
-    private mutating func performFault(_ words: [String], _ peer: PeerID, _ other: PeerID) {
-        switch words.first ?? "" {
-        case "byhand": peers[peer]?.savesByHand = true
-        case "save":
-            peers[peer]?.savesByHand = false
-            finishSaves(peer)
-            drain(peer)
-        case "crash":
-            peers[peer]?.core = nil
-            peers[peer]?.pending = []
-        case "restart": boot(peer, voteMark: words.count > 3 ? LogIndex(number(words, 3)) : nil)
-        case "cut": cuts.insert([peer, other]); cuts.insert([other, peer])
-        case "isolate": for id in peers.keys { cuts.insert([peer, id]); cuts.insert([id, peer]) }
-        case "mend": cuts = []
-        case "drop": network = []
-        case "truncate": peers[peer]?.entries.removeAll { $0.index > LogIndex(other.rawValue) }
-        case "checkpoint": checkpoint(peer)
-        default: say("UNKNOWN COMMAND \(words)")
-        }
-    }
-
-    private func number(_ words: [String], _ position: Int) -> UInt64 {
+    func number(_ words: [String], _ position: Int) -> UInt64 {
         position < words.count ? UInt64(words[position]) ?? 0 : 0
     }
 
+    /// A new one; nothing is left of the one before.
     private mutating func makeCluster(_ words: [String]) {
+        let (said, tuned) = (output, settings)
+        self = Lab()
+        (output, settings) = (said, tuned)
         let voters = (1...max(1, number(words, 1))).map { PeerID($0) }
         let learners = words.dropFirst(3).compactMap { UInt64($0).map { PeerID($0) } }
         for id in voters { add(id, Configuration(voters: voters)) }
@@ -137,7 +124,7 @@ extension Lab {
         for _ in 0..<100 where peers[peer]?.core?.leadership.role == .follower { with(peer) { $0.tick() } }
     }
 
-    private mutating func pass(_ ticks: UInt64) {
+    mutating func pass(_ ticks: UInt64) {
         for _ in 0..<ticks {
             for id in peers.keys.sorted() where peers[id]?.core != nil { with(id) { $0.tick() } }
             settle()

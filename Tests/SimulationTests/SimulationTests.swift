@@ -37,9 +37,9 @@ private func bound(_ bug: PlantedBug) -> (seeds: Int, weather: Weather)? {
     case .readsWithoutRound: (80, .mixed)
     case .truncatesBelowMark: (200, .mixed)
     case .ignoresLogInVotes: (10, .storm)
-    case .commitsOldTerms: (80, .storm)
+    case .commitsOldTerms: (200, .storm)
     case .countsStaleVotes: (120, .fog)
-    case .forgetsDamage: (40, .rot)
+    case .forgetsDamage: (200, .rot)
     // Not found within hundreds of seeds: their tests are those of the disk (`Tests/KVDiskTests`).
     case .corruptIsShort, .commitsTornEntries: nil
     }

@@ -149,6 +149,9 @@ extension World {
         guard let leader = leaders.randomElement(using: &random), let current = hosts[leader].life?.raft.configuration,
             !hosts.contains(where: { $0.disk.lost != nil }), !isAnyFlipped
         else { return }
+        if let former = hosts.indices.filter({ current.former.contains(hosts[$0].id) }).randomElement(using: &random) {
+            return wipe(former)
+        }
         let strangers = hosts.map(\.id).filter { !current.contains($0) }
         if let learner = current.learners.randomElement(using: &random), chance(600) {
             request(.promote(learner), .membershipChanges)

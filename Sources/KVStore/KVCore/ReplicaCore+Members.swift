@@ -31,7 +31,7 @@ extension ReplicaCore {
             case .notLeader: return .noLeader
             case .changeInProgress, .notCaughtUp: return .busy
             case .unchanged: return .begun
-            case .tooManyPeers, .noVoters: return .impossible
+            case .tooManyPeers, .noVoters, .usedID: return .impossible
             }
         }
     }

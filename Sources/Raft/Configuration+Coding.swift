@@ -1,0 +1,48 @@
+// The byte form of a configuration. What says more than version 1 could is written as version 2.
+
+extension Configuration {
+    /// A format version, then lists of (count, ids), little-endian: voters, outgoing, learners; in version 2 also those
+    /// that left.
+    package func encode() -> [UInt8] {
+        var bytes: [UInt8] = [former.isEmpty ? 1 : 2]
+        for list in former.isEmpty ? [voters, outgoing, learners] : [voters, outgoing, learners, former] {
+            bytes.append(UInt8(truncatingIfNeeded: list.count))
+            for peer in list {
+                for shift in stride(from: 0, to: 64, by: 8) {
+                    bytes.append(UInt8(truncatingIfNeeded: peer.rawValue >> UInt64(shift)))
+                }
+            }
+        }
+        return bytes
+    }
+
+    /// nil when the bytes are not a configuration.
+    package init?(decoding bytes: [UInt8]) {
+        var rest = bytes[...]
+        guard let version = rest.popFirst(), version == 1 || version == 2 else { return nil }
+        var lists: [[PeerID]] = []
+        for _ in 0..<3 {
+            guard let list = Configuration.decodeList(&rest, Configuration.peersMax) else { return nil }
+            lists.append(list)
+        }
+        guard !lists[0].isEmpty else { return nil }
+        self.init(voters: lists[0], outgoing: lists[1], learners: lists[2])
+        if version == 2 {
+            guard let left = Configuration.decodeList(&rest, Configuration.formerMax) else { return nil }
+            former = left
+        }
+        guard rest.isEmpty else { return nil }
+    }
+
+    private static func decodeList(_ rest: inout ArraySlice<UInt8>, _ max: Int) -> [PeerID]? {
+        guard let count = rest.popFirst(), Int(count) <= max, rest.count >= Int(count) * 8 else { return nil }
+        var list: [PeerID] = []
+        for _ in 0..<count {
+            var value: UInt64 = 0
+            for (position, byte) in rest.prefix(8).enumerated() { value |= UInt64(byte) << UInt64(position * 8) }
+            rest = rest.dropFirst(8)
+            list.append(PeerID(value))
+        }
+        return list
+    }
+}
