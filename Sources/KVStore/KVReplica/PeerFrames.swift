@@ -9,6 +9,8 @@ import Raft
 enum PeerProtocol {
     static let version: UInt64 = 1
     static let frameBytesMax = 64 << 20
+    /// Before the hello the sender is nobody, and nothing of his is kept.
+    static let helloBytesMax = 64
     /// Not yet accepted by the socket; above, messages for this peer are dropped.
     static let queueBytesMax = 64 << 20
 }
@@ -65,6 +67,8 @@ final class FrameReader: ChannelInboundHandler {
     private let onBatchEnd: () -> Void
     private let onEnd: ((any Error)?) -> Void
     private var failure: (any Error)?
+    /// The longest frame that is taken now.
+    var frameBytesMax = PeerProtocol.frameBytesMax
 
     init(
         onFrame: @escaping ([UInt8]) throws -> Void, onBatchEnd: @escaping () -> Void,
@@ -87,7 +91,7 @@ final class FrameReader: ChannelInboundHandler {
 
     private func cut() throws {
         while let length = pending.getInteger(at: pending.readerIndex, as: UInt32.self) {
-            guard Int(length) <= PeerProtocol.frameBytesMax else { throw PeerProtocolError.frameTooLarge(Int(length)) }
+            guard Int(length) <= frameBytesMax else { throw PeerProtocolError.frameTooLarge(Int(length)) }
             guard pending.readableBytes >= 4 + Int(length) else { break }
             pending.moveReaderIndex(forwardBy: 4)
             guard let bytes = pending.readBytes(length: Int(length)) else { break }

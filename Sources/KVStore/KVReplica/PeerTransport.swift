@@ -23,6 +23,7 @@ struct PeerTransportEvents {
 
 /// Unchecked: everything but `init` runs on the event loop.
 final class PeerTransport: @unchecked Sendable {
+    static let inboundMax = 256
     private let configuration: ReplicaConfiguration
     private let eventLoop: any EventLoop
     private let clientTLS: ClientTLS?
@@ -103,29 +104,51 @@ final class PeerTransport: @unchecked Sendable {
     }
 
     private func setUpInbound(_ channel: any Channel) throws {
-        guard !isClosed, inbound.count < 256 else { throw PeerProtocolError.notForUs("too many connections") }
+        guard !isClosed, inbound.count < Self.inboundMax else {
+            throw PeerProtocolError.notForUs("too many connections")
+        }
         let key = ObjectIdentifier(channel)
         inbound[key] = channel
-        var sender: PeerID?
+        // Who does not say who he is does not keep a place.
+        let late = eventLoop.scheduleTask(in: .milliseconds(configuration.helloMilliseconds)) {
+            channel.close(promise: nil)
+        }
+        let session = InboundPeer()
         let reader = FrameReader(
-            onFrame: { [self] bytes in
-                if let sender { return events.received(try PeerMessage(decoding: bytes), sender) }
-                if PeerLookup.isQuestion(bytes) { return try answer(bytes, channel) }
-                let hello = try PeerHello(decoding: bytes)
-                guard hello.cluster == configuration.clusterID, hello.to == configuration.id else {
-                    throw PeerProtocolError.notForUs(
-                        "peer \(hello.from) of cluster \(hello.cluster) looks for peer \(hello.to)")
-                }
-                sender = hello.from
-                // It lives: no need to wait with dialling it.
-                links[hello.from]?.dial()
-            },
+            onFrame: { [self] bytes in try received(bytes, session, channel) },
             onBatchEnd: events.batchEnded,
             onEnd: { [self] error in
+                late.cancel()
                 inbound.removeValue(forKey: key)
                 if let error { configuration.logger.info("peer connection closed", metadata: ["error": "\(error)"]) }
             })
+        reader.frameBytesMax = PeerProtocol.helloBytesMax
+        session.greeted = {
+            late.cancel()
+            reader.frameBytesMax = PeerProtocol.frameBytesMax
+        }
         if let serverTLS { try channel.pipeline.syncOperations.addHandler(serverTLS.makeHandler().handler) }
         try channel.pipeline.syncOperations.addHandler(reader)
     }
+
+    private func received(_ bytes: [UInt8], _ session: InboundPeer, _ channel: any Channel) throws {
+        if let sender = session.sender { return events.received(try PeerMessage(decoding: bytes), sender) }
+        if PeerLookup.isQuestion(bytes) { return try answer(bytes, channel) }
+        let hello = try PeerHello(decoding: bytes)
+        guard hello.cluster == configuration.clusterID, hello.to == configuration.id, hello.from != hello.to else {
+            throw PeerProtocolError.notForUs(
+                "peer \(hello.from) of cluster \(hello.cluster) looks for peer \(hello.to)")
+        }
+        session.sender = hello.from
+        session.greeted()
+        // It lives: no need to wait with dialling it.
+        links[hello.from]?.dial()
+    }
+}
+
+/// Who speaks on an incoming connection. Confined to the event loop.
+private final class InboundPeer {
+    var sender: PeerID?
+    /// Called once, when the hello was taken.
+    var greeted: () -> Void = {}
 }

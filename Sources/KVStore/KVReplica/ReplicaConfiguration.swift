@@ -63,6 +63,8 @@ package struct ReplicaConfiguration: Sendable {
     package var checkpointMilliseconds: Int64 = 5000
     /// Entries kept in the log for followers that lag; who lags more is sent a snapshot.
     package var logTailEntries: UInt64 = 4096
+    /// A connection on the peer port that has not said whose it is by then is closed.
+    package var helloMilliseconds: Int64 = 5000
     package var logger: Logger
     /// The disk failed, or what is committed was contradicted: the process must end. Called once, on the replica's
     /// thread.
