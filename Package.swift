@@ -135,7 +135,8 @@ let package = Package(
             ]),
         // Chaos
         .target(
-            name: "Simulation", dependencies: ["Raft", "KVCore"], path: "chaos/Simulation", exclude: ["README.md"],
+            name: "Simulation", dependencies: ["Raft", "KVCore", "KVDisk"], path: "chaos/Simulation",
+            exclude: ["README.md"],
             swiftSettings: strict),
         .executableTarget(
             name: "chaos",
@@ -182,7 +183,7 @@ let package = Package(
                 "Kubelet", "Proxy", "Network", "DNSServer", "Worker", "API", "NetDNS", "NetHTTP", "NetPKI", nio, posix,
                 logging
             ]),
-        tests("SimulationTests", ["Simulation", "KVCore", "Raft"]),
+        tests("SimulationTests", ["Simulation", "KVCore", "KVDisk", "Raft"]),
         tests("ClusterTests", ["Worker", "Master", "NetPKI", "API"]),
         tests("FuzzTests", ["KVCore", "KVDisk", "Raft", "API", "NetDNS", "NetPKI"]),
         tests("DurabilityTests", ["Worker", "NetGRPC", nio, posix])

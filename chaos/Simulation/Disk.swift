@@ -1,73 +1,74 @@
-// The twin of a replica's storage, step by step as the real one works: a log whose saves are durable when done; a mark
-// beside it that is written later and may lag, and is lowered for good before anything is cut off; a state that follows
-// on its own and is synced by checkpoints. A crash may strike between any two steps; a power cut also takes what was not
-// synced.
+// The twin of a replica's storage. The log is the real one on the twin of its files (`LogTwin`); the state follows on its
+// own and is synced by checkpoints. A crash may strike between any two steps; a power cut also takes what was not synced.
 
 import KVCore
+import KVDisk
 import Raft
 
 /// Where a crash can strike a host's durable work.
-enum CrashPoint: Int, CaseIterable, Sendable {
-    case beforeSave, afterInstall, afterLowering, tornSave, beforeMark, afterSave
+package enum CrashPoint: Int, CaseIterable, Sendable {
+    case beforeSave, afterInstall, afterLowering, tornHead, tornSave, beforeMark, afterSave
     case beforeState, beforeCheckpoint, afterCheckpoint
-    case beforeCompaction, afterCompaction, afterApply
+    case beforeCompaction, tornCompaction, afterCompaction, afterApply
 }
 
 /// What survives a crash, and what is on its way there.
 struct Disk {
     enum LogOperation {
         case save(ReplicaSave)
-        case compact(to: EntryID)
+        case compact(to: LogIndex)
     }
     enum StateOperation {
         case write(StateChanges)
         case checkpoint
     }
-    /// How far the log was once durable.
-    struct Mark: Equatable {
-        var term = Term.zero
-        var vote: PeerID?
-        var id = EntryID.zero
+    enum LogResult {
+        /// How far it was saved; nil after a compaction.
+        case done(SaveID?)
+        /// To be tried again.
+        case full
+        /// The process has ended, at a crash point or by an error of the disk.
+        case crashed, failed
     }
-    private(set) var hardState = HardState()
-    private(set) var base = EntryID.zero
-    private(set) var entries: [Entry] = []
-    private(set) var mark: Mark?
-    /// Written since the mark was last synced; a power cut leaves any of them, or none that can be read.
-    private var writtenMarks: [Mark] = []
-    /// The log ended below this mark when it was read.
-    private(set) var owed: Mark?
+    private var twin: LogTwin
+    /// Of the present life, or of the last one: what is durable.
+    private var log: LogStore
+    /// The log ended below its mark when it was read.
+    private(set) var isDamageKnown = false
     /// What the damage took, whether its owner knows it yet or not.
     private(set) var lost: LogIndex?
-    /// The log cannot be read from here on.
-    private var rottenFrom: LogIndex?
     private(set) var state: DurableState
     private var synced: DurableState
     private var unsynced: [StateChanges] = []
     private(set) var logQueue: [LogOperation] = []
     private(set) var stateQueue: [StateOperation] = []
     let planted: PlantedBug?
+    /// The commit index of a save that was torn, for `PlantedBug.commitsTornEntries`.
+    private var tornCommit = LogIndex.zero
 
-    init(configuration: Configuration, planted: PlantedBug?) {
+    init(configuration: Configuration, seed: UInt64, planted: PlantedBug?) {
         state = DurableState(configuration: configuration)
         synced = state
+        twin = LogTwin(seed: seed, planted: planted)
+        log = Disk.open(twin).log
         self.planted = planted
     }
 
-    var last: LogIndex { entries.last?.index ?? base.index }
-
-    func term(at index: LogIndex) -> Term? {
-        if index == base.index { return base.term }
-        let offset = Int(index.distance(after: base.index)) - 1
-        return index > base.index && offset < entries.count ? entries[offset].term : nil
+    private static func open(_ twin: LogTwin) -> (log: LogStore, found: LogStore.Found) {
+        do throws(DiskError) { return try LogStore.open(twin) } catch {
+            preconditionFailure("a log that cannot be opened: \(error)")
+        }
     }
+
+    var last: LogIndex { log.last.index }
+    var hardState: HardState { log.hardState }
 
     /// The entry is here for good, by itself or as part of the state. What was damaged counts: its owner may have
     /// acknowledged it before, and keeps still until it is fetched again.
     func holds(_ id: EntryID) -> Bool {
         if let lost, id.index <= lost { return true }
-        if id.index <= base.index || id.index <= state.applied.index { return true }
-        return term(at: id.index) == id.term
+        if id.index <= log.base.index || id.index <= state.applied.index { return true }
+        return log.term(at: id.index) == id.term
     }
 
     mutating func begin(_ operation: LogOperation) { logQueue.append(operation) }
@@ -77,90 +78,61 @@ struct Disk {
 // MARK: Steps
 
 extension Disk {
-    /// Does the oldest work on the log; nil when `crash` was reached on the way.
-    mutating func finishLog(crash: CrashPoint?) -> LogOperation? {
-        guard let operation = logQueue.first else { return nil }
-        let isDone: Bool
-        switch operation {
-        case .save(let save): isDone = perform(save, crash)
-        case .compact(let id): isDone = compact(to: id, crash)
+    /// Does the oldest work on the log: a compaction, or as many of `countMax` saves as make one batch.
+    mutating func finishLog(countMax: Int, crash: CrashPoint?, trouble: LogTwin.Trouble?, isFull: Bool) -> LogResult {
+        guard let first = logQueue.first else { return .done(nil) }
+        (twin.crash, twin.trouble, twin.isFull) = (crash, trouble, isFull)
+        defer { (twin.crash, twin.trouble, twin.isFull) = (nil, nil, false) }
+        do throws(DiskError) {
+            guard case .save = first else { return try compact(first, crash) }
+            return try save(batch(countMax), crash)
+        } catch {
+            if case .full = error { return .full }
+            return trouble != nil && twin.trouble == nil ? .failed : .crashed
         }
-        guard isDone else { return nil }
-        return logQueue.removeFirst()
     }
 
-    private mutating func perform(_ save: ReplicaSave, _ crash: CrashPoint?) -> Bool {
-        if crash == .beforeSave { return false }
-        if let metadata = save.raft.snapshot, let installed = save.state {
+    /// As the log's thread does: a save that installs a state begins a batch.
+    private func batch(_ countMax: Int) -> [ReplicaSave] {
+        var batch: [ReplicaSave] = []
+        for operation in logQueue.prefix(max(1, countMax)) {
+            guard case .save(let save) = operation, batch.isEmpty || save.state == nil else { break }
+            batch.append(save)
+        }
+        return batch
+    }
+
+    private mutating func save(_ batch: [ReplicaSave], _ crash: CrashPoint?) throws(DiskError) -> LogResult {
+        if crash == .beforeSave { return .crashed }
+        if let first = batch.first, let metadata = first.raft.snapshot, let installed = first.state {
             state = DurableState(installed, configuration: metadata.configuration)
             synced = state
             unsynced = []
-            if crash == .afterInstall { return false }
+            if crash == .afterInstall { return .crashed }
         }
-        if lowerMark(before: save.raft), crash == .afterLowering { return false }
-        if crash == .tornSave {
-            tear(save.raft)
-            return false
+        if planted == .commitsTornEntries { tornCommit = batch.last?.raft.hardState.commit ?? .zero }
+        try log.save(batch.map(\.raft))
+        tornCommit = .zero
+        if let index = lost, hardState.commit >= index { (lost, isDamageKnown) = (nil, false) }
+        logQueue.removeFirst(batch.count)
+        if crash == .afterSave { return .crashed }
+        do throws(DiskError) { try log.prepare() } catch {
+            // A full disk: later will do.
         }
-        write(save.raft)
-        if crash == .beforeMark { return false }
-        writeMark()
-        return crash != .afterSave
+        return .done(batch.last?.raft.id)
     }
 
-    /// The mark must not lead: before entries go, it is lowered for good.
-    private mutating func lowerMark(before save: Save) -> Bool {
-        guard planted != .truncatesBelowMark, owed == nil, let first = save.entries.first?.index,
-            first <= last || save.snapshot != nil
-        else { return false }
-        let kept = save.snapshot == nil ? first.previous : LogIndex.zero
-        let term = kept <= base.index ? base.term : self.term(at: kept) ?? .zero
-        mark = Mark(term: hardState.term, vote: hardState.vote, id: EntryID(index: kept, term: term))
-        writtenMarks = []
-        return true
-    }
-
-    /// Only the front of it gets through: the hard state first, without what the entries behind it bring, then some of
-    /// these.
-    private mutating func tear(_ save: Save) {
-        var front = save
-        if planted != .commitsTornEntries {
-            let brought = save.snapshot != nil ? .zero : save.entries.first?.index.previous ?? save.hardState.commit
-            front.hardState.commit = max(hardState.commit, min(save.hardState.commit, brought))
+    /// What can be done later is not done on a full disk.
+    private mutating func compact(_ operation: LogOperation, _ crash: CrashPoint?) throws(DiskError) -> LogResult {
+        guard case .compact(let index) = operation else { return .done(nil) }
+        if crash == .beforeCompaction { return .crashed }
+        twin.isCompacting = true
+        defer { twin.isCompacting = false }
+        do throws(DiskError) { try log.compact(to: index) } catch {
+            guard case .full = error else { throw error }
         }
-        front.entries = Array(save.entries.prefix(save.entries.count / 2))
-        write(front)
-    }
-
-    /// The log's end behind a snapshot that it holds stays.
-    private mutating func write(_ save: Save) {
-        if let metadata = save.snapshot {
-            let isHeld = term(at: metadata.index) == metadata.term
-            entries = isHeld ? entries.filter { $0.index > metadata.index } : []
-            base = metadata.id
-        }
-        if let first = save.entries.first {
-            entries.removeLast(max(0, entries.count - Int(first.index.distance(after: base.index)) + 1))
-            entries += save.entries
-        }
-        hardState = save.hardState
-    }
-
-    private mutating func writeMark() {
-        if let known = owed, hardState.commit >= known.id.index || planted == .forgetsDamage { owed = nil }
-        if let index = lost, hardState.commit >= index { lost = nil }
-        let id = owed?.id ?? EntryID(index: last, term: term(at: last) ?? .zero)
-        writtenMarks.append(Mark(term: hardState.term, vote: hardState.vote, id: id))
-    }
-
-    private mutating func compact(to id: EntryID, _ crash: CrashPoint?) -> Bool {
-        if crash == .beforeCompaction { return false }
-        let count = Int(id.index.distance(after: base.index))
-        if count > 0, count <= entries.count {
-            entries.removeFirst(count)
-            base = id
-        }
-        return crash != .afterCompaction
+        logQueue.removeFirst()
+        return crash == .afterCompaction ? .crashed : .done(nil)
     }
 
     /// Does the oldest work on the state; nil when `crash` was reached on the way. A checkpoint answers how far it got.
@@ -194,65 +166,56 @@ extension Disk {
 extension Disk {
     /// The process ends. `survivors` of the waiting writes were done before. Answers how many are lost.
     mutating func crash(survivors: Int) -> Int {
-        for _ in 0..<min(survivors, logQueue.count) { _ = finishLog(crash: nil) }
+        for _ in 0..<min(survivors, logQueue.count) where !logQueue.isEmpty {
+            _ = finishLog(countMax: 1, crash: nil, trouble: nil, isFull: false)
+        }
         for _ in 0..<min(survivors, stateQueue.count) { _ = finishState(crash: nil) }
         defer { (logQueue, stateQueue) = ([], []) }
         return logQueue.count
     }
 
     /// The machine loses power: of what was not synced only a beginning is there. `chance` draws below its argument.
-    /// Answers whether the mark was torn.
+    /// Answers whether the mark was torn. The mark of a damaged log is all that is left to tell: it is spared.
     mutating func losePower(_ chance: (Int) -> Int) -> Bool {
         let kept = unsynced.prefix(chance(unsynced.count + 1))
         state = synced
         for changes in kept { state.add(changes) }
         synced = state
         unsynced = []
-        guard !writtenMarks.isEmpty else { return false }
-        defer { writtenMarks = [] }
-        let pick = chance(writtenMarks.count + 2)
-        // The mark of a damaged log is all that is left to tell.
-        if pick == writtenMarks.count + 1, owed == nil, lost == nil {
-            mark = nil
-            return true
-        }
-        if pick < writtenMarks.count { mark = writtenMarks[pick] }
-        return false
+        return twin.losePower(mayTear: !isDamageKnown && lost == nil)
     }
 
-    /// An entry cannot be read any more, nor what stands behind it. Only where the mark is up to date: an old mark and
-    /// damage at once are one fault too many. False when there is nothing to take.
-    mutating func rot(_ chance: (Int) -> Int) -> Bool {
-        let end = EntryID(index: last, term: term(at: last) ?? .zero)
-        guard !entries.isEmpty, owed == nil, lost == nil, (writtenMarks.last ?? mark)?.id == end else { return false }
-        rottenFrom = LogIndex(last.rawValue - UInt64(chance(min(entries.count, 20))))
+    /// What lies there is altered. Only where the mark is up to date: an old mark and damage at once are one fault too
+    /// many. False when there is nothing to take.
+    mutating func rot(_ kind: Report.Counter) -> Bool {
+        guard !isDamageKnown, lost == nil, let mark = twin.readMark().flatMap(LogMark.init(decoding:)),
+            mark.index == last, mark.term == hardState.term, mark.vote == hardState.vote, twin.rot(kind)
+        else { return false }
         lost = last
         return true
     }
 
     /// What a replica finds at start.
     mutating func restore() -> Restored {
-        if let written = writtenMarks.last { mark = written }
-        writtenMarks = []
         synced = state
         unsynced = []
-        if let first = rottenFrom { entries.removeAll { $0.index >= first } }
-        rottenFrom = nil
-        readMark()
-        let applied = state.applied
-        if term(at: applied.index) != applied.term {
-            base = applied
-            entries = []
-        }
-        return Restored(
-            hardState: hardState, snapshot: state.metadata, base: base, entries: entries,
-            voteMark: planted == .corruptIsShort ? nil : owed?.id.index)
+        let opened = Disk.open(twin)
+        log = opened.log
+        do throws(DiskError) {
+            var restored = try log.restored(
+                opened.found, applied: state.applied, configuration: state.metadata.configuration)
+            mistake(&restored)
+            isDamageKnown = restored.voteMark != nil
+            return restored
+        } catch { preconditionFailure("a log that does not fit its state: \(error)") }
     }
 
-    private mutating func readMark() {
-        guard let mark else { return owed = nil }
-        if mark.term > hardState.term { (hardState.term, hardState.vote) = (mark.term, mark.vote) }
-        let isSeen = mark.id.index <= base.index || term(at: mark.id.index) == mark.id.term
-        owed = isSeen ? nil : mark
+    private mutating func mistake(_ restored: inout Restored) {
+        if planted == .corruptIsShort || (planted == .forgetsDamage && isDamageKnown) { restored.voteMark = nil }
+        if planted == .commitsTornEntries { restored.hardState.commit = max(restored.hardState.commit, tornCommit) }
+        tornCommit = .zero
     }
+
+    /// The owner has looked at its log and found nothing missing.
+    mutating func forgetLoss() { lost = nil }
 }

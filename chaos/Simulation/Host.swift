@@ -19,12 +19,10 @@ struct Host {
     var fullUntil: UInt64 = 0
     var slowUntil: UInt64 = 0
     /// The next write or sync fails.
-    var ioError: IOError?
+    var ioError: LogTwin.Trouble?
     /// It crashes when its durable work gets here.
     var crashPoint: CrashPoint?
     let planted: PlantedBug?
-
-    enum IOError { case write, sync }
 
     /// What is in memory.
     struct Life {
@@ -32,6 +30,8 @@ struct Host {
         var waiting: [Waiting] = []
         var lastTicket: UInt64 = 0
         var isLogBusy = false
+        /// So many saves waited when the disk began: they are one batch.
+        var batchMax = 1
         var isStateBusy = false
         /// Its own monotonic clock began here.
         var clockBase: Int64
@@ -56,14 +56,15 @@ struct Host {
         var request: Request
     }
 
-    init(id: PeerID, plan: Plan, members: [Member], planted: PlantedBug?) {
+    init(id: PeerID, plan: Plan, members: [Member], planted: PlantedBug?, seed: UInt64) {
         self.id = id
         self.planted = planted
         settings = plan.settings
         limits = plan.limits
         initialMembers = members
         let voters = members.map(\.id)
-        disk = Disk(configuration: voters.isEmpty ? .empty : Configuration(voters: voters), planted: planted)
+        disk = Disk(
+            configuration: voters.isEmpty ? .empty : Configuration(voters: voters), seed: seed, planted: planted)
     }
 
     /// Answers whether the log was found to be damaged.
@@ -84,10 +85,10 @@ struct Host {
     func clock(at now: UInt64) -> Int64 { (life?.clockBase ?? 0) + Int64(now / 1000) }
 
     /// A new machine in the place of a lost one: it knows nothing and nobody knows it.
-    mutating func replace(by id: PeerID) {
+    mutating func replace(by id: PeerID, seed: UInt64) {
         self.id = id
         initialMembers = []
-        disk = Disk(configuration: .empty, planted: planted)
+        disk = Disk(configuration: .empty, seed: seed, planted: planted)
     }
 
     mutating func withDisk<Result>(_ body: (inout Disk) -> Result) -> Result { body(&disk) }

@@ -71,7 +71,9 @@ struct World {
         hosts = []
         for id in 1...UInt64(plan.hosts) {
             let knows = id <= UInt64(plan.voters)
-            hosts.append(Host(id: PeerID(id), plan: plan, members: knows ? members : [], planted: planted))
+            hosts.append(
+                Host(
+                    id: PeerID(id), plan: plan, members: knows ? members : [], planted: planted, seed: random.next()))
         }
         network = Network(count: plan.hosts)
         network.quality = plan.quality

@@ -17,6 +17,7 @@ extension World {
         } else if let first = save.raft.entries.first?.index, first <= hosts[position].disk.last, chance(100) {
             hosts[position].crashPoint = chance(500) ? .afterLowering : .tornSave
         }
+        if save.raft.snapshot != nil, chance(200) { hosts[position].crashPoint = .beforeMark }
     }
 
     private mutating func begin(_ operation: Disk.StateOperation, _ position: Int) {
@@ -33,6 +34,8 @@ extension World {
     mutating func writeLog(_ position: Int) {
         guard hosts[position].life?.isLogBusy == false, !hosts[position].disk.logQueue.isEmpty else { return }
         hosts[position].life?.isLogBusy = true
+        let waiting = hosts[position].disk.logQueue.count
+        hosts[position].life?.batchMax = waiting
         queue.add(.logDone(host: position, life: hosts[position].lives), at: diskTime(position))
     }
 
@@ -42,56 +45,64 @@ extension World {
         queue.add(.stateDone(host: position, life: hosts[position].lives), at: diskTime(position))
     }
 
-    /// True when the disk does not do it now: the event comes again, or the process has ended.
-    private mutating func isDiskInTrouble(_ position: Int, _ event: Event) -> Bool {
-        let host = hosts[position]
-        if host.stalledUntil > now {
-            queue.add(event, at: host.stalledUntil)
-            return true
-        }
-        if host.fullUntil > now {
-            report.count(.fullDiskWrites)
-            queue.add(event, at: now + 100_000)
-            return true
-        }
-        guard let error = host.ioError else { return false }
-        hosts[position].ioError = nil
-        report.count(error == .write ? .failedWrites : .failedSyncs)
-        // What a failed sync leaves behind is not known: perhaps all of it.
-        crash(position, isPowerCut: false, survivors: error == .sync && chance(500) ? 1 : 0)
+    /// True when the disk does not do it now: the event comes again.
+    private mutating func isDiskStalled(_ position: Int, _ event: Event) -> Bool {
+        guard hosts[position].stalledUntil > now else { return false }
+        queue.add(event, at: hosts[position].stalledUntil)
         return true
+    }
+
+    private mutating func waitForRoom(_ event: Event) -> Int? {
+        report.count(.fullDiskWrites)
+        queue.add(event, at: now + 100_000)
+        return nil
+    }
+
+    /// The process has ended by an error of its disk.
+    private mutating func endByError(_ position: Int) -> Int? {
+        if let error = hosts[position].ioError { report.count(error == .write ? .failedWrites : .failedSyncs) }
+        crash(position, isPowerCut: false, survivors: 0)
+        return nil
     }
 
     mutating func finishLog(_ position: Int, _ life: Int) -> Int? {
         let event = Event.logDone(host: position, life: life)
-        guard hosts[position].life != nil, hosts[position].lives == life, !isPaused(position, event),
-            !isDiskInTrouble(position, event)
+        guard hosts[position].lives == life, let batchMax = hosts[position].life?.batchMax,
+            !isPaused(position, event), !isDiskStalled(position, event)
         else { return nil }
-        hosts[position].life?.isLogBusy = false
-        let point = hosts[position].crashPoint
-        guard let operation = hosts[position].withDisk({ $0.finishLog(crash: point) }) else {
-            return crashAtPoint(position)
+        let host = hosts[position]
+        let result = hosts[position].withDisk {
+            $0.finishLog(
+                countMax: batchMax, crash: host.crashPoint, trouble: host.ioError, isFull: host.fullUntil > now)
         }
-        if case .save(let save) = operation { saved(save, position) }
+        switch result {
+        case .full: return waitForRoom(event)
+        case .crashed: return crashAtPoint(position)
+        case .failed: return endByError(position)
+        case .done(let save?): saved(save, position)
+        case .done(nil): break
+        }
+        hosts[position].life?.isLogBusy = false
         drain(position)
         writeLog(position)
         return position
     }
 
-    private mutating func saved(_ save: ReplicaSave, _ position: Int) {
+    private mutating func saved(_ save: SaveID, _ position: Int) {
         let wasFlipped = hosts[position].life?.isFlipped == true
-        if save.state != nil { report.count(.snapshotsInstalled) }
-        if hosts[position].planted != .acknowledgesBeforeSync || save.state != nil {
-            hosts[position].life?.core.saved(save.raft.id)
-        }
+        let installed = hosts[position].life?.core.statesInstalled
+        hosts[position].life?.core.saved(save)
+        if hosts[position].life?.core.statesInstalled != installed { report.count(.snapshotsInstalled) }
         if wasFlipped, hosts[position].life?.isFlipped == false { report.count(.repairedStates) }
     }
 
     mutating func finishState(_ position: Int, _ life: Int) -> Int? {
         let event = Event.stateDone(host: position, life: life)
         guard hosts[position].life != nil, hosts[position].lives == life, !isPaused(position, event),
-            !isDiskInTrouble(position, event)
+            !isDiskStalled(position, event)
         else { return nil }
+        if hosts[position].fullUntil > now { return waitForRoom(event) }
+        if hosts[position].ioError != nil { return endByError(position) }
         hosts[position].life?.isStateBusy = false
         let point = hosts[position].crashPoint
         let result = hosts[position].withDisk { $0.finishState(crash: point) }
@@ -127,10 +138,7 @@ extension World {
     }
 
     mutating func compact(_ position: Int, to index: LogIndex) {
-        guard let term = hosts[position].life?.core.raft.term(at: index) else {
-            return fail("compacted beyond the log")
-        }
         report.count(.compactions)
-        begin(.compact(to: EntryID(index: index, term: term)), position)
+        begin(.compact(to: index), position)
     }
 }

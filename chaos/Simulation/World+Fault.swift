@@ -180,12 +180,8 @@ extension World {
             return members.map { $0.voters.count >= 3 && !$0.isJoint } ?? true
         }
         guard isAlone, isSafe, plan.voters >= 3, chance(plan.damage), !leaders.isEmpty else { return }
-        var draws = SeededGenerator(seed: random.next())
         let kind = [Report.Counter.bitRot, .misdirectedWrites, .lostEnds][Int(below(3))]
-        let isHit = hosts[position].withDisk { disk in
-            disk.rot { Int(draws.next() % UInt64(max(1, $0))) }
-        }
-        guard isHit else { return }
+        guard hosts[position].withDisk({ $0.rot(kind) }) else { return }
         report.count(kind)
         if keepsTrace { note("damage \(hosts[position].id)") }
     }
@@ -200,7 +196,7 @@ extension World {
         guard isStranger, isSettled, !leaders.contains(position), id.rawValue < 900 else { return }
         report.count(.wipedDisks)
         crash(position, isPowerCut: true)
-        hosts[position].replace(by: PeerID(id.rawValue + 100))
+        hosts[position].replace(by: PeerID(id.rawValue + 100), seed: random.next())
         if keepsTrace { note("\(id) is lost, \(hosts[position].id) takes its place") }
     }
 

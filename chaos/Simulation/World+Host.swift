@@ -40,7 +40,7 @@ extension World {
         if isDamaged, hosts[position].disk.lost == nil {
             fail("host \(hosts[position].id): takes its log for damaged, and it never was")
         }
-        if isDamaged { report.count(.damagedStarts) }
+        if isDamaged { report.count(.damagedStarts) } else { hosts[position].withDisk { $0.forgetLoss() } }
         hosts[position].pausedUntil = 0
         if keepsTrace { note("boot \(hosts[position].id)") }
         schedule(.tick(host: position, life: hosts[position].lives), after: 1, Simulation.tickMicroseconds)

@@ -32,17 +32,6 @@ package final class DataDirectory: Sendable {
         }
     }
 
-    /// Sets what is damaged aside, so that a new one can be made and the old one looked at.
-    func setAside(_ name: String) throws(DiskError) {
-        var aside = name + ".damaged"
-        var number = 1
-        while access(aside, F_OK) == 0 {
-            number += 1
-            aside = name + ".damaged-\(number)"
-        }
-        guard rename(name, aside) == 0 else { throw .failed("\(name): errno \(errno)") }
-    }
-
     /// A log of an earlier format cannot be read, and without it this peer does not know what it voted.
     func refuseOldLog() throws(DiskError) {
         guard access(path + "/raft.sqlite", F_OK) != 0 else {

@@ -6,18 +6,50 @@ import KVCore
 import Raft
 
 /// What was durable when the mark was written.
-struct LogMark: Hashable, Sendable {
-    var term = Term.zero
-    var vote: PeerID?
-    var index = LogIndex.zero
+package struct LogMark: Hashable, Sendable {
+    package var term = Term.zero
+    package var vote: PeerID?
+    package var index = LogIndex.zero
     var chain: UInt64 = 0
+}
+
+extension LogMark {
+    package static let bytes = 48
+
+    /// nil: torn, altered, or never written.
+    package init?(decoding bytes: [UInt8]) {
+        guard bytes.count == Self.bytes else { return nil }
+        var reader = ByteReader(bytes)
+        do throws(DecodeError) {
+            let words = [
+                try reader.fixed(), try reader.fixed(), try reader.fixed(), try reader.fixed(), try reader.fixed(),
+                try reader.fixed()
+            ]
+            guard words[5] == LogMark.sum(words[0..<5]), words[0] == 1 else { return nil }
+            let vote = words[2] == 0 ? nil : PeerID(words[2] &- 1)
+            self.init(term: Term(words[1]), vote: vote, index: LogIndex(words[3]), chain: words[4])
+        } catch { return nil }
+    }
+
+    func encode() -> [UInt8] {
+        let words: [UInt64] = [1, term.rawValue, vote.map { $0.rawValue &+ 1 } ?? 0, index.rawValue, chain]
+        var writer = ByteWriter(capacity: Self.bytes)
+        for word in words { writer.put(fixed: word) }
+        writer.put(fixed: LogMark.sum(words[...]))
+        return writer.bytes
+    }
+
+    private static func sum(_ words: ArraySlice<UInt64>) -> UInt64 {
+        var hash = Hash64()
+        for word in words { hash.add(word) }
+        return hash.value
+    }
 }
 
 /// The file that holds it: two slots would not help, since a torn write fails its checksum and then counts as absent.
 final class LogMarkFile: Sendable {
     private let descriptor: Int32
     private let path: String
-    static let bytes = 48
 
     init(path: String) throws(DiskError) {
         self.path = path
@@ -27,38 +59,16 @@ final class LogMarkFile: Sendable {
 
     deinit { close(descriptor) }
 
-    func read() -> LogMark? {
-        var bytes = [UInt8](repeating: 0, count: Self.bytes)
-        guard pread(descriptor, &bytes, Self.bytes, 0) == Self.bytes else { return nil }
-        var reader = ByteReader(bytes)
-        do throws(DecodeError) {
-            let words = [
-                try reader.fixed(), try reader.fixed(), try reader.fixed(), try reader.fixed(), try reader.fixed(),
-                try reader.fixed()
-            ]
-            guard words[5] == LogMarkFile.sum(words[0..<5]), words[0] == 1 else { return nil }
-            let vote = words[2] == 0 ? nil : PeerID(words[2] &- 1)
-            return LogMark(term: Term(words[1]), vote: vote, index: LogIndex(words[3]), chain: words[4])
-        } catch { return nil }
+    func read() -> [UInt8]? {
+        var bytes = [UInt8](repeating: 0, count: LogMark.bytes)
+        return pread(descriptor, &bytes, bytes.count, 0) == bytes.count ? bytes : nil
     }
 
     /// `isSynced`: before a truncation it must be durable.
-    func write(_ mark: LogMark, isSynced: Bool) throws(DiskError) {
-        let words: [UInt64] = [
-            1, mark.term.rawValue, mark.vote.map { $0.rawValue &+ 1 } ?? 0, mark.index.rawValue, mark.chain
-        ]
-        var writer = ByteWriter(capacity: Self.bytes)
-        for word in words { writer.put(fixed: word) }
-        writer.put(fixed: LogMarkFile.sum(words[...]))
-        guard pwrite(descriptor, writer.bytes, Self.bytes, 0) == Self.bytes else {
+    func write(_ bytes: [UInt8], isSynced: Bool) throws(DiskError) {
+        guard pwrite(descriptor, bytes, bytes.count, 0) == bytes.count else {
             throw .failed("\(path): errno \(errno)")
         }
         if isSynced, fdatasync(descriptor) != 0 { throw .failed("\(path): fdatasync: errno \(errno)") }
-    }
-
-    private static func sum(_ words: ArraySlice<UInt64>) -> UInt64 {
-        var hash = Hash64()
-        for word in words { hash.add(word) }
-        return hash.value
     }
 }

@@ -4,7 +4,7 @@
 import Glibc
 
 /// One open segment.
-final class LogSegment: Sendable {
+final class LogSegment: LogMediumSegment, Sendable {
     static let bytesDefault = 4 << 20
     let number: UInt64
     let path: String
@@ -61,20 +61,42 @@ final class LogSegment: Sendable {
     }
 }
 
-/// The folder of segments.
-final class LogFolder {
+/// The folder of segments, and the mark beside it.
+final class LogFolder: LogMedium {
     static let sparesMax = 4
     private let path: String
+    private let mark: LogMarkFile
     private var spares: [String] = []
     private var lastSpare = 0
 
-    init(_ path: String) throws(DiskError) {
+    init(_ path: String, mark: LogMarkFile) throws(DiskError) {
         self.path = path
+        self.mark = mark
+        try makeFolder()
+    }
+
+    private func makeFolder() throws(DiskError) {
         if mkdir(path, 0o700) != 0, errno != EEXIST { throw .failed("\(path): errno \(errno)") }
     }
 
+    func readMark() -> [UInt8]? { mark.read() }
+    func writeMark(_ bytes: [UInt8], isSynced: Bool) throws(DiskError) { try mark.write(bytes, isSynced: isSynced) }
+
+    /// It can be looked at; a new folder takes its place.
+    func setAside() throws(DiskError) {
+        spares = []
+        var aside = path + ".damaged"
+        var number = 1
+        while access(aside, F_OK) == 0 {
+            number += 1
+            aside = path + ".damaged-\(number)"
+        }
+        guard rename(path, aside) == 0 else { throw .failed("\(path): errno \(errno)") }
+        try makeFolder()
+    }
+
     /// The segments that are there, by number. Files of other names are not touched, but for spares.
-    func open() throws(DiskError) -> [LogSegment] {
+    func open() throws(DiskError) -> [any LogMediumSegment] {
         guard let folder = opendir(path) else { throw .failed("\(path): errno \(errno)") }
         defer { closedir(folder) }
         var numbers: [UInt64] = []
@@ -85,7 +107,7 @@ final class LogFolder {
             if name.hasPrefix("spare-") { try removeFile("\(path)/\(name)") }
             if name.hasSuffix(".log"), let number = UInt64(name.dropLast(4)) { numbers.append(number) }
         }
-        var segments: [LogSegment] = []
+        var segments: [any LogMediumSegment] = []
         for number in numbers.sorted() { segments.append(try openSegment(number)) }
         return segments
     }
@@ -105,7 +127,7 @@ final class LogFolder {
     }
 
     /// A segment with room for so many bytes: a spare, else a new file. Its name is durable when this returns.
-    func make(_ number: UInt64, bytes: Int) throws(DiskError) -> LogSegment {
+    func make(_ number: UInt64, bytes: Int) throws(DiskError) -> any LogMediumSegment {
         if bytes > LogSegment.bytesDefault {
             try fill("\(path)/spare-large", bytes)
             return try adopt("\(path)/spare-large", number)
@@ -148,13 +170,13 @@ final class LogFolder {
     }
 
     /// Nothing in it is needed; it may be written again.
-    func retire(_ segment: LogSegment) throws(DiskError) {
+    func retire(_ segment: any LogMediumSegment) throws(DiskError) {
         guard spares.count < Self.sparesMax, segment.capacity == LogSegment.bytesDefault else {
-            return try removeFile(segment.path)
+            return try removeFile(name(segment.number))
         }
         lastSpare += 1
         let file = "\(path)/spare-\(lastSpare)"
-        guard rename(segment.path, file) == 0 else { throw .failed("\(file): rename: errno \(errno)") }
+        guard rename(name(segment.number), file) == 0 else { throw .failed("\(file): rename: errno \(errno)") }
         spares.append(file)
     }
 

@@ -12,14 +12,15 @@ package final class LogStore: @unchecked Sendable {
         var chain: UInt64
         var segment: UInt64
     }
-    private let mark: LogMarkFile
-    private let folder: LogFolder
-    private var segments: [LogSegment] = []
+    private let medium: any LogMedium
+    private var segments: [any LogMediumSegment] = []
     /// Where the next record goes in the last segment.
     private var end = 0
-    private var hardState = HardState()
-    private var base = EntryID.zero
-    private var last = EntryID.zero
+    package private(set) var hardState = HardState()
+    /// What the records of the log say of it; the mark may have added a vote.
+    private var recorded = HardState()
+    package private(set) var base = EntryID.zero
+    package private(set) var last = EntryID.zero
     /// Of the last record.
     private var chain: UInt64 = 0
     /// Of the entries after `base`.
@@ -33,21 +34,39 @@ package final class LogStore: @unchecked Sendable {
     /// The chains of the batch's entries.
     private var batchChains: [UInt64] = []
 
-    init(_ directory: DataDirectory) throws(DiskError) {
-        mark = try LogMarkFile(path: directory.markPath)
-        folder = try LogFolder(directory.logPath)
+    private init(_ medium: any LogMedium) { self.medium = medium }
+
+    /// Reads what is there. A log without a beginning is set aside: the mark knows how far it was.
+    package static func open(_ medium: any LogMedium) throws(DiskError) -> (log: LogStore, found: Found) {
+        do throws(DiskError) {
+            let log = LogStore(medium)
+            return (log, try log.load())
+        } catch {
+            guard case .damaged = error else { throw error }
+        }
+        try medium.setAside()
+        let log = LogStore(medium)
+        return (log, try log.load())
     }
+
+    package func term(at index: LogIndex) -> Term? { index == base.index ? base.term : place(of: index)?.term }
 
     /// Saves in order, as one durable step. Anything thrown: none of it is saved.
     package func save(_ saves: [Save]) throws(DiskError) {
-        for save in saves { try lowerMark(before: save) }
+        if let kept = kept(by: saves) { try lowerMark(to: kept) }
         try makeRoom(saves.reduce(64) { $0 + 64 + $1.entries.reduce(0) { $0 + $1.data.count + 80 } })
         try record(saves)
         try write()
         adopt(saves)
-        if let known = owed, hardState.commit >= known.index { owed = nil }
+        try raiseMark()
+    }
+
+    /// What was lost is here again: until the disk knows, an old mark would call the repaired log damaged.
+    private func raiseMark() throws(DiskError) {
+        let isRepaired = owed.map { hardState.commit >= $0.index } ?? false
+        if isRepaired { owed = nil }
         try writeMark(
-            index: owed?.index ?? last.index, chain: owed?.chain ?? places.last?.chain ?? 0, isSynced: false)
+            index: owed?.index ?? last.index, chain: owed?.chain ?? places.last?.chain ?? 0, isSynced: isRepaired)
     }
 
     /// The hard state first: of a batch of which only the front reached the disk, no entry may have a term that is not
@@ -60,7 +79,7 @@ package final class LogStore: @unchecked Sendable {
         let newest = saves.last?.hardState ?? hardState
         var early = newest
         early.commit = commitBefore(saves, newest.commit)
-        if early != hardState { batch.add(.hard(early)) }
+        if early != recorded { batch.add(.hard(early)) }
         var (low, high) = (base.index, last.index)
         for save in saves {
             if let snapshot = save.snapshot {
@@ -104,7 +123,7 @@ package final class LogStore: @unchecked Sendable {
 
     /// What was written is what the log is now.
     private func adopt(_ saves: [Save]) {
-        if let newest = saves.last?.hardState { hardState = newest }
+        if let newest = saves.last?.hardState { (hardState, recorded) = (newest, newest) }
         let segment = segments.last?.number ?? 0
         var next = 0
         for save in saves {
@@ -133,25 +152,35 @@ package final class LogStore: @unchecked Sendable {
         batch.begin(after: 0)
         batch.add(
             .head(LogHead(number: number, previous: chain, hardState: hardState, base: base, last: last)))
-        let segment = try folder.make(number, bytes: bytes + batch.count)
+        let segment = try medium.make(number, bytes: bytes + batch.count)
         try segment.write(batch.bytes, at: 0)
         segments.append(segment)
+        recorded = hardState
         end = batch.count
         chain = batch.chain
     }
 
-    /// The mark must not lead: before entries go, it is lowered for good.
-    private func lowerMark(before save: Save) throws(DiskError) {
-        guard owed == nil, let first = save.entries.first?.index, first <= last.index || save.snapshot != nil else {
-            return
+    /// Up to where the log stays as it is; nil when nothing goes. One answer for the whole batch: any front of it may
+    /// be all that reaches the disk.
+    private func kept(by saves: [Save]) -> LogIndex? {
+        var kept: LogIndex?
+        for save in saves {
+            if let snapshot = save.snapshot, place(of: snapshot.index)?.term != snapshot.term { return .zero }
+            guard let first = save.entries.first?.index, first <= last.index else { continue }
+            kept = min(kept ?? first.previous, first.previous)
         }
-        let kept = save.snapshot == nil ? first.previous : LogIndex.zero
+        return kept
+    }
+
+    /// The mark must not lead: before entries go, it is lowered for good.
+    private func lowerMark(to kept: LogIndex) throws(DiskError) {
+        guard owed == nil else { return }
         try writeMark(index: kept, chain: place(of: kept)?.chain ?? 0, isSynced: true)
     }
 
     private func writeMark(index: LogIndex, chain: UInt64, isSynced: Bool) throws(DiskError) {
-        try mark.write(
-            LogMark(term: hardState.term, vote: hardState.vote, index: index, chain: chain), isSynced: isSynced)
+        let mark = LogMark(term: hardState.term, vote: hardState.vote, index: index, chain: chain)
+        try medium.writeMark(mark.encode(), isSynced: isSynced)
     }
 
     private func place(of index: LogIndex) -> Place? {
@@ -175,24 +204,15 @@ package final class LogStore: @unchecked Sendable {
     private func retire() throws(DiskError) {
         let oldest = places.first?.segment ?? .max
         while segments.count > 1, let first = segments.first, first.number < oldest {
-            try folder.retire(first)
+            try medium.retire(first)
             segments.removeFirst()
         }
     }
 
     /// To be called when nothing waits to be saved: the next segment is made before it is needed.
     package func prepare() throws(DiskError) {
-        guard let segment = segments.last, end > segment.capacity / 2, !folder.hasSpare else { return }
-        try folder.prepareSpare()
-    }
-
-    /// The state is ahead of the log: the log begins anew behind it.
-    func resetDurably(to id: EntryID) throws(DiskError) {
-        try makeRoom(128)
-        batch.begin(after: chain)
-        batch.add(.reset(id))
-        try write()
-        (base, last, places) = (id, id, [])
+        guard let segment = segments.last, end > segment.capacity / 2, !medium.hasSpare else { return }
+        try medium.prepareSpare()
     }
 }
 
@@ -200,35 +220,69 @@ package final class LogStore: @unchecked Sendable {
 
 extension LogStore {
     /// What the log held, as far as its chain is whole.
-    struct Found {
-        var hardState: HardState
-        var base: EntryID
-        var entries: [Entry]
-        /// The log was longer once.
-        var voteMark: LogIndex?
+    package struct Found {
+        package var hardState: HardState
+        package var base: EntryID
+        package var entries: [Entry]
     }
 
-    func load() throws(DiskError) -> Found {
+    private func load() throws(DiskError) -> Found {
         var replay = LogReplay()
-        let all = try folder.open()
+        let all = try medium.open()
         for segment in all {
             guard try replay.take(segment) else { break }
             segments.append(segment)
             end = replay.end
         }
         if segments.isEmpty, !all.isEmpty { throw .damaged("the log has \(all.count) segments and no beginning") }
-        for segment in all.dropFirst(segments.count) { try folder.retire(segment) }
-        let known = mark.read()
+        for segment in all.dropFirst(segments.count) { try medium.retire(segment) }
         guard replay.start.index <= replay.base.index || segments.isEmpty else {
             throw .damaged("the log begins after \(replay.start.index), its base is \(replay.base.index)")
         }
         replay.dropBeforeBase()
-        (hardState, base, last) = (replay.hardState, replay.base, replay.last)
+        (hardState, recorded) = (replay.hardState, replay.hardState)
+        (base, last) = (replay.base, replay.last)
         (chain, places) = (replay.chain, replay.places)
-        let isMarkSeen = known.map { $0.index <= base.index || place(of: $0.index)?.chain == $0.chain } ?? true
-        if let known, known.term > hardState.term { (hardState.term, hardState.vote) = (known.term, known.vote) }
-        owed = isMarkSeen ? nil : known
-        return Found(hardState: hardState, base: base, entries: replay.entries, voteMark: owed?.index)
+        if let known = medium.readMark().flatMap(LogMark.init(decoding:)) { heed(known) }
+        return Found(hardState: hardState, base: base, entries: replay.entries)
+    }
+
+    /// A log that lost its end may have lost a vote with it, and only that. What is committed here up to the mark is
+    /// all that the mark tells of.
+    private func heed(_ mark: LogMark) {
+        if mark.term > hardState.term || (mark.term == hardState.term && hardState.vote == nil) {
+            (hardState.term, hardState.vote) = (mark.term, mark.vote)
+        }
+        let isSeen = mark.index <= max(base.index, hardState.commit) || place(of: mark.index)?.chain == mark.chain
+        owed = isSeen ? nil : mark
+    }
+
+    /// Brings log and state together: what Raft goes on from. A state ahead of the log, or of another history, is an
+    /// installed snapshot: the log begins anew behind it.
+    package func restored(
+        _ found: Found, applied: EntryID, configuration: Configuration
+    ) throws(DiskError) -> Restored {
+        guard applied.index >= found.base.index else {
+            throw .damaged("state is applied to \(applied.index), the log begins after \(found.base.index)")
+        }
+        if let known = owed, known.index <= applied.index { owed = nil }
+        let snapshot = SnapshotMetadata(index: applied.index, term: applied.term, configuration: configuration)
+        var restored = Restored(
+            hardState: found.hardState, snapshot: snapshot, base: found.base, entries: found.entries,
+            voteMark: owed?.index)
+        guard term(at: applied.index) != applied.term else { return restored }
+        try resetDurably(to: applied)
+        (restored.base, restored.entries) = (applied, [])
+        return restored
+    }
+
+    private func resetDurably(to id: EntryID) throws(DiskError) {
+        try lowerMark(to: .zero)
+        try makeRoom(128)
+        batch.begin(after: chain)
+        batch.add(.reset(id))
+        try write()
+        (base, last, places) = (id, id, [])
     }
 }
 
@@ -246,7 +300,7 @@ struct LogReplay {
     private var number: UInt64?
 
     /// False when the segment does not follow what was read before.
-    mutating func take(_ segment: LogSegment) throws(DiskError) -> Bool {
+    mutating func take(_ segment: any LogMediumSegment) throws(DiskError) -> Bool {
         var reader = LogRecordReader(try segment.read(), after: 0)
         guard case .head(let head)? = reader.next(), head.number == segment.number else { return false }
         if let number {

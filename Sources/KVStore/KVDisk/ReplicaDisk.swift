@@ -24,43 +24,10 @@ package struct ReplicaDisk: Sendable {
         if found == nil { try state.create(initial) }
         let configuration = found?.configuration ?? initial
         machine = found?.state ?? StateMachine()
-        let opened = try ReplicaDisk.openLog(directory)
+        let mark = try LogMarkFile(path: directory.markPath)
+        let opened = try LogStore.open(try LogFolder(directory.logPath, mark: mark))
         log = opened.log
-        restored = try ReplicaDisk.join(opened.found, machine, configuration, log)
-    }
-
-    /// A log without a beginning is set aside: the mark knows how far it was.
-    private static func openLog(_ directory: DataDirectory) throws(DiskError) -> (log: LogStore, found: LogStore.Found)
-    {
-        do throws(DiskError) {
-            let log = try LogStore(directory)
-            return (log, try log.load())
-        } catch {
-            guard case .damaged = error else { throw error }
-        }
-        try directory.setAside(directory.logPath)
-        let log = try LogStore(directory)
-        return (log, try log.load())
-    }
-
-    private static func join(
-        _ found: LogStore.Found, _ machine: StateMachine, _ configuration: Configuration, _ log: LogStore
-    ) throws(DiskError) -> Restored {
-        let applied = machine.counters.applied
-        let snapshot = SnapshotMetadata(index: applied.index, term: applied.term, configuration: configuration)
-        guard applied.index >= found.base.index else {
-            throw .damaged("state is applied to \(applied.index), the log begins after \(found.base.index)")
-        }
-        let offset = Int(applied.index.distance(after: found.base.index))
-        let here =
-            offset == 0 ? found.base.term : (offset <= found.entries.count ? found.entries[offset - 1].term : nil)
-        guard here != applied.term else {
-            return Restored(
-                hardState: found.hardState, snapshot: snapshot, base: found.base, entries: found.entries,
-                voteMark: found.voteMark)
-        }
-        try log.resetDurably(to: applied)
-        return Restored(
-            hardState: found.hardState, snapshot: snapshot, base: applied, entries: [], voteMark: found.voteMark)
+        restored = try log.restored(
+            opened.found, applied: machine.counters.applied, configuration: configuration)
     }
 }

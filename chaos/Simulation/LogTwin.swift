@@ -1,0 +1,187 @@
+// The twin of the files under a log: the log itself is the one that is shipped. Writes end half done, what was not
+// synced is gone after a power cut, names come back, and what lies there is altered.
+
+import KVDisk
+import Raft
+
+/// The segments and the mark of one host.
+package final class LogTwin: LogMedium {
+    final class Segment: LogMediumSegment {
+        let number: UInt64
+        let capacity: Int
+        fileprivate(set) var bytes: [UInt8]
+        /// Where the last write ended.
+        fileprivate(set) var used = 0
+        private unowned let twin: LogTwin
+
+        fileprivate init(_ number: UInt64, _ capacity: Int, _ bytes: [UInt8], _ twin: LogTwin) {
+            (self.number, self.capacity, self.bytes, self.twin) = (number, capacity, bytes, twin)
+        }
+
+        func read() throws(DiskError) -> [UInt8] { bytes }
+        func write(_ bytes: [UInt8], at offset: Int) throws(DiskError) { try twin.write(bytes, at: offset, self) }
+    }
+    package enum Trouble { case write, sync }
+    /// Small, so that segments come and go.
+    static let segmentBytes = 3000
+    static let sparesMax = 4
+
+    private var segments: [Segment] = []
+    private var spares: [[UInt8]] = []
+    /// Taken away, perhaps not for good: names are synced when a segment is made.
+    private var retired: [Segment] = []
+    private var mark: [UInt8]?
+    /// Written since the mark was last synced; a power cut leaves any of them, or none that can be read.
+    private var writtenMarks: [[UInt8]] = []
+    private var random: SeededGenerator
+    private let planted: PlantedBug?
+    /// What comes next.
+    package var crash: CrashPoint?
+    package var trouble: Trouble?
+    var isFull = false
+    var isCompacting = false
+
+    package init(seed: UInt64, planted: PlantedBug? = nil) {
+        random = SeededGenerator(seed: seed)
+        self.planted = planted
+    }
+
+    /// The same bytes, on a disk of their own.
+    func copy() -> LogTwin {
+        let twin = LogTwin(seed: random.next(), planted: planted)
+        twin.segments = segments.map { segment in
+            let copy = Segment(segment.number, segment.capacity, segment.bytes, twin)
+            copy.used = segment.used
+            return copy
+        }
+        (twin.mark, twin.writtenMarks) = (mark, writtenMarks)
+        return twin
+    }
+
+    func below(_ bound: Int) -> Int { bound <= 1 ? 0 : Int(random.next() % UInt64(bound)) }
+}
+
+// MARK: What the log asks
+
+extension LogTwin {
+    package func open() throws(DiskError) -> [any LogMediumSegment] {
+        spares = []
+        return segments
+    }
+
+    package func make(_ number: UInt64, bytes: Int) throws(DiskError) -> any LogMediumSegment {
+        if bytes <= LogTwin.segmentBytes, spares.isEmpty { try prepareSpare() }
+        if bytes > LogTwin.segmentBytes, isFull { throw .full("twin") }
+        let old = bytes > LogTwin.segmentBytes ? [] : spares.popLast() ?? []
+        let segment = Segment(number, max(bytes, LogTwin.segmentBytes), old, self)
+        segments.removeAll { $0.number == number }
+        segments.append(segment)
+        retired = []
+        return segment
+    }
+
+    package func retire(_ segment: any LogMediumSegment) throws(DiskError) {
+        guard let place = segments.firstIndex(where: { $0.number == segment.number }) else { return }
+        let segment = segments.remove(at: place)
+        if spares.count < LogTwin.sparesMax, segment.capacity == LogTwin.segmentBytes { spares.append(segment.bytes) }
+        retired.append(segment)
+    }
+
+    package var hasSpare: Bool { !spares.isEmpty }
+
+    package func prepareSpare() throws(DiskError) {
+        guard !isFull else { throw .full("twin") }
+        spares.append([])
+    }
+
+    package func readMark() -> [UInt8]? { writtenMarks.last ?? mark }
+
+    package func writeMark(_ bytes: [UInt8], isSynced: Bool) throws(DiskError) {
+        guard isSynced else {
+            if crash == .beforeMark { throw .failed("crash") }
+            return writtenMarks.append(bytes)
+        }
+        if planted == .truncatesBelowMark { return }
+        mark = bytes
+        writtenMarks = []
+        if crash == .afterLowering { throw .failed("crash") }
+    }
+
+    package func setAside() throws(DiskError) { (segments, spares, retired) = ([], [], []) }
+
+    fileprivate func write(_ bytes: [UInt8], at offset: Int, _ segment: Segment) throws(DiskError) {
+        let point: CrashPoint = isCompacting ? .tornCompaction : offset == 0 ? .tornHead : .tornSave
+        if crash == point {
+            tear(bytes, at: offset, segment)
+            throw .failed("crash")
+        }
+        switch trouble {
+        case .write?: tear(bytes, at: offset, segment)
+        case .sync?: if below(2) == 0 { put(bytes, at: offset, segment) } else { tear(bytes, at: offset, segment) }
+        case nil: return put(bytes, at: offset, segment)
+        }
+        trouble = nil
+        throw .failed("input/output error")
+    }
+
+    private func put(_ bytes: [UInt8], at offset: Int, _ segment: Segment) {
+        let end = offset + bytes.count
+        if segment.bytes.count < end {
+            segment.bytes += [UInt8](repeating: 0, count: end - segment.bytes.count)
+        }
+        segment.bytes.replaceSubrange(offset..<end, with: bytes)
+        segment.used = end
+    }
+
+    /// The front of it reaches the disk, or any of its parts.
+    private func tear(_ bytes: [UInt8], at offset: Int, _ segment: Segment) {
+        let used = segment.used
+        defer { segment.used = used }
+        if below(2) == 0 { return put(Array(bytes.prefix(below(bytes.count + 1))), at: offset, segment) }
+        for start in stride(from: 0, to: bytes.count, by: 64) where below(2) == 0 {
+            put(Array(bytes[start..<min(start + 64, bytes.count)]), at: offset + start, segment)
+        }
+    }
+}
+
+// MARK: What happens to it
+
+extension LogTwin {
+    /// Power is gone. `mayTear`: the mark may be lost with it, since nothing hangs on it. Answers whether it was.
+    package func losePower(mayTear: Bool) -> Bool {
+        if !retired.isEmpty {
+            // The last ones to go may be there again, under their old names.
+            segments = (retired.suffix(below(retired.count + 1)) + segments).sorted { $0.number < $1.number }
+            retired = []
+        }
+        guard !writtenMarks.isEmpty else { return false }
+        defer { writtenMarks = [] }
+        let pick = below(writtenMarks.count + 2)
+        if pick == writtenMarks.count + 1, mayTear {
+            mark = nil
+            return true
+        }
+        if pick < writtenMarks.count { mark = writtenMarks[pick] }
+        return false
+    }
+
+    /// Altered bytes, mostly near the end; false when there is nothing.
+    package func rot(_ kind: Report.Counter) -> Bool {
+        guard let segment = below(5) == 0 ? segments.first : segments.last(where: { $0.used > 0 }),
+            segment.used > 0, segment.bytes.count >= segment.used
+        else { return false }
+        let reach = below(4) == 0 ? segment.used : min(segment.used, 400)
+        let start = segment.used - 1 - below(reach)
+        let before = segment.bytes
+        switch kind {
+        case .bitRot: segment.bytes[start] ^= 1 << UInt8(below(8))
+        case .misdirectedWrites:
+            let from = below(segment.used)
+            for place in 0..<min(64, segment.used - max(start, from)) {
+                segment.bytes[start + place] = before[from + place]
+            }
+        default: for place in start..<segment.bytes.count { segment.bytes[place] = 0 }
+        }
+        return segment.bytes != before
+    }
+}
