@@ -35,17 +35,22 @@ struct Delivery {
 }
 
 struct EventQueue {
+    /// Small, since the heap moves it about; the event stays in its place.
     private struct Slot {
         var time: UInt64
         var order: UInt64
-        var event: Event
+        var place: Int
     }
     private var heap: [Slot] = []
+    private var events: [Event?] = []
+    private var free: [Int] = []
     private var order: UInt64 = 0
 
     mutating func add(_ event: Event, at time: UInt64) {
         order += 1
-        heap.append(Slot(time: time, order: order, event: event))
+        let place = free.popLast() ?? events.count
+        if place == events.count { events.append(event) } else { events[place] = event }
+        heap.append(Slot(time: time, order: order, place: place))
         var child = heap.count - 1
         while child > 0 {
             let parent = (child - 1) / 2
@@ -62,14 +67,17 @@ struct EventQueue {
         var parent = 0
         while true {
             var least = parent
-            for child in [2 * parent + 1, 2 * parent + 2] where child < heap.count && isBefore(child, least) {
-                least = child
-            }
+            let child = 2 * parent + 1
+            if child < heap.count, isBefore(child, least) { least = child }
+            if child + 1 < heap.count, isBefore(child + 1, least) { least = child + 1 }
             if least == parent { break }
             heap.swapAt(least, parent)
             parent = least
         }
-        return (slot.time, slot.event)
+        guard let event = events[slot.place] else { preconditionFailure("an event without a place") }
+        events[slot.place] = nil
+        free.append(slot.place)
+        return (slot.time, event)
     }
 
     private func isBefore(_ left: Int, _ right: Int) -> Bool {

@@ -24,8 +24,8 @@ struct Host {
     var crashPoint: CrashPoint?
     let planted: PlantedBug?
 
-    /// What is in memory.
-    struct Life {
+    /// What is in memory. A class only because copies of a replica at every look would cost most of the run.
+    final class Life {
         var core: ReplicaCore
         var waiting: [Waiting] = []
         var lastTicket: UInt64 = 0
@@ -46,6 +46,12 @@ struct Host {
         /// When a lease was first seen here (only for `PlantedBug.expiresByLocalClock`).
         var leasesSeen: [LeaseID: Int64] = [:]
         var compactSeen = Revision.zero
+
+        init(core: ReplicaCore, clockBase: Int64, watched: Revision) {
+            self.core = core
+            self.clockBase = clockBase
+            self.watched = watched
+        }
 
         /// Its state is wrong and was not replaced yet.
         var isFlipped: Bool { flippedAt == core.statesInstalled }
@@ -76,7 +82,7 @@ struct Host {
         let core = ReplicaCore(
             id: id, settings: settings, limits: limits, restored: restored, state: machine,
             initialMembers: initialMembers, seed: seed, now: clock)
-        var life = Life(core: core, clockBase: clock - Int64(now / 1000), watched: machine.revision)
+        let life = Life(core: core, clockBase: clock - Int64(now / 1000), watched: machine.revision)
         life.core.watch(life.watch, .all, after: machine.revision)
         self.life = life
         return restored.voteMark != nil

@@ -173,7 +173,7 @@ extension World {
     }
 
     private mutating func pass(_ request: Request, to position: Int) {
-        guard var life = hosts[position].life else { return }
+        guard let life = hosts[position].life else { return }
         if planted == .readsWithoutRound, case .read = request.kind, life.raft.isLeader {
             return answer(request, show(request, life.core.view))
         }
@@ -189,7 +189,6 @@ extension World {
         } else {
             life.core.read(ticket)
         }
-        hosts[position].life = life
     }
 
     /// An answer may get lost like any message; the client then gives up some day.

@@ -114,7 +114,7 @@ extension World {
 
     /// A replica that ends leases when its own wall clock says so.
     private mutating func expireByLocalClock(_ position: Int) {
-        guard var life = hosts[position].life else { return }
+        guard let life = hosts[position].life else { return }
         let clock = hosts[position].clock(at: now)
         for lease in life.core.state.leases.sorted {
             let since = life.leasesSeen[lease.id] ?? clock
@@ -123,6 +123,5 @@ extension World {
             life.lastTicket += 1
             life.core.propose(Ticket(rawValue: life.lastTicket | Simulation.ownTicket), .revokeLease(lease.id))
         }
-        hosts[position].life = life
     }
 }

@@ -31,14 +31,13 @@ extension World {
         if !isMove && watchers[number].host != nil { return nil }
         unwatch(number)
         let position = Int(below(UInt64(hosts.count)))
-        guard var life = hosts[position].life, hosts[position].pausedUntil <= now else { return nil }
+        guard let life = hosts[position].life, hosts[position].pausedUntil <= now else { return nil }
         life.lastWatch += 1
         let watch = WatchID(rawValue: life.lastWatch)
         life.watchers[watch] = number
         watchers[number].host = position
         watchers[number].watch = watch
         life.core.watch(watch, watchers[number].range, after: watchers[number].known)
-        hosts[position].life = life
         report.count(.watchesResumed)
         drain(position)
         return position
@@ -85,7 +84,7 @@ extension World {
 
     /// Everything, in order, once, without a gap.
     private mutating func learn(_ delivery: WatchDelivery, at position: Int) {
-        guard var life = hosts[position].life else { return }
+        guard let life = hosts[position].life else { return }
         switch delivery {
         case .events(let revision, let events):
             if revision != life.watched.next {
@@ -97,16 +96,15 @@ extension World {
             if revision != life.watched {
                 fail("host \(life.core.id): watch at \(life.watched) is told that \(revision) is complete")
             }
-        case .reset: watchAgain(&life)
+        case .reset: watchAgain(life)
         case .compacted:
             report.count(.resyncs)
             life.watched = life.core.state.revision
-            watchAgain(&life)
+            watchAgain(life)
         }
-        hosts[position].life = life
     }
 
-    private func watchAgain(_ life: inout Host.Life) {
+    private func watchAgain(_ life: Host.Life) {
         life.lastWatch += 1
         life.watch = WatchID(rawValue: life.lastWatch)
         life.core.watch(life.watch, .all, after: life.watched)
