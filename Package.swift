@@ -163,7 +163,7 @@ let package = Package(
         tests("RaftTests", ["Raft"]),
         tests("APITests", ["API"]),
         tests("KVCoreTests", ["KVCore", "Raft"]),
-        tests("KVDiskTests", ["KVDisk", "KVCore", "Raft"]),
+        tests("KVDiskTests", ["KVDisk", "KVCore", "Raft", "CSQLite"]),
         tests("KVReplicaTests", ["KVReplica", "KVDisk", "KVCore", "Raft", "NetPKI"]),
         tests(
             "KVEtcdTests",

@@ -31,6 +31,29 @@ import Testing
         await cluster.end()
     }
 
+    @Test func `news of where clients find a member do not cut the connections to it`() async throws {
+        let cluster = Cluster(3)
+        try await cluster.startAll()
+        _ = try await cluster.leader()
+        try await eventually("all are connected") {
+            cluster.replicas.allSatisfy { $0.status.counters.connectionsTotal >= 2 }
+        }
+        let before = cluster.replicas.map(\.status.counters.connectionsTotal)
+        // The leader enters the first members itself, perhaps after this.
+        try await eventually("everybody knows") {
+            for address in cluster.addresses {
+                let member = Member(
+                    id: address.id, name: address.name, host: address.host, port: address.port,
+                    clientURLs: ["http://\(address.name)"])
+                try await cluster.leader().updateMember(member)
+            }
+            return cluster.replicas.allSatisfy { $0.members().allSatisfy { !$0.clientURLs.isEmpty } }
+        }
+        for replica in cluster.replicas { _ = try await replica.propose(put("a", "\(replica.configuration.id)")) }
+        #expect(cluster.replicas.map(\.status.counters.connectionsTotal) == before)
+        await cluster.end()
+    }
+
     @Test func `a write with the fence of a past term has no effect`() async throws {
         let cluster = Cluster(3)
         try await cluster.startAll()

@@ -57,7 +57,13 @@ package struct OrderedTree: Sendable {
     /// Stores the record; answers what the key held.
     @discardableResult
     package mutating func put(_ record: KeyValue) -> KeyValue? {
-        let (previous, split) = Self.put(&root, record)
+        var record = record
+        return put(&record) { _, _ in }
+    }
+
+    /// The same; `complete` changes the record by what the key held, if it held something, in the same descent.
+    mutating func put(_ record: inout KeyValue, _ complete: (inout KeyValue, KeyValue) -> Void) -> KeyValue? {
+        let (previous, split) = Self.put(&root, &record, complete)
         if let split { grow(split) }
         return previous
     }
@@ -172,11 +178,13 @@ extension OrderedTree {
         var right: TreeNode
     }
 
-    private static func put(_ node: inout TreeNode, _ record: KeyValue) -> (KeyValue?, Split?) {
+    private static func put(
+        _ node: inout TreeNode, _ record: inout KeyValue, _ complete: (inout KeyValue, KeyValue) -> Void
+    ) -> (KeyValue?, Split?) {
         if !isKnownUniquelyReferenced(&node) { node = node.copy() }
-        guard !node.isLeaf else { return putLeaf(node, record) }
+        guard !node.isLeaf else { return putLeaf(node, &record, complete) }
         let index = childIndex(node.separators, record.key)
-        let (previous, split) = put(&node.children[index], record)
+        let (previous, split) = put(&node.children[index], &record, complete)
         if previous == nil { node.count += 1 }
         guard let split else { return (previous, nil) }
         node.separators.insert(split.separator, at: index)
@@ -184,10 +192,13 @@ extension OrderedTree {
         return (previous, node.children.count > widthMax ? splitInner(node) : nil)
     }
 
-    private static func putLeaf(_ node: TreeNode, _ record: KeyValue) -> (KeyValue?, Split?) {
+    private static func putLeaf(
+        _ node: TreeNode, _ record: inout KeyValue, _ complete: (inout KeyValue, KeyValue) -> Void
+    ) -> (KeyValue?, Split?) {
         let i = lowerBound(node.records, record.key)
         if i < node.records.count, node.records[i].key == record.key {
             let previous = node.records[i]
+            complete(&record, previous)
             node.records[i] = record
             return (previous, nil)
         }

@@ -58,15 +58,16 @@ extension StateMachine {
     }
 
     private mutating func write(_ request: PutRequest, _ change: inout Change) -> KeyValue? {
-        let old = tree.get(request.key)
         let record = KeyValue(
-            key: request.key,
-            value: request.keepsValue ? old?.value ?? [] : request.value,
-            createRevision: old?.createRevision ?? change.revision,
-            modRevision: change.revision,
-            version: (old?.version ?? 0) &+ 1,
-            lease: request.keepsLease ? old?.lease ?? .none : request.lease)
-        return put(record, &change)
+            key: request.key, value: request.keepsValue ? [] : request.value, createRevision: change.revision,
+            modRevision: change.revision, version: 1, lease: request.keepsLease ? .none : request.lease)
+        return put(record, &change) { record, old in
+            record.key = old.key  // Equal: one of the two buffers is enough.
+            record.createRevision = old.createRevision
+            record.version = old.version &+ 1
+            if request.keepsValue { record.value = old.value }
+            if request.keepsLease { record.lease = old.lease }
+        }
     }
 
     private mutating func delete(_ range: KeyRange, _ change: inout Change) -> [KeyValue] {

@@ -154,8 +154,12 @@ struct Change {
 }
 
 extension StateMachine {
-    mutating func put(_ record: KeyValue, _ change: inout Change) -> KeyValue? {
-        let previous = tree.put(record)
+    /// `complete`: what the record takes over from what the key held.
+    mutating func put(
+        _ wanted: KeyValue, _ change: inout Change, _ complete: (inout KeyValue, KeyValue) -> Void
+    ) -> KeyValue? {
+        var record = wanted
+        let previous = tree.put(&record, complete)
         account(added: record, removed: previous)
         if let previous { leases.detach(previous.key, from: previous.lease) }
         leases.attach(record.key, to: record.lease)

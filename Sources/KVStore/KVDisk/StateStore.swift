@@ -1,6 +1,6 @@
 // The applied state on disk: every record, the history of kept revisions, leases, sessions, members, and how far the
 // log was applied, always in one transaction with its effects. It follows memory in batches and is synced by
-// checkpoints only; what a power cut takes from its end is applied again from the log, which is never compacted beyond
+// checkpoints only; the table of records follows the history later still (see StateStore+Folding); what a power cut takes from its end is applied again from the log, which is never compacted beyond
 // a checkpoint.
 import KVCore
 import Raft
@@ -15,8 +15,12 @@ package final class StateStore: Sendable {
         /// The last revision whose time was noted, and that time.
         var timed = Revision.zero
         var timedAt: Int64 = 0
+        var folding = Folding()
     }
     static let historyRowsPerStep: Int64 = 4096
+    /// Of the rows. In 1 the table of records was never behind the history.
+    static let format: Int64 = 2
+    static let formats: ClosedRange<Int64> = 1...2
     let database: Database
     private let guarded = Mutex(Guarded())
 
@@ -28,6 +32,7 @@ package final class StateStore: Sendable {
               id INTEGER PRIMARY KEY CHECK(id = 0), format INTEGER NOT NULL, counters BLOB NOT NULL,
               configuration BLOB NOT NULL, members BLOB NOT NULL);
             CREATE TABLE IF NOT EXISTS current(key BLOB PRIMARY KEY, record BLOB NOT NULL) WITHOUT ROWID;
+            CREATE TABLE IF NOT EXISTS folded(id INTEGER PRIMARY KEY CHECK(id = 0), revision INTEGER NOT NULL);
             CREATE TABLE IF NOT EXISTS history(revision INTEGER PRIMARY KEY, events BLOB NOT NULL);
             CREATE TABLE IF NOT EXISTS leases(id INTEGER PRIMARY KEY, lease BLOB NOT NULL);
             CREATE TABLE IF NOT EXISTS sessions(client INTEGER PRIMARY KEY, session BLOB NOT NULL);
@@ -41,14 +46,16 @@ package final class StateStore: Sendable {
         try locked { guarded throws(DiskError) in
             guard changes.counters.applied.index > guarded.applied else { return }
             try database.transaction { () throws(DiskError) in
-                try writeEvents(changes.events)
+                try writeHistory(changes.events)
                 for (id, lease) in changes.leases { try write(id, lease) }
                 for (client, session) in changes.sessions { try write(client, session) }
                 try writeMeta(changes.counters, changes.configuration, changes.members)
-                try trimHistory(to: changes.counters.compactRevision, &guarded)
                 if now > 0 { try noteTime(changes.counters, now, &guarded) }
             }
             guarded.applied = changes.counters.applied.index
+            guarded.folding.note(changes.events, through: changes.counters.revision)
+            try foldIfDue(needs: changes.counters.compactRevision, &guarded)
+            try trimHistory(to: changes.counters.compactRevision, &guarded)
         }
     }
 
@@ -69,10 +76,12 @@ package final class StateStore: Sendable {
                 }
                 try writeAll(state)
                 try writeMeta(state.counters, configuration, state.sortedMembers)
+                try writeFolded(state.revision)
             }
             try database.checkpoint()
             guarded.applied = state.appliedIndex
             guarded.compacted = .zero
+            guarded.folding = Folding(through: state.revision)
         }
     }
 
@@ -86,7 +95,10 @@ package final class StateStore: Sendable {
 
     /// A new store, before anything was applied.
     func create(_ configuration: Configuration) throws(DiskError) {
-        try writeMeta(StateCounters(), configuration, [])
+        try database.transaction { () throws(DiskError) in
+            try writeMeta(StateCounters(), configuration, [])
+            try writeFolded(StateCounters().revision)
+        }
         try database.checkpoint()
     }
 }
@@ -94,37 +106,14 @@ package final class StateStore: Sendable {
 // MARK: Writing
 
 extension StateStore {
-    /// The last change of each key, in key order: neighbours share a page.
-    private func writeEvents(_ items: [RevisionEvents]) throws(DiskError) {
-        var seen = Set<Key>(minimumCapacity: items.count)
-        var newest: [KVEvent] = []
-        for item in items.reversed() {
-            for event in item.events.reversed() where seen.insert(event.current.key).inserted { newest.append(event) }
+    private func writeHistory(_ items: [RevisionEvents]) throws(DiskError) {
+        guard !items.isEmpty else { return }
+        let statement = try database.prepare("INSERT OR REPLACE INTO history(revision, events) VALUES(?1, ?2)")
+        for item in items {
+            var writer = ByteWriter(capacity: item.bytes)
+            writer.put(item)
+            try statement.bind(1, item.revision.rawValue).bind(2, writer.bytes).run()
         }
-        newest.sort { $0.current.key < $1.current.key }
-        for event in newest { try write(event) }
-        for item in items { try write(item) }
-    }
-
-    private func write(_ event: KVEvent) throws(DiskError) {
-        switch event.kind {
-        case .put: try write(event.current)
-        case .delete: try database.prepare("DELETE FROM current WHERE key = ?1").bind(1, event.current.key.bytes).run()
-        }
-    }
-
-    private func write(_ record: KeyValue) throws(DiskError) {
-        var writer = ByteWriter(capacity: record.bytes)
-        writer.put(record)
-        try database.prepare("INSERT OR REPLACE INTO current(key, record) VALUES(?1, ?2)")
-            .bind(1, record.key.bytes).bind(2, writer.bytes).run()
-    }
-
-    private func write(_ item: RevisionEvents) throws(DiskError) {
-        var writer = ByteWriter(capacity: 512)
-        writer.put(item)
-        try database.prepare("INSERT OR REPLACE INTO history(revision, events) VALUES(?1, ?2)")
-            .bind(1, item.revision.rawValue).bind(2, writer.bytes).run()
     }
 
     private func write(_ id: LeaseID, _ lease: Lease?) throws(DiskError) {
@@ -159,7 +148,7 @@ extension StateStore {
         var directory = ByteWriter()
         directory.put(list: members) { $0.put($1) }
         try database.prepare(
-            "INSERT OR REPLACE INTO meta(id, format, counters, configuration, members) VALUES(0, 1, ?1, ?2, ?3)"
+            "INSERT OR REPLACE INTO meta(id, format, counters, configuration, members) VALUES(0, \(Self.format), ?1, ?2, ?3)"
         ).bind(1, writer.bytes).bind(2, configuration.voters.isEmpty ? [] : configuration.encode()).bind(
             3, directory.bytes
         ).run()
@@ -171,7 +160,8 @@ extension StateStore {
         let statement = try database.prepare("SELECT min(revision) FROM history")
         let oldest = try statement.step() ? statement.integer(0) : revision.rawValue
         statement.reset()
-        let bound = min(revision.rawValue, max(oldest, 0) &+ Self.historyRowsPerStep)
+        let needless = min(revision.rawValue, guarded.folding.folded.rawValue &+ 1)
+        let bound = min(needless, max(oldest, 0) &+ Self.historyRowsPerStep)
         try database.prepare("DELETE FROM history WHERE revision < ?1").bind(1, bound).run()
         if bound == revision.rawValue { guarded.compacted = revision }
     }
@@ -183,7 +173,7 @@ extension StateStore {
             return failure == nil
         }
         if let failure { throw failure }
-        for item in state.history { try write(item) }
+        try writeHistory(state.history)
         for lease in state.leases.sorted { try write(lease.id, lease) }
         for session in state.sessions.sorted { try write(session.client, session) }
     }
@@ -197,8 +187,9 @@ extension StateStore {
         let meta = try database.prepare("SELECT format, counters, configuration, members FROM meta WHERE id = 0")
         defer { meta.reset() }
         guard try meta.step() else { return nil }
-        guard meta.integer(0) == 1 else {
-            throw .failed("state.sqlite has format \(meta.integer(0)), this program knows 1")
+        let format = meta.integer(0)
+        guard Self.formats.contains(format) else {
+            throw .failed("state.sqlite has format \(format), this program knows \(Self.formats)")
         }
         let counters = try decode(meta.bytes(1)) { (r: inout ByteReader) throws(DecodeError) in try r.stateCounters() }
         let members = try decode(meta.bytes(3)) { (r: inout ByteReader) throws(DecodeError) in
@@ -212,7 +203,8 @@ extension StateStore {
         ) {
             builder.append($0)
         }
-        guard let records = builder.finish() else { throw .damaged("state.sqlite: keys out of order") }
+        guard var records = builder.finish() else { throw .damaged("state.sqlite: keys out of order") }
+        let folding = try replay(onto: &records, through: counters.revision, isFolded: format == 1)
         var leases: [Lease] = []
         try rows("SELECT lease FROM leases ORDER BY id", { (r: inout ByteReader) throws(DecodeError) in try r.lease() })
         {
@@ -225,7 +217,7 @@ extension StateStore {
         let state = StateMachine(
             counters: counters, records: records, leases: leases, sessions: sessions, members: members,
             history: try loadHistory(counters))
-        guarded.withLock { $0 = Guarded(applied: counters.applied.index, compacted: .zero) }
+        guarded.withLock { $0 = Guarded(applied: counters.applied.index, compacted: .zero, folding: folding) }
         return (state, configuration)
     }
 

@@ -146,10 +146,10 @@ package final class EtcdService: GRPCService {
     }
 
     func header(_ revision: Revision? = nil) -> EtcdHeader {
-        let status = replica.status
+        let standing = replica.standing
         return EtcdHeader(
-            cluster: configuration.clusterID, member: status.id.rawValue, revision: revision ?? status.revision,
-            term: status.term)
+            cluster: configuration.clusterID, member: replica.configuration.id.rawValue,
+            revision: revision ?? standing.revision, term: standing.term)
     }
 
     func nothing(_ call: GRPCServerCall, _ message: [UInt8]) throws(GRPCStatus) {

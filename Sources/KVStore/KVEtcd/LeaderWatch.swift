@@ -32,7 +32,7 @@ final class LeaderWatch: Sendable {
     }
 
     private var isLeaderless: Bool {
-        guard let since = replica.status.leaderlessSince else { return false }
+        guard let since = replica.leaderlessSince else { return false }
         return ContinuousClock.now - since >= .milliseconds(Self.graceMilliseconds)
     }
 

@@ -40,6 +40,9 @@ final class PeerLink: @unchecked Sendable {
         self.events = events
     }
 
+    /// What else is known of a member does not matter here: a new connection loses what was under way on the old one.
+    func leads(to other: Member) -> Bool { other.host == member.host && other.port == member.port }
+
     func dial() {
         guard !isClosed, !isDialling, channel == nil else { return }
         isDialling = true
@@ -68,6 +71,7 @@ final class PeerLink: @unchecked Sendable {
             guard channel.isActive else { return dialLater() }
             self.channel = channel
             wasConnected = true
+            events.connected()
             connectedAt = Clock.milliseconds()
             put(PeerHello(cluster: configuration.clusterID, from: configuration.id, to: member.id).encode(), channel)
             channel.flush()

@@ -16,6 +16,7 @@ struct PeerTransportEvents {
     /// Everything that came with one read was delivered.
     var batchEnded: () -> Void
     var dropped: (PeerID) -> Void
+    var connected: () -> Void
     var connectionLost: (PeerID) -> Void
     /// Everybody that is known, for who joins.
     var directory: () -> [Member]
@@ -67,7 +68,7 @@ final class PeerTransport: @unchecked Sendable {
     func update(_ members: [Member]) {
         guard !isClosed else { return }
         for member in members where member.id != configuration.id {
-            if links[member.id]?.member == member { continue }
+            if links[member.id]?.leads(to: member) == true { continue }
             links[member.id]?.close()
             let link = PeerLink(member, configuration, eventLoop, clientTLS, events)
             links[member.id] = link

@@ -23,7 +23,7 @@ extension Replica {
     package func view(
         at revision: Revision, _ range: KeyRange, _ done: @escaping @Sendable (Result<KVView, HistoryError>) -> Void
     ) {
-        let snapshot = loop.published.withLock { $0.snapshot }
+        let snapshot = loop.published.withLock { $0.read() }
         do throws(ReadError) {
             if revision >= snapshot.windowFloor { return done(.success(try view(at: revision))) }
             let past = try PastView(snapshot, at: revision, range)
@@ -55,7 +55,7 @@ extension Replica {
 
     /// Changes after the revision are not in memory any more, but kept.
     func isOnlyOnDisk(_ after: Revision) -> Bool {
-        let snapshot = loop.published.withLock { $0.snapshot }
+        let snapshot = loop.published.withLock { $0.read() }
         return after < snapshot.windowFloor && after.rawValue >= snapshot.view.compactRevision.rawValue - 1
             && after >= .zero
     }

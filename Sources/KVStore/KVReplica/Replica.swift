@@ -145,11 +145,11 @@ package final class Replica: Sendable {
     }
 
     /// The local state, from memory: cheap, from any thread.
-    package func view() -> KVView { loop.published.withLock { $0.snapshot.view } }
+    package func view() -> KVView { loop.published.withLock { $0.read().view } }
 
     /// The local state at an earlier revision, as far as recent history reaches.
     package func view(at revision: Revision) throws(ReadError) -> KVView {
-        let snapshot = loop.published.withLock { $0.snapshot }
+        let snapshot = loop.published.withLock { $0.read() }
         if revision < snapshot.view.compactRevision { throw .compacted(snapshot.view.compactRevision) }
         if let known = pastViews.withLock({ $0.first { $0.revision == revision } }) { return known.view }
         let view = try snapshot.view(at: revision)
@@ -197,7 +197,13 @@ package final class Replica: Sendable {
 
     // MARK: Leadership
 
-    package var status: ReplicaStatus { loop.published.withLock { $0.status } }
+    package var status: ReplicaStatus { loop.status.withLock { $0 } }
+
+    /// The numbers of `status` that every answer to a client carries, without a copy of the rest.
+    package var standing: (term: Term, revision: Revision) { loop.status.withLock { ($0.term, $0.revision) } }
+
+    /// As in `status`.
+    package var leaderlessSince: ContinuousClock.Instant? { loop.status.withLock { $0.leaderlessSince } }
 
     /// The observer is told the present state first, then each change, on the replica's thread.
     package func onLeadership(_ observe: @escaping @Sendable (Leadership) -> Void) { loop.post(.observe(observe)) }

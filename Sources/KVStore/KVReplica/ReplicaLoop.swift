@@ -10,8 +10,25 @@ import Synchronization
 
 /// What readers on other threads see.
 struct Published: Sendable {
-    var snapshot: StoreSnapshot
-    var status: ReplicaStatus
+    private(set) var snapshot: StoreSnapshot
+    /// The present one was.
+    private(set) var wasRead = false
+    private static let none = StoreSnapshot()
+
+    init(_ snapshot: StoreSnapshot) { self.snapshot = snapshot }
+
+    mutating func read() -> StoreSnapshot {
+        wasRead = true
+        return snapshot
+    }
+
+    mutating func publish(_ snapshot: StoreSnapshot) {
+        self.snapshot = snapshot
+        wasRead = false
+    }
+
+    /// Nobody else holds it afterwards: a change then copies nothing.
+    mutating func letGo() { snapshot = Self.none }
 }
 
 /// Unchecked: after `init` everything runs on the event loop.
@@ -20,6 +37,7 @@ final class ReplicaLoop: @unchecked Sendable {
     let eventLoop: any EventLoop
     let mailbox: Mailbox
     let published: Mutex<Published>
+    let status: Mutex<ReplicaStatus>
     var core: ReplicaCore
     /// For readers of the past, on other threads; nil after the end.
     let stateStore: Mutex<StateStore?>
@@ -44,6 +62,8 @@ final class ReplicaLoop: @unchecked Sendable {
     private(set) var isEnded = false
     /// Between wake-ups of a replica that has nothing to do; below what the core makes up for at once.
     private static let calmTicksPercent: Int64 = 250
+    /// A reader waits for no more than so many.
+    private static let entriesInPlaceMax: UInt64 = 512
 
     init(_ configuration: ReplicaConfiguration, _ eventLoop: any EventLoop, _ mailbox: Mailbox) throws {
         self.configuration = configuration
@@ -58,8 +78,8 @@ final class ReplicaLoop: @unchecked Sendable {
             id: configuration.id, settings: configuration.raft, limits: configuration.limits, restored: disk.restored,
             state: disk.machine, initialMembers: configuration.initialPeers.map(\.member),
             seed: UInt64.random(in: .min ... .max), now: Clock.milliseconds())
-        let status = ReplicaStatus(id: configuration.id, name: configuration.name)
-        published = Mutex(Published(snapshot: core.snapshot, status: status))
+        status = Mutex(ReplicaStatus(id: configuration.id, name: configuration.name))
+        published = Mutex(Published(core.snapshot))
         if let mark = disk.restored.voteMark {
             configuration.logger.error(
                 "the log is damaged: this peer does not vote until it has caught up", metadata: ["mark": "\(mark)"])
@@ -89,6 +109,7 @@ final class ReplicaLoop: @unchecked Sendable {
             },
             batchEnded: { [self] in pump() },
             dropped: { [self] peer in core.unreachable(peer) },
+            connected: { [self] in counters.connectionsTotal += 1 },
             connectionLost: { [self] peer in lostConnection(to: peer) },
             directory: { [self] in core.members.filter { core.raft.configuration.contains($0.id) } })
         let transport = try PeerTransport(configuration, eventLoop, events)
@@ -207,13 +228,28 @@ extension ReplicaLoop {
         guard !isEnded, !isPumping, transport != nil else { return }
         isPumping = true
         core.advance(to: Clock.milliseconds())
-        while let output = core.takeOutput() { obey(output) }
+        while let output = takeOutput() { obey(output) }
         if let fault = core.fault { fatal("a peer contradicts what is committed: \(fault)") }
         transport?.flush()
         stateWriter?.offer(&core)
         publishStatus()
         isPumping = false
         if isTickerCalm, ticker != nil, !core.isCalm { scheduleTick() }
+    }
+
+    /// A change behind a snapshot copies what it touches. While nobody reads, the published one is let go meanwhile, and
+    /// the first reader who comes waits until it is there again.
+    private func takeOutput() -> ReplicaOutput? {
+        let waiting = core.raft.commitIndex.distance(after: core.state.appliedIndex)
+        guard waiting > 0, waiting <= Self.entriesInPlaceMax, published.withLock({ !$0.wasRead }) else {
+            return core.takeOutput()
+        }
+        return published.withLock { published in
+            published.letGo()
+            let output = core.takeOutput()
+            published.publish(core.snapshot)
+            return output
+        }
     }
 
     private func obey(_ output: ReplicaOutput) {
@@ -227,7 +263,7 @@ extension ReplicaLoop {
         if let index = output.compactLog { logWriter?.compact(to: index) }
         if output.hasNewState {
             let snapshot = core.snapshot
-            published.withLock { $0.snapshot = snapshot }
+            published.withLock { $0.publish(snapshot) }
         }
         if output.hasNewMembers { adoptMembers() }
         for notice in output.notices { deliver(notice) }
@@ -278,11 +314,9 @@ extension ReplicaLoop {
         let numbers = core.numbers
         if numbers.leader != nil { leaderlessSince = nil } else if leaderlessSince == nil { leaderlessSince = .now }
         counters.appliedTotal = numbers.appliedIndex.rawValue
-        published.withLock { published in
-            if published.status.leader != numbers.leader || hasNewMembers {
-                nameMembers(&published.status, numbers.leader)
-            }
-            take(numbers, into: &published.status)
+        status.withLock { status in
+            if status.leader != numbers.leader || hasNewMembers { nameMembers(&status, numbers.leader) }
+            take(numbers, into: &status)
         }
         hasNewMembers = false
     }

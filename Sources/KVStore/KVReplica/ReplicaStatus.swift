@@ -98,5 +98,7 @@ package struct ReplicaCounters: Hashable, Sendable {
     package var snapshotsReceivedTotal: UInt64 = 0
     package var messagesSentTotal: UInt64 = 0
     package var messagesReceivedTotal: UInt64 = 0
+    /// Connections that this replica made to others.
+    package var connectionsTotal: UInt64 = 0
     package init() {}
 }

@@ -17,7 +17,8 @@ final class StateWriter: @unchecked Sendable {
     private let checkpointMilliseconds: Int64
     private let store: StateStore
     private let eventLoop: any EventLoop
-    private let thread = WorkerThread("state")
+    /// Its batches are long and nobody waits for them.
+    private let thread = WorkerThread("state", niceness: 5)
     private let durable: @Sendable (LogIndex) -> Void
     private let failed: @Sendable (DiskError) -> Void
     private var isBusy = false

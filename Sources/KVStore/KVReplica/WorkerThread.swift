@@ -13,13 +13,15 @@ final class WorkerThread: Sendable {
     private let wakeups: Semaphore
     private let ended: Semaphore
 
-    /// `name`: what the system shows for it; 15 bytes at most.
-    init(_ name: String) {
+    /// `name`: what the system shows for it; 15 bytes at most. `niceness`: what others who wait for a processor have
+    /// before it.
+    init(_ name: String, niceness: Int32 = 0) {
         wakeups = Semaphore()
         ended = Semaphore()
         let box = Unmanaged.passRetained(
             Body { [self] in
                 WorkerThread.setName(name)
+                if niceness > 0 { WorkerThread.giveWay(niceness) }
                 run()
             })
         var thread = pthread_t()
@@ -41,6 +43,11 @@ final class WorkerThread: Sendable {
         guard file >= 0 else { return }
         write(file, name, name.utf8.count)
         close(file)
+    }
+
+    /// Of the present thread only: that is what Linux takes 0 for. Where it is refused, nothing is lost.
+    private static func giveWay(_ niceness: Int32) {
+        _ = setpriority(__priority_which_t(PRIO_PROCESS.rawValue), 0, niceness)
     }
 
     func submit(_ job: @escaping @Sendable () -> Void) {

@@ -1,0 +1,139 @@
+// The table of records follows the history late: whatever was written, folded, compacted and opened again in between,
+// the state is the same.
+import CSQLite
+import Glibc
+import KVCore
+import KVDisk
+import Raft
+import Testing
+
+private func temporaryDirectory() -> String {
+    var template = Array("/tmp/tern-fold-XXXXXX".utf8CString)
+    guard let path = mkdtemp(&template) else { return "/tmp/tern-fold" }
+    return String(cString: path)
+}
+
+private func removeAll(_ path: String) {
+    for folder in [path + "/raft.log", path] {
+        guard let handle = opendir(folder) else { continue }
+        while let entry = readdir(handle) {
+            let name = withUnsafePointer(to: &entry.pointee.d_name) {
+                $0.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
+            }
+            if name != ".", name != ".." { unlink(folder + "/" + name) }
+        }
+        closedir(handle)
+        rmdir(folder)
+    }
+}
+
+private struct Dice: RandomNumberGenerator {
+    var state: UInt64
+    mutating func next() -> UInt64 {
+        state &+= 0x9e37_79b9_7f4a_7c15
+        return mix64(state)
+    }
+}
+
+/// A machine that is told commands and a disk that follows it.
+private struct Follower {
+    let path: String
+    var machine = StateMachine()
+    private var disk: ReplicaDisk?
+    private var serial: UInt64 = 0
+
+    init(_ path: String) throws {
+        self.path = path
+        disk = try ReplicaDisk(path: path, initial: Configuration(voters: [PeerID(1)]))
+        apply(.openSession)
+    }
+
+    mutating func apply(_ command: Command) {
+        let id = ProposalID(client: ClientID(rawValue: 5), serial: serial, settledBelow: serial)
+        let data = EntryFormat.entry(
+            logTime: Int64(serial), proposal: EntryFormat.encode(ClientProposal(id: id, command: command)))
+        _ = machine.apply(Entry(term: Term(1), index: machine.appliedIndex.next, data: data))
+        serial += 1
+    }
+
+    mutating func write() throws {
+        var changes = machine.takeChanges()
+        changes.configuration = Configuration(voters: [PeerID(1)])
+        try disk?.state.write(changes)
+    }
+
+    mutating func close() { disk = nil }
+
+    mutating func reopen() throws -> StateMachine {
+        disk = nil
+        let opened = try ReplicaDisk(path: path, initial: .empty)
+        disk = opened
+        return opened.machine
+    }
+}
+
+@Suite struct FoldingTests {
+    @Test(arguments: [1, 2, 3, 4] as [UInt64]) func `any order of writes, compactions and starts keeps the state`(
+        seed: UInt64
+    ) throws {
+        let path = temporaryDirectory()
+        defer { removeAll(path) }
+        var dice = Dice(state: seed)
+        var follower = try Follower(path)
+        for _ in 0..<400 {
+            switch Int.random(in: 0..<20, using: &dice) {
+            case 0..<9:
+                let key = Key("k\(Int.random(in: 0..<40, using: &dice))")
+                follower.apply(
+                    .txn(
+                        Txn(success: [
+                            .put(key, Array(repeating: UInt8(follower.machine.revision.rawValue & 0xff), count: 50))
+                        ])))
+            case 9..<11:
+                follower.apply(.txn(Txn(success: [.delete(Key("k\(Int.random(in: 0..<40, using: &dice))"))])))
+            case 11 where seed > 2: follower.apply(.compact(follower.machine.revision))
+            case 12..<18: try follower.write()
+            case 18:
+                try follower.write()
+                let found = try follower.reopen()
+                #expect(found.stateHash == follower.machine.stateHash)
+                #expect(
+                    found.view.range(RangeRequest(.all)).items == follower.machine.view.range(RangeRequest(.all)).items)
+            default: continue
+            }
+        }
+    }
+
+    @Test func `records of a directory whose table was never behind are read`() throws {
+        let path = temporaryDirectory()
+        defer { removeAll(path) }
+        var follower = try Follower(path)
+        for i in 0..<10 { follower.apply(.txn(Txn(success: [.put(Key("k\(i)"), [1])]))) }
+        follower.apply(.compact(follower.machine.revision))
+        try follower.write()
+        follower.close()
+        try execute("UPDATE meta SET format = 1; DELETE FROM folded", path + "/state.sqlite")
+        #expect(try follower.reopen().stateHash == follower.machine.stateHash)
+        follower.apply(.txn(Txn(success: [.put(Key("more"), [2])])))
+        try follower.write()
+        #expect(try follower.reopen().stateHash == follower.machine.stateHash)
+    }
+
+    @Test func `history that the records need and that is gone is damage`() throws {
+        let path = temporaryDirectory()
+        defer { removeAll(path) }
+        var follower = try Follower(path)
+        for i in 0..<10 { follower.apply(.txn(Txn(success: [.put(Key("k\(i)"), [1])]))) }
+        try follower.write()
+        follower.close()
+        try execute("DELETE FROM history WHERE revision = 7", path + "/state.sqlite")
+        #expect(throws: DiskError.self) { try follower.reopen() }
+    }
+
+    private func execute(_ sql: String, _ file: String) throws {
+        var handle: OpaquePointer?
+        #expect(sqlite3_open_v2(file, &handle, SQLITE_OPEN_READWRITE, nil) == SQLITE_OK)
+        #expect(sqlite3_exec(handle, sql, nil, nil, nil) == SQLITE_OK)
+        sqlite3_close_v2(handle)
+    }
+}
