@@ -185,7 +185,7 @@ let package = Package(
             ]),
         tests("SimulationTests", ["Simulation", "KVCore", "KVDisk", "Raft"]),
         tests("ClusterTests", ["Worker", "Master", "NetPKI", "API"]),
-        tests("FuzzTests", ["KVCore", "KVDisk", "Raft", "API", "NetDNS", "NetPKI"]),
+        tests("FuzzTests", ["KVCore", "KVDisk", "KVReplica", "Raft", "API", "NetDNS", "NetPKI"]),
         tests("DurabilityTests", ["Worker", "NetGRPC", nio, posix])
     ],
     swiftLanguageModes: [.v6]

@@ -69,6 +69,21 @@ import Testing
         try await face.end()
     }
 
+    @Test func `outside clients cannot end a lease that holds keys of a read-only prefix`() async throws {
+        let face = try await Face(readOnly: Key("/registry/"))
+        let kept = try await face.replica.grantLease(.none, ttlSeconds: 60).id
+        let own = try await face.replica.grantLease(.none, ttlSeconds: 60).id
+        _ = try await face.replica.propose(
+            Txn(success: [.put(Key("/registry/events/x"), [1], lease: kept), .put(Key("/own"), [1], lease: own)]))
+        await #expect(throws: GRPCStatus(.permissionDenied, "etcdserver: permission denied")) {
+            try await face.revoke(kept)
+        }
+        try await face.revoke(own)
+        #expect(face.replica.view().get(Key("/registry/events/x")) != nil)
+        #expect(face.replica.view().get(Key("/own")) == nil)
+        try await face.end()
+    }
+
     @Test func `a client that has said its last word still hears that its lease was renewed`() async throws {
         let face = try await Face()
         let lease = try await face.replica.grantLease(.none, ttlSeconds: 60)

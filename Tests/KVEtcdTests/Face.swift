@@ -40,7 +40,10 @@ struct Face {
             replica, etcd, host: "127.0.0.1", port: port, tls: nil, group: group, logger: configuration.logger)
         _ = try await server.start()
         channel = GRPCChannel(target: .tcp(host: "127.0.0.1", port: port, tls: nil), group: group)
-        while replica.members().first?.clientURLs.isEmpty ?? true { try await Task.sleep(for: .milliseconds(5)) }
+        let id = replica.configuration.id
+        while replica.members().first(where: { $0.id == id })?.clientURLs.isEmpty ?? true {
+            try await Task.sleep(for: .milliseconds(5))
+        }
     }
 
     /// A port that nobody listens on just now.
@@ -75,6 +78,12 @@ struct Face {
         writer.string(1, key)
         writer.string(2, value)
         _ = try await channel.unary("/etcdserverpb.KV/Put", writer.bytes)
+    }
+
+    func revoke(_ lease: LeaseID) async throws {
+        var writer = ProtobufWriter()
+        writer.int64(1, lease.rawValue)
+        _ = try await channel.unary("/etcdserverpb.Lease/LeaseRevoke", writer.bytes)
     }
 
     /// Keys and the count of a range, at a revision.

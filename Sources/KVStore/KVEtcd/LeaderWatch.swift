@@ -6,7 +6,7 @@ import Synchronization
 
 /// The open calls that require a leader.
 final class LeaderWatch: Sendable {
-    static let graceMilliseconds: Int64 = 3000
+    static let grace = Duration.seconds(3)
     private struct State {
         var calls: [ObjectIdentifier: GRPCServerCall] = [:]
         var isWaiting = false
@@ -33,7 +33,7 @@ final class LeaderWatch: Sendable {
 
     private var isLeaderless: Bool {
         guard let since = replica.leaderlessSince else { return false }
-        return ContinuousClock.now - since >= .milliseconds(Self.graceMilliseconds)
+        return ContinuousClock.now - since >= Self.grace
     }
 
     private func lost() {
@@ -43,17 +43,29 @@ final class LeaderWatch: Sendable {
         }
         guard isFirst else { return }
         Task { [weak self] in
-            do { try await Task.sleep(for: .milliseconds(Self.graceMilliseconds + 100)) } catch { return }
-            self?.check()
+            var pause: Duration? = Self.grace
+            while let next = pause {
+                do { try await Task.sleep(for: next) } catch { return }
+                pause = self?.check()
+            }
         }
     }
 
-    private func check() {
+    /// Ends the calls when nobody has led for the whole grace. Answers how long that may yet take: leadership may have
+    /// come back and gone again meanwhile.
+    private func check() -> Duration? {
+        if let since = replica.leaderlessSince {
+            let left = Self.grace - (ContinuousClock.now - since)
+            if left > .zero { return left + .milliseconds(10) }
+        }
         let isOver = isLeaderless
         let calls = state.withLock { state in
             state.isWaiting = false
             return isOver ? Array(state.calls.values) : []
         }
         for call in calls { call.finish(EtcdStatus.noLeader) }
+        // It may have been lost between the two looks.
+        if !isOver, replica.leaderlessSince != nil { lost() }
+        return nil
     }
 }

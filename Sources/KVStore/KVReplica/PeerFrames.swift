@@ -16,25 +16,25 @@ enum PeerProtocol {
 }
 
 /// What the dialling side says first.
-struct PeerHello: Hashable {
+package struct PeerHello: Hashable {
     static let magic: UInt64 = 0x7465_726e_6b76_0001
     var cluster: UInt64
     var from: PeerID
     var to: PeerID
 
-    func encode() -> [UInt8] {
+    package func encode() -> [UInt8] {
         var writer = ByteWriter()
         for word in [Self.magic, PeerProtocol.version, cluster, from.rawValue, to.rawValue] { writer.put(fixed: word) }
         return writer.bytes
     }
 
-    init(cluster: UInt64, from: PeerID, to: PeerID) {
+    package init(cluster: UInt64, from: PeerID, to: PeerID) {
         self.cluster = cluster
         self.from = from
         self.to = to
     }
 
-    init(decoding bytes: [UInt8]) throws(DecodeError) {
+    package init(decoding bytes: [UInt8]) throws(DecodeError) {
         var reader = ByteReader(bytes)
         guard try reader.fixed() == Self.magic, try reader.fixed() == PeerProtocol.version else { throw DecodeError() }
         cluster = try reader.fixed()

@@ -9,25 +9,25 @@ import NetPKI
 import Raft
 
 /// The question: a frame in place of the hello.
-struct PeerLookup: Hashable {
+package struct PeerLookup: Hashable {
     private static let magic: UInt64 = 0x7465_726e_6b76_1001
     var cluster: UInt64
 
-    init(cluster: UInt64) { self.cluster = cluster }
+    package init(cluster: UInt64) { self.cluster = cluster }
 
     static func isQuestion(_ bytes: [UInt8]) -> Bool {
         var reader = ByteReader(bytes)
         do throws(DecodeError) { return try reader.fixed() == magic } catch { return false }
     }
 
-    init(question bytes: [UInt8]) throws(DecodeError) {
+    package init(question bytes: [UInt8]) throws(DecodeError) {
         var reader = ByteReader(bytes)
         guard try reader.fixed() == Self.magic, try reader.fixed() == PeerProtocol.version else { throw DecodeError() }
         cluster = try reader.fixed()
         guard reader.isAtEnd else { throw DecodeError() }
     }
 
-    func encode() -> [UInt8] {
+    package func encode() -> [UInt8] {
         var writer = ByteWriter()
         for word in [Self.magic, PeerProtocol.version, cluster] { writer.put(fixed: word) }
         return writer.bytes
@@ -46,19 +46,19 @@ package struct PeerDirectory: Hashable, Sendable {
     package var cluster: UInt64
     package var members: [Member]
 
-    init(cluster: UInt64, members: [Member]) {
+    package init(cluster: UInt64, members: [Member]) {
         self.cluster = cluster
         self.members = members
     }
 
-    func encode() -> [UInt8] {
+    package func encode() -> [UInt8] {
         var writer = ByteWriter()
         writer.put(fixed: cluster)
         writer.put(list: members) { $0.put($1) }
         return writer.bytes
     }
 
-    init(decoding bytes: [UInt8]) throws(DecodeError) {
+    package init(decoding bytes: [UInt8]) throws(DecodeError) {
         var reader = ByteReader(bytes)
         cluster = try reader.fixed()
         members = try reader.list { (r: inout ByteReader) throws(DecodeError) in try r.member() }
