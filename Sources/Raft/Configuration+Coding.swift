@@ -1,11 +1,14 @@
 // The byte form of a configuration. What says more than version 1 could is written as version 2.
 
 extension Configuration {
-    /// A format version, then lists of (count, ids), little-endian: voters, outgoing, learners; in version 2 also those
-    /// that left.
+    /// A format version, then lists of (count, ids), little-endian: voters, outgoing, learners; from version 2 on those
+    /// that left; from version 3 on the witness, which is no list longer than one.
     package func encode() -> [UInt8] {
-        var bytes: [UInt8] = [former.isEmpty ? 1 : 2]
-        for list in former.isEmpty ? [voters, outgoing, learners] : [voters, outgoing, learners, former] {
+        var lists = [voters, outgoing, learners]
+        if !former.isEmpty || witness != nil { lists.append(former) }
+        if let witness { lists.append([witness]) }
+        var bytes: [UInt8] = [UInt8(lists.count - 2)]
+        for list in lists {
             bytes.append(UInt8(truncatingIfNeeded: list.count))
             for peer in list {
                 for shift in stride(from: 0, to: 64, by: 8) {
@@ -19,19 +22,25 @@ extension Configuration {
     /// nil when the bytes are not a configuration.
     package init?(decoding bytes: [UInt8]) {
         var rest = bytes[...]
-        guard let version = rest.popFirst(), version == 1 || version == 2 else { return nil }
+        guard let version = rest.popFirst(), (1...3).contains(version) else { return nil }
         var lists: [[PeerID]] = []
         for _ in 0..<3 {
             guard let list = Configuration.decodeList(&rest, Configuration.peersMax) else { return nil }
             lists.append(list)
         }
         guard !lists[0].isEmpty else { return nil }
-        self.init(voters: lists[0], outgoing: lists[1], learners: lists[2])
-        if version == 2 {
-            guard let left = Configuration.decodeList(&rest, Configuration.formerMax) else { return nil }
-            former = left
+        var left: [PeerID] = [], witnesses: [PeerID] = []
+        if version >= 2 {
+            guard let list = Configuration.decodeList(&rest, Configuration.formerMax) else { return nil }
+            left = list
         }
-        guard rest.isEmpty else { return nil }
+        if version >= 3 {
+            guard let list = Configuration.decodeList(&rest, 1), !list.isEmpty else { return nil }
+            witnesses = list
+        }
+        self.init(voters: lists[0], outgoing: lists[1], learners: lists[2], witness: witnesses.first)
+        former = left
+        guard rest.isEmpty, witness == witnesses.first else { return nil }
     }
 
     private static func decodeList(_ rest: inout ArraySlice<UInt8>, _ max: Int) -> [PeerID]? {

@@ -8,6 +8,8 @@ package struct Configuration: Hashable, Sendable {
     package private(set) var outgoing: [PeerID]
     /// Receive the log, never vote. One that is also in `outgoing` votes until the joint phase ends.
     package private(set) var learners: [PeerID]
+    /// The one that votes but keeps no commands and never leads; a learner or a voter.
+    package private(set) var witness: PeerID?
     /// Were members and are none any more, in the order of leaving. What they said may still be under way and would
     /// be taken for the word of another peer of that name, so that none of them is taken in again.
     package internal(set) var former: [PeerID] = []
@@ -16,17 +18,25 @@ package struct Configuration: Hashable, Sendable {
     /// Of those that left longer ago nothing is under way any more.
     package static let formerMax = 255
 
-    package init(voters: [PeerID], outgoing: [PeerID] = [], learners: [PeerID] = []) {
+    /// With fewer voters that have data a witness would only ever be in the way.
+    package static let dataVotersMin = 2
+
+    /// `witness` is the one of these peers, if any, that is one.
+    package init(voters: [PeerID], outgoing: [PeerID] = [], learners: [PeerID] = [], witness: PeerID? = nil) {
         self.voters = Configuration.ordered(voters)
         self.outgoing = Configuration.ordered(outgoing)
         let voting = self.voters
         self.learners = Configuration.ordered(learners).filter { !voting.contains($0) }
+        self.witness = contains(witness) ? witness : nil
     }
 
     package static let empty = Configuration(voters: [])
 
     package var isJoint: Bool { !outgoing.isEmpty }
     package func isVoter(_ peer: PeerID) -> Bool { voters.contains(peer) || outgoing.contains(peer) }
+    private func contains(_ peer: PeerID?) -> Bool { peer.map { contains($0) } ?? false }
+    /// The voters, also outgoing ones, that have the data and may lead.
+    package var dataVoters: [PeerID] { allVoters.filter { $0 != witness } }
     package func contains(_ peer: PeerID) -> Bool { isVoter(peer) || learners.contains(peer) }
     /// Everybody, in order, once.
     package var peers: [PeerID] { Configuration.ordered(voters + outgoing + learners) }
@@ -93,6 +103,7 @@ extension Configuration: CustomStringConvertible {
         var text = "voters \(voters.map(\.description).joined(separator: " "))"
         if isJoint { text += ", outgoing \(outgoing.map(\.description).joined(separator: " "))" }
         if !learners.isEmpty { text += ", learners \(learners.map(\.description).joined(separator: " "))" }
+        if let witness { text += ", witness \(witness)" }
         return text
     }
 }

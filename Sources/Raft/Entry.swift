@@ -9,6 +9,8 @@ package struct Entry: Hashable, Sendable {
         case configuration
         /// What a new leader appends first; nothing to apply.
         case empty
+        /// A command whose bytes are elsewhere: all that a witness keeps of one. No other peer may have it.
+        case stripped
     }
     package var term: Term
     package var index: LogIndex
@@ -31,6 +33,9 @@ package struct Entry: Hashable, Sendable {
         guard let fence else { return false }
         return fence != term
     }
+
+    /// What a witness keeps: place and term; a configuration whole.
+    package var stripped: Entry { kind == .normal ? Entry(term: term, index: index, kind: .stripped) : self }
 
     /// What the entry costs against limits: its bytes and a share of overhead.
     package var cost: Int { data.count + Entry.overheadBytes }

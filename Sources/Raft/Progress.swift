@@ -25,6 +25,10 @@ struct Progress: Sendable {
     var commitSent = LogIndex.zero
     /// Its acknowledgements do not count: its log was damaged.
     var isAmnesiac = false
+    /// Ticks since it was last heard from.
+    var silentTicks = 0
+    /// Ticks in which it acknowledged nothing new, though there was something.
+    var waitingTicks = 0
 
     init(id: PeerID, next: LogIndex, isActive: Bool) {
         self.id = id
@@ -49,6 +53,7 @@ extension Progress {
 
     /// Entries up to `index` are acknowledged.
     mutating func accept(_ index: LogIndex, base: LogIndex) {
+        if index > match { waitingTicks = 0 }
         match = max(match, index)
         let hasAll = next <= match.next
         next = max(next, match.next)

@@ -79,16 +79,16 @@ extension RaftCore {
         configuration.isVoter(id) || configuration(at: commitIndex)?.isVoter(id) == true
     }
 
-    /// Neither a learner, nor one whose log or disk cannot be trusted, nor a leader.
+    /// Neither a learner, nor a witness, nor one whose log or disk cannot be trusted, nor a leader.
     var mayCampaign: Bool {
-        isVoter && !isAmnesiac && installing == nil && !isSaveStalled && !isLeader
+        isVoter && !settings.isWitness && !isAmnesiac && installing == nil && !isSaveStalled && !isLeader
             && term.rawValue < counterMax
     }
 
     /// Asks for pre-votes.
     mutating func preCampaign() {
         resetElectionTimer()
-        guard mayCampaign, !letsOthersTry() else { return }
+        guard mayCampaign, !letsOthersTry() else { return loseLeader() }
         failReads()
         var ballot = Ballot()
         ballot.record(true, from: id)
@@ -96,6 +96,13 @@ extension RaftCore {
         if configuration.outcome({ ballot.answers[$0] }) == .won { return campaign(isTransfer: false) }
         for peer in configuration.allVoters where peer != id {
             outbox.append(Message(from: id, to: peer, term: term.next, .preVote(last: log.last)))
+        }
+    }
+
+    /// Whoever may not campaign must not keep the others from it by being loyal to one who is gone.
+    private mutating func loseLeader() {
+        if case .follower(let state) = role, state.leader != nil {
+            becomeFollower(term: term, leader: nil, keepsTimer: true)
         }
     }
 
@@ -136,12 +143,19 @@ extension RaftCore {
 
     /// The first entry tells everybody who leads; no heartbeat is needed for it.
     private mutating func becomeLeader() {
+        var answered: [PeerID: Bool] = [:]
+        if case .candidate(let ballot) = role { answered = ballot.answers }
         failReads()
         forgetHint()
         let next = log.last.index.next
-        let progress = configuration.peers.filter { $0 != id }.map { Progress(id: $0, next: next, isActive: true) }
+        let progress = configuration.peers.filter { $0 != id }.map { peer in
+            var progress = Progress(id: peer, next: next, isActive: true)
+            progress.silentTicks = answered[peer] == nil ? settings.electionTicksMin : 0
+            return progress
+        }
         let tail = log.cost(after: commitIndex, through: log.last.index)
         role = .leader(LeaderState(termStart: next, progress: progress, uncommittedBytes: tail))
+        engageWitness()
         appendOwn(Entry(term: term, index: next, kind: .empty))
     }
 
@@ -156,7 +170,10 @@ extension RaftCore {
     /// here is void, and the voters campaign one after the other by rank, without waiting for a timeout.
     package mutating func connectionLost(to peer: PeerID) {
         guard fault == nil else { return }
-        if isLeader { return peerUnreachable(peer) }
+        if isLeader {
+            peerUnreachable(peer)
+            return noteSilence(of: peer)
+        }
         guard leader == peer else { return }
         failReads()
         role = .follower(FollowerState())
@@ -165,7 +182,7 @@ extension RaftCore {
     }
 
     private mutating func scheduleHint(without lost: PeerID) {
-        let others = configuration.allVoters.filter { $0 != lost }
+        let others = configuration.dataVoters.filter { $0 != lost }
         guard let rank = others.firstIndex(of: id) else { return }
         if rank == 0 { campaignByHint() } else { hintDelay = rank }
     }

@@ -36,9 +36,12 @@ extension RaftCore {
     }
 
     private mutating func answerAppend(_ append: Message.Append, from leader: PeerID) {
+        guard settings.isWitness || !append.entries.contains(where: { $0.kind == .stripped }) else {
+            return fault = "a command without its bytes came from \(leader): it takes this peer for a witness"
+        }
         guard append.previous.index >= commitIndex else { return acknowledge(commitIndex, to: leader) }
         guard log.holds(append.previous) else { return reject(append.previous, to: leader) }
-        guard put(append.entries) else { return }
+        guard put(append.entries), fault == nil else { return }
         let last = append.previous.index + UInt64(append.entries.count)
         raiseCommit(to: min(append.commit, last))
         acknowledge(last, to: leader)
@@ -91,6 +94,7 @@ extension RaftCore {
         log.reset(to: metadata.id)
         for position in saves.indices { saves[position].through = nil }
         configurations = [(metadata.index, metadata.configuration)]
+        guard knowsItsRole() else { return }
         installing = metadata
         commitIndex = metadata.index
         recallAmnesia()

@@ -30,6 +30,7 @@ extension RaftCore {
         if case .readIndex(let context) = message.body { return takeRead(.peer(message.from, context: context)) }
         guard let position = leading.position(of: message.from) else { return }
         leading.progress[position].isActive = true
+        leading.progress[position].silentTicks = 0
         switch message.body {
         case .appendResponse(let response): countAppend(response, at: position)
         case .heartbeatResponse(let round): countHeartbeat(round: round, at: position)
@@ -90,16 +91,23 @@ extension RaftCore {
     /// 8).
     mutating func commitByCounting() {
         guard isLeader else { return }
-        let state = leading
-        let reached = configuration.reached { peer in
-            peer == id ? log.durable : state.position(of: peer).map { state.progress[$0].counted } ?? .zero
-        }
+        let reached = reachedIndex(witness: leading.isWitnessEngaged ? nil : .zero)
         guard let index = reached, index > commitIndex else { return }
         guard log.term(at: index) == term else { return }
         leading.uncommittedBytes = max(0, leading.uncommittedBytes - log.cost(after: commitIndex, through: index))
         raiseCommit(to: index)
         takeEarlyReads()
         advanceConfiguration()
+    }
+
+    /// How far a quorum holds the log, with the witness taken for holding so much; nil: what it really holds.
+    func reachedIndex(witness: LogIndex?) -> LogIndex? {
+        let (state, members) = (leading, configuration)
+        return members.reached { peer in
+            if peer == id { return log.durable }
+            if let witness, peer == members.witness { return witness }
+            return state.position(of: peer).map { state.progress[$0].counted } ?? .zero
+        }
     }
 
     /// Sends every follower what it may have.
@@ -123,15 +131,17 @@ extension RaftCore {
 
     private mutating func sendAppend(at position: Int) -> Bool {
         let progress = leading.progress[position]
+        let limit = sendLimit(progress.id)
         switch progress.state {
         case .snapshot, .probe(isSent: true): return false
         case .replicate(let inflights):
-            guard progress.next <= log.last.index, !inflights.isFull(settings) else { return false }
+            guard progress.next <= limit, !inflights.isFull(settings) else { return false }
         case .probe: break
         }
         guard let term = log.term(at: progress.next.previous) else { return sendSnapshot(at: position) }
-        let entries = log.slice(
-            from: progress.next, countMax: settings.appendEntriesMax, bytesMax: settings.appendBytesMax)
+        var entries = log.slice(
+            from: progress.next, through: limit, countMax: settings.appendEntriesMax, bytesMax: settings.appendBytesMax)
+        if progress.id == configuration.witness { entries = entries.map(\.stripped) }
         let previous = EntryID(index: progress.next.previous, term: term)
         noteSent(entries, at: position)
         send(to: progress.id, .append(.init(previous: previous, entries: entries, commit: commitIndex)))

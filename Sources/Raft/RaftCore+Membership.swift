@@ -19,7 +19,8 @@ extension RaftCore {
         let current = configuration
         let isJoint = target.voters != current.voters
         let next = Configuration(
-            voters: target.voters, outgoing: isJoint ? current.voters : [], learners: target.learners
+            voters: target.voters, outgoing: isJoint ? current.voters : [], learners: target.learners,
+            witness: target.witness ?? current.witness
         ).following(current)
         guard next != current else { throw .unchanged }
         appendConfiguration(next)
@@ -33,6 +34,7 @@ extension RaftCore {
         guard !target.voters.isEmpty else { throw .noVoters }
         guard target.peers.count <= Configuration.peersMax else { throw .tooManyPeers }
         if let used = target.peers.first(where: configuration.former.contains) { throw .usedID(used) }
+        guard placesWitness(target) else { throw .witnessMisplaced }
         for voter in target.voters where !configuration.isVoter(voter) {
             guard let position = leading.position(of: voter), leading.progress[position].isActive,
                 leading.progress[position].match > .zero,
@@ -49,7 +51,8 @@ extension RaftCore {
     mutating func advanceConfiguration() {
         guard configurationIndex <= commitIndex else { return }
         if configuration.isJoint {
-            let settled = Configuration(voters: configuration.voters, learners: configuration.learners)
+            let settled = Configuration(
+                voters: configuration.voters, learners: configuration.learners, witness: configuration.witness)
             appendConfiguration(settled.following(configuration))
         } else if !configuration.isVoter(id) {
             resign()
@@ -73,6 +76,7 @@ extension RaftCore {
         }
         leading.leaving.removeAll { members.contains($0.peer) }
         let next = log.last.index
+        leading.isWitnessEngaged = leading.isWitnessEngaged && configuration.witness != nil
         leading.progress = (members + leading.leaving.map(\.peer)).sorted().filter { $0 != id }.map { peer in
             old.first { $0.id == peer } ?? Progress(id: peer, next: next, isActive: true)
         }
@@ -99,9 +103,10 @@ extension RaftCore {
 extension RaftCore {
     /// Every entry enters the log here.
     mutating func appendToLog(_ entry: Entry) {
-        log.append(entry)
+        log.append(settings.isWitness ? entry.stripped : entry)
         guard entry.kind == .configuration, let value = Configuration(decoding: entry.data) else { return }
         configurations.append((entry.index, value))
+        guard knowsItsRole() else { return }
         trackPeers()
     }
 
@@ -128,7 +133,7 @@ extension RaftCore {
     /// given up after `electionTicksMin`.
     package mutating func transferLeadership(to target: PeerID? = nil) throws(TransferRefusal) {
         guard isLeader, fault == nil else { throw .notLeader(leader) }
-        guard let peer = target ?? transferTarget, peer != id, configuration.isVoter(peer),
+        guard let peer = target ?? transferTarget, peer != id, configuration.dataVoters.contains(peer),
             leading.position(of: peer) != nil
         else { throw .noTarget }
         leading.transfer = Transfer(target: peer)
@@ -138,7 +143,7 @@ extension RaftCore {
     /// The voter with the longest log among those that are heard from.
     private var transferTarget: PeerID? {
         leading.progress.filter {
-            $0.isActive && $0.isReplicating && configuration.isVoter($0.id) && $0.counted >= commitIndex
+            $0.isActive && $0.isReplicating && configuration.dataVoters.contains($0.id) && $0.counted >= commitIndex
         }
         .max { ($0.match, $1.id) < ($1.match, $0.id) }?.id
     }

@@ -24,6 +24,8 @@ extension RaftCore {
         guard checkDisk(), checkQuorum() else { return }
         tickTransfer()
         tickLeaving()
+        tickWitness()
+        guard isLeader else { return }
         if isApplyingSuspended { handOver() }
         if leading.heartbeatElapsed >= settings.heartbeatTicks {
             broadcastHeartbeat()

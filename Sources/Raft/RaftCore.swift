@@ -69,6 +69,7 @@ package struct RaftCore: Sendable {
         voteMark = restored.voteMark.flatMap { $0 > commitIndex ? $0 : nil }
         readConfigurations(after: snapshot.index)
         resetElectionTimer()
+        _ = knowsItsRole()
     }
 }
 

@@ -132,6 +132,8 @@ package enum ConfigurationRefusal: Error, Hashable, Sendable {
     case notCaughtUp(PeerID)
     /// It was a member before: another peer needs another id.
     case usedID(PeerID)
+    /// There is one at most, beside at least two voters with data; a peer is one for ever or never.
+    case witnessMisplaced
     case tooManyPeers
     case noVoters
     case unchanged

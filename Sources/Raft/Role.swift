@@ -33,6 +33,8 @@ struct LeaderState: Sendable {
     var transfer: Transfer?
     var uncommittedBytes: Int
     var reads = LeaderReads()
+    /// A voter with data is out of reach: the witness's acknowledgements count.
+    var isWitnessEngaged = false
 
     func position(of peer: PeerID) -> Int? { progress.firstIndex { $0.id == peer } }
     func isLeaving(_ peer: PeerID) -> Bool { leaving.contains { $0.peer == peer } }

@@ -30,6 +30,9 @@ package struct RaftSettings: Hashable, Sendable {
     package var promotionLagMax: UInt64 = 1000
     /// Hand out committed entries before this peer's own save of them is done (they are durable on a quorum).
     package var appliesBeforeSave = false
+    /// This peer keeps no commands, votes and never leads. Fixed for the life of its id: the members' configuration must
+    /// agree (`Configuration.witness`).
+    package var isWitness = false
 
     package init() {}
 

@@ -16,7 +16,9 @@ extension Lab {
             peers[peer]?.pending = []
         case "restart": boot(peer, voteMark: words.count > 3 ? LogIndex(number(words, 3)) : nil)
         case "truncate": peers[peer]?.entries.removeAll { $0.index > LogIndex(other.rawValue) }
-        case "join": add(peer, .empty)
+        case "join":
+            if words.last == "witness" { witnesses.insert(peer) }
+            add(peer, .empty)
         case "wipe":
             let nothing = SnapshotMetadata(index: .zero, term: .zero, configuration: .empty)
             peers[peer] = Peer(snapshot: nothing, appliedConfiguration: .empty)

@@ -17,6 +17,7 @@ struct Lab {
         var appliedTerm = Term.zero
         var appliedConfiguration: Configuration
         var boots: UInt64 = 0
+        var complaint: String?
     }
     var peers: [PeerID: Peer] = [:]
     var network: [Message] = []
@@ -24,6 +25,7 @@ struct Lab {
     /// Between these nothing arrives before it is released.
     var holds: Set<[PeerID]> = []
     var late: [Message] = []
+    var witnesses: Set<PeerID> = []
     /// Snapshots whose contents are on the way already: what is delivered is what was sent.
     var streamed: Set<Message> = []
     var settings = RaftSettings()
@@ -47,6 +49,8 @@ struct Lab {
         peer.applied = peer.snapshot.index
         peer.appliedTerm = peer.snapshot.term
         peer.appliedConfiguration = peer.snapshot.configuration
+        var settings = settings
+        settings.isWitness = witnesses.contains(id)
         peer.core = RaftCore(id: id, settings: settings, restored: restored, seed: id.rawValue * 1000 + peer.boots)
         peers[id] = peer
         drain(id)
@@ -71,7 +75,9 @@ struct Lab {
             if let leadership = ready.leadership { say("\(id) \(words(leadership))") }
             if peers[id]?.savesByHand == false { finishSaves(id) }
         }
-        if let broken = peers[id]?.core?.brokenInvariant { say("\(id) IS BROKEN: \(broken)") }
+        let broken = peers[id]?.core?.brokenInvariant
+        if let broken, broken != peers[id]?.complaint { say("\(id) IS BROKEN: \(broken)") }
+        peers[id]?.complaint = broken
     }
 
     private mutating func send(_ message: Message) {
@@ -112,7 +118,7 @@ struct Lab {
         peers[id]?.applied = entry.index
         peers[id]?.appliedTerm = entry.term
         switch entry.kind {
-        case .empty: break
+        case .empty, .stripped: break
         case .normal:
             say(
                 "\(id) applies \(entry.index) '\(String(decoding: entry.data, as: UTF8.self))'\(entry.isFenced ? " without effect: fenced" : "")"
@@ -176,7 +182,7 @@ extension Lab {
         case .vote(let last, let isTransfer): "vote? last \(last.index)/\(last.term)\(isTransfer ? " by transfer" : "")"
         case .voteResponse(let granted): granted ? "vote yes" : "vote no"
         case .append(let append):
-            "append after \(append.previous.index)/\(append.previous.term) [\(append.entries.map { "\($0.index)/\($0.term)" }.joined(separator: " "))] commit \(append.commit)"
+            "append after \(append.previous.index)/\(append.previous.term) [\(append.entries.map(words).joined(separator: " "))] commit \(append.commit)"
         case .appendResponse(let response):
             response.rejection.map { "no \(response.index), try \($0.index)/\($0.term)" } ?? "has \(response.index)"
         case .heartbeat(let commit, let round): "heartbeat commit \(commit) round \(round)"
@@ -188,6 +194,9 @@ extension Lab {
         case .timeoutNow: "campaign now"
         }
     }
+
+    /// A command without its bytes has a dash.
+    func words(_ entry: Entry) -> String { "\(entry.index)/\(entry.term)\(entry.kind == .stripped ? "-" : "")" }
 
     mutating func status() {
         for id in peers.keys.sorted() {

@@ -15,7 +15,8 @@ private func configuration(using random: inout SeededGenerator) -> Configuration
     let isJoint = Bool.random(using: &random)
     return Configuration(
         voters: peers(1...5, using: &random), outgoing: isJoint ? peers(1...5, using: &random) : [],
-        learners: peers(0...3, using: &random))
+        learners: peers(0...3, using: &random),
+        witness: Bool.random(using: &random) ? PeerID(UInt64.random(in: 1...9, using: &random)) : nil)
 }
 
 @Test func `a configuration survives its byte form`() {
@@ -83,7 +84,7 @@ private func entries(using random: inout SeededGenerator) -> [Entry] {
     var index = number(using: &random)
     return (0..<Int.random(in: 0...4, using: &random)).map { _ in
         index &+= Int.random(in: 0...20, using: &random) == 0 ? 7 : 1
-        let kind = Entry.Kind(rawValue: UInt8.random(in: 0...2, using: &random)) ?? .normal
+        let kind = Entry.Kind(rawValue: UInt8.random(in: 0...3, using: &random)) ?? .normal
         let data = Bool.random(using: &random) ? configuration(using: &random).encode() : [1, 2, 3]
         return Entry(term: Term(number(using: &random)), index: LogIndex(index), kind: kind, data: data)
     }

@@ -1,10 +1,10 @@
 // Scenarios as texts: Tests/RaftScenarios/*.txt hold commands (`> ...`) with the transcript under each. `UPDATE=1`
 // rewrites them; read the difference before you commit it. Commands:
-//   cluster N [learners a b] · tick P N · pass N (ticks for all) · campaign P · elect P (until it leads) · settle
+//   cluster N [learners a b | witness a] · tick P N · pass N (ticks for all) · campaign P · elect P (until it leads) · settle
 //   trace · deliver N · propose P text [fence T] · read P n · transfer P [Q]
-//   members P voters a b [learners c] · byhand P · save P · crash P · restart P [mark I] · cut P Q · isolate P · mend
+//   members P voters a b [learners c] [witness d] · byhand P · save P · crash P · restart P [mark I] · cut P Q · isolate P · mend
 //   checkpoint P · compact P I · lost P Q · truncate P I · drop · status · log P · set NAME N
-//   oneway P Q · hold P Q · open P Q (what was held stays so) · release P Q · flap P Q TIMES TICKS · join P · wipe P
+//   oneway P Q · hold P Q · engaged P · open P Q (what was held stays so) · release P Q · flap P Q TIMES TICKS · join P [witness] · wipe P
 
 import Glibc
 import Raft
@@ -16,7 +16,8 @@ private let names = [
     "joint-consensus", "learner", "learner-never-heard", "fence", "connection-lost", "storage", "amnesia",
     "compacted-under-way",
     "removed-leader", "removed-follower", "used-id", "stale-read", "two-snapshots", "one-way", "heard-by-one",
-    "flapping-links", "connection-lost-by-all", "retried-proposal"
+    "flapping-links", "connection-lost-by-all", "retried-proposal",
+    "witness", "witness-log", "witness-members", "witness-snapshot"
 ]
 
 @Test(arguments: names)
@@ -78,6 +79,8 @@ extension Lab {
         case "members":
             let target = configuration(words)
             with(peer) { _ = try $0.proposeConfiguration(target) }
+        case "engaged":
+            say("\(peer) \(peers[peer]?.core?.isWitnessEngaged == true ? "counts" : "does not count") the witness")
         case "lost": with(peer) { $0.connectionLost(to: other) }
         case "checkpoint": checkpoint(peer)
         case "compact": compact(peer, LogIndex(number(words, 2)))
@@ -97,8 +100,11 @@ extension Lab {
         self = Lab()
         (output, settings) = (said, tuned)
         let voters = (1...max(1, number(words, 1))).map { PeerID($0) }
-        let learners = words.dropFirst(3).compactMap { UInt64($0).map { PeerID($0) } }
-        for id in voters { add(id, Configuration(voters: voters)) }
+        let others = words.dropFirst(3).compactMap { UInt64($0).map { PeerID($0) } }
+        let witness = words.count > 2 && words[2] == "witness" ? others.first : nil
+        let learners = witness == nil ? others : []
+        if let witness { witnesses.insert(witness) }
+        for id in voters { add(id, Configuration(voters: voters, witness: witness)) }
         for id in learners { add(id, .empty) }
     }
 
@@ -143,10 +149,13 @@ extension Lab {
     }
 
     private func configuration(_ words: [String]) -> Configuration {
+        let witness = words.firstIndex(of: "witness")
+        let marked = witness.map { PeerID(number(words, $0 + 1)) }
+        let words = Array(words.prefix(witness ?? words.count))
         let split = words.firstIndex(of: "learners") ?? words.count
         func ids(_ list: ArraySlice<String>) -> [PeerID] { list.compactMap { UInt64($0).map { PeerID($0) } } }
         let learners = split < words.count ? ids(words[(split + 1)...]) : []
-        return Configuration(voters: ids(words[3..<split]), learners: learners)
+        return Configuration(voters: ids(words[3..<split]), learners: learners, witness: marked)
     }
 
     private mutating func checkpoint(_ id: PeerID) {
@@ -167,7 +176,7 @@ extension Lab {
 
     private mutating func printLog(_ id: PeerID) {
         var entries: [String] = []
-        peers[id]?.core?.forEachEntry(after: .zero) { entries.append("\($0.index)/\($0.term)") }
+        peers[id]?.core?.forEachEntry(after: .zero) { entries.append(words($0)) }
         say("\(id) \(entries.joined(separator: " "))")
     }
 }

@@ -31,7 +31,7 @@ extension ReplicaCore {
             case .notLeader: return .noLeader
             case .changeInProgress, .notCaughtUp: return .busy
             case .unchanged: return .begun
-            case .tooManyPeers, .noVoters, .usedID: return .impossible
+            case .tooManyPeers, .noVoters, .usedID, .witnessMisplaced: return .impossible
             }
         }
     }
@@ -48,13 +48,18 @@ extension ReplicaCore {
     private func target(of change: MemberChange) -> Configuration? {
         let current = raft.configuration
         switch change {
-        case .addLearner(let peer): return Configuration(voters: current.voters, learners: current.learners + [peer])
+        case .addLearner(let peer):
+            return Configuration(
+                voters: current.voters, learners: current.learners + [peer], witness: current.witness)
         case .promote(let peer):
             guard current.contains(peer) else { return nil }
-            return Configuration(voters: current.voters + [peer], learners: current.learners.filter { $0 != peer })
+            return Configuration(
+                voters: current.voters + [peer], learners: current.learners.filter { $0 != peer },
+                witness: current.witness)
         case .remove(let peer):
             return Configuration(
-                voters: current.voters.filter { $0 != peer }, learners: current.learners.filter { $0 != peer })
+                voters: current.voters.filter { $0 != peer }, learners: current.learners.filter { $0 != peer },
+                witness: current.witness)
         case .transfer: return nil
         }
     }
