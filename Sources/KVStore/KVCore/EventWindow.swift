@@ -26,7 +26,7 @@ extension KeyValue {
 /// block, not all.
 package struct EventWindow: Sendable {
     package static let revisionsMaxDefault = 32_768
-    package static let bytesMaxDefault = 32 << 20
+    package static let bytesMaxDefault = 16 << 20
     static let blockMax = 128
     package var revisionsMax = EventWindow.revisionsMaxDefault
     package var bytesMax = EventWindow.bytesMaxDefault

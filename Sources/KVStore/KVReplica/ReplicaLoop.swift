@@ -46,6 +46,8 @@ final class ReplicaLoop: @unchecked Sendable {
     private var stateWriter: StateWriter?
     private var transport: PeerTransport?
     private var ticker: Scheduled<Void>?
+    /// How many there were: the number of the present one.
+    private var tickers: UInt64 = 0
     /// The present `ticker` is a late one.
     private var isTickerCalm = false
     private var outcomes: [Ticket: OutcomeHandler] = [:]
@@ -60,8 +62,6 @@ final class ReplicaLoop: @unchecked Sendable {
     private var hasNewMembers = true
     private var isPumping = false
     private(set) var isEnded = false
-    /// Between wake-ups of a replica that has nothing to do; below what the core makes up for at once.
-    private static let calmTicksPercent: Int64 = 250
     /// A reader waits for no more than so many.
     private static let entriesInPlaceMax: UInt64 = 512
 
@@ -144,20 +144,23 @@ final class ReplicaLoop: @unchecked Sendable {
         pump()
     }
 
-    private func ticked() {
-        ticker = nil
+    /// A ticker that was replaced after the event loop had chosen it to run still comes, and must not beget another.
+    private func ticked(_ number: UInt64) {
+        guard number == tickers else { return }
         pump()
-        scheduleTick()
+        if number == tickers { scheduleTick() }
     }
 
-    /// A wake-up for each tick only while something hangs on it. The core makes up for the ticks between.
+    /// A wake-up for each tick only while something hangs on it. The core makes up for the ticks between. Not put off by
+    /// messages: the event loop wakes at the time of a cancelled task too.
     private func scheduleTick() {
         guard !isEnded else { return }
         ticker?.cancel()
+        tickers += 1
         isTickerCalm = core.isCalm
-        let milliseconds = configuration.tickMilliseconds
-        let wait = isTickerCalm ? milliseconds * Self.calmTicksPercent / 100 : milliseconds
-        ticker = eventLoop.scheduleTask(in: .milliseconds(wait)) { [self] in ticked() }
+        let wait = isTickerCalm ? core.calmMilliseconds : configuration.tickMilliseconds
+        let number = tickers
+        ticker = eventLoop.scheduleTask(in: .milliseconds(wait)) { [self] in ticked(number) }
     }
 
     private func lostConnection(to peer: PeerID) {

@@ -3,7 +3,7 @@
 
 /// Keeps a Lease in `kube-system` up to date between `run` and cancellation.
 package struct LeaderLease: Sendable {
-    package static let renewSeconds = 2
+    package static let renewSeconds = 5
     package static let durationSeconds: Int64 = 15
     private let name: String
     private let holder: String
