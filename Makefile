@@ -38,7 +38,7 @@ chaos: ## faults on a running cluster under load; needs `make up`
 	@swift build $(SWIFT_FLAGS) --product chaos 2>&1 | grep -E 'error:' || true
 	.build/release/chaos
 
-bench: ## compare the store with etcd on this machine: WHAT="puts failover ..." RUNS=n KILLS=n
+bench: ## compare the store with etcd on this machine, 10 minutes: WHAT="puts failover ..." or all, RUNS=n KILLS=n
 	@command -v etcd >/dev/null || (echo "installing etcd-server to compare with" && apt-get install -y -q \
 		--no-install-recommends --no-remove etcd-server)
 	@swift build $(SWIFT_FLAGS) --product tern 2>&1 | grep -E 'error:' || true

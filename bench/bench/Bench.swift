@@ -13,7 +13,9 @@ struct Bench: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "bench",
         abstract: "Measure the replicated store beside etcd: the same machine, the same client, in turn.")
-    @Argument(help: "Parts: puts mixed ranges txn watch leases failover transfer million compaction.")
+    @Argument(
+        help: "Parts: puts mixed ranges txn watch leases failover transfer (the standard), million, compaction; or all."
+    )
     var parts: [Part] = Part.standard
     @Option(help: "Runs of each system, in turn.") var runs = 5
     @Option(help: "Seconds of each point in each run.") var seconds = 1.5
@@ -33,7 +35,10 @@ struct Bench: ParsableCommand {
         Leftovers.folder(scratch)
         defer { Leftovers.clear() }
         let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
-        var plan = Plan(self, scratch, group.next())
+        var options = self
+        if parts.contains(.all) { options.parts = Part.allCases }
+        var plan = Plan(options, scratch, group.next())
+        plan.tellTime()
         try plan.runLoads()
         try plan.runGaps()
         try plan.runFigures()
@@ -90,10 +95,31 @@ struct Plan {
         fflush(nil)
     }
 
-    mutating func runLoads() throws {
-        let points = Point.all.filter {
+    private var points: [Point] {
+        Point.all.filter {
             options.parts.contains($0.part) && (options.clients == nil || options.clients == $0.clients)
         }
+    }
+
+    /// About how long all of it takes: from what a point, a kill with the restart, and a million keys took before.
+    func tellTime() {
+        let timing = Timing(seconds: options.seconds)
+        let load = Double(options.runs * points.count) * (timing.warmSeconds + timing.seconds + 0.3)
+        var seconds = (load + (points.isEmpty ? 0 : Double(options.runs) * 3)) * Double(options.systems.count)
+        for system in options.systems {
+            let slow = system == .etcd
+            if options.parts.contains(.failover) { seconds += Double(options.kills) * (slow ? 4.5 : 2.5) }
+            if options.parts.contains(.transfer) { seconds += Double(max(1, options.kills / 3)) }
+            if options.parts.contains(.million) { seconds += Double(options.keys) / (slow ? 9000 : 15_000) }
+            if options.parts.contains(.compaction) { seconds += Double(options.keys) / (slow ? 9000 : 15_000) }
+        }
+        say(
+            "this takes about \(max(1, Int((seconds / 60).rounded()))) minutes; Ctrl-C ends it and leaves nothing behind"
+        )
+    }
+
+    mutating func runLoads() throws {
+        let points = points
         guard !points.isEmpty else { return }
         let timing = Timing(seconds: options.seconds)
         for run in 0..<options.runs {

@@ -13,6 +13,8 @@ struct PlotLine {
     var color: String
     var isDashed = false
     var points: [PlotPoint]
+    /// What the points are medians of.
+    var dots: [PlotPoint] = []
 }
 
 /// A chart with axes.
@@ -28,7 +30,7 @@ struct Plot {
     var lines: [PlotLine]
 
     func svg() -> String {
-        let points = lines.flatMap(\.points)
+        let points = lines.flatMap { $0.points + $0.dots }
         let x = Axis(points.map(\.x), isLog: isLogX, from: Self.margin.left, to: Self.width - Self.margin.right)
         let y = Axis(points.map(\.y), isLog: isLogY, from: Self.height - Self.margin.bottom, to: Self.margin.top)
         var body = [frame(x, y)]
@@ -71,7 +73,14 @@ struct Plot {
             <polyline fill="none" stroke="\(line.color)" stroke-width="2"\(dash) points="\(places.joined(separator: " "))"/>
             <line x1="\(left)" y1="\(top)" x2="\(left + 26)" y2="\(top)" stroke="\(line.color)" stroke-width="2"\(dash)/>
             \(text(left + 32, top + 4, line.label, anchor: "start"))
+            \(line.dots.map { dot($0, line, x, y) }.joined(separator: "\n"))
             """
+    }
+
+    private func dot(_ point: PlotPoint, _ line: PlotLine, _ x: Axis, _ y: Axis) -> String {
+        let fill = line.isDashed ? "fill=\"none\" stroke=\"\(line.color)\"" : "fill=\"\(line.color)\""
+        let place = "cx=\"\(Axis.round(x.place(point.x)))\" cy=\"\(Axis.round(y.place(point.y)))\""
+        return "<circle \(place) r=\"2\" \(fill) opacity=\"0.5\"/>"
     }
 
     private func text(_ x: Double, _ y: Double, _ words: String, anchor: String, weight: String = "normal") -> String {
@@ -143,12 +152,16 @@ extension Report {
                 lines.append(
                     PlotLine(
                         label: "\(system) \(label)", color: Self.colors[system] ?? "black", isDashed: label == "p99",
-                        points: points))
+                        points: points,
+                        dots: puts.flatMap { rows($0, system) }.map {
+                            PlotPoint(x: $0.perSecond, y: $0[keyPath: pick])
+                        }))
             }
         }
         let clients = puts.map { "\($0.clients)" }.joined(separator: ", ")
         return Plot(
-            title: "Latency against load: linearizable puts of 256 bytes at \(clients) clients",
+            title:
+                "Latency against load: linearizable puts of 256 bytes at \(clients) clients; medians, each run a dot",
             xLabel: "puts a second", yLabel: "ms", lines: lines)
     }
 
