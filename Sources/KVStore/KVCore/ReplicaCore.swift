@@ -146,13 +146,6 @@ package struct ReplicaCore: Sendable {
     /// Nobody waits and nothing is under way: the shell may tell the time less often.
     package var isCalm: Bool { raft.isCalm && pendingCount == 0 && senders.isEmpty && receiver == nil }
 
-    /// A leader sleeps from heartbeat to heartbeat. Whoever might campaign makes up for less: it must not do so before it
-    /// has heard what came meanwhile.
-    private var ticksMadeUpMax: Int { raft.isLeader ? max(3, raft.settings.heartbeatTicks) : 3 }
-
-    /// How long a calm replica may be told nothing without a loss of ticks.
-    package var calmMilliseconds: Int64 { Int64(ticksMadeUpMax) * limits.tickMilliseconds }
-
     /// The numbers of `status`, taken in place.
     package struct Numbers: Sendable {
         package var term: Term
@@ -206,10 +199,9 @@ package struct ReplicaCore: Sendable {
         guard passed > 0 else { return }
         now += passed
         var ticks = 0
-        let ticksMax = ticksMadeUpMax
         while now - lastTick >= limits.tickMilliseconds {
-            lastTick = ticks < ticksMax ? lastTick + limits.tickMilliseconds : now
-            guard ticks < ticksMax else { break }
+            lastTick = ticks < 3 ? lastTick + limits.tickMilliseconds : now
+            guard ticks < 3 else { break }
             raft.tick()
             ticks += 1
         }

@@ -62,6 +62,8 @@ final class ReplicaLoop: @unchecked Sendable {
     private var hasNewMembers = true
     private var isPumping = false
     private(set) var isEnded = false
+    /// Between wake-ups of a replica that has nothing to do; below what the core makes up for at once.
+    private static let calmTicksPercent: Int64 = 250
     /// A reader waits for no more than so many.
     private static let entriesInPlaceMax: UInt64 = 512
 
@@ -158,7 +160,8 @@ final class ReplicaLoop: @unchecked Sendable {
         ticker?.cancel()
         tickers += 1
         isTickerCalm = core.isCalm
-        let wait = isTickerCalm ? core.calmMilliseconds : configuration.tickMilliseconds
+        let milliseconds = configuration.tickMilliseconds
+        let wait = isTickerCalm ? milliseconds * Self.calmTicksPercent / 100 : milliseconds
         let number = tickers
         ticker = eventLoop.scheduleTask(in: .milliseconds(wait)) { [self] in ticked(number) }
     }
