@@ -37,6 +37,12 @@ package struct Configuration: Hashable, Sendable {
     private func contains(_ peer: PeerID?) -> Bool { peer.map { contains($0) } ?? false }
     /// The voters, also outgoing ones, that have the data and may lead.
     package var dataVoters: [PeerID] { allVoters.filter { $0 != witness } }
+    /// The same without the witness.
+    package var withData: Configuration {
+        let others = outgoing.filter { $0 != witness }
+        return Configuration(
+            voters: voters.filter { $0 != witness }, outgoing: others, learners: learners.filter { $0 != witness })
+    }
     package func contains(_ peer: PeerID) -> Bool { isVoter(peer) || learners.contains(peer) }
     /// Everybody, in order, once.
     package var peers: [PeerID] { Configuration.ordered(voters + outgoing + learners) }

@@ -16,14 +16,17 @@ struct ReplicaLab {
     var mute: Set<Int> = []
     private var lastTicket: UInt64 = 0
 
-    init(_ count: Int, limits: ReplicaLimits = ReplicaLimits()) {
+    init(_ count: Int, limits: ReplicaLimits = ReplicaLimits(), witness: PeerID? = nil) {
         let ids = (1...UInt64(count)).map { PeerID($0) }
         let members = ids.map { Member(id: $0, name: "m\($0)", host: "host", port: 2380) }
         for id in ids {
+            var settings = RaftSettings()
+            settings.isWitness = id == witness
             clocks.append(Int64(id.rawValue) * 100_000)
             cores.append(
                 ReplicaCore(
-                    id: id, settings: RaftSettings(), limits: limits, restored: .fresh(Configuration(voters: ids)),
+                    id: id, settings: settings, limits: limits,
+                    restored: .fresh(Configuration(voters: ids, witness: witness)),
                     state: StateMachine(), initialMembers: members, seed: id.rawValue, now: clocks[clocks.count - 1]))
         }
     }

@@ -73,8 +73,9 @@ struct ProposalTable: Sendable {
 }
 
 extension ReplicaCore {
-    /// Asks for a command; exactly one outcome comes for the ticket.
+    /// Asks for a command; exactly one outcome comes for the ticket. A witness, which would never see it, takes none.
     package mutating func propose(_ ticket: Ticket, _ command: Command, fence: Term? = nil) {
+        guard !raft.settings.isWitness else { return fail(ticket, .noLeader) }
         guard proposals.count < limits.pendingMax else { return fail(ticket, .overloaded) }
         if state.stateBytes > limits.stateBytesMax, command.grows { return fail(ticket, .noSpace) }
         proposals.add(PendingProposal(command: command, fence: fence, waiters: [ticket], since: now))
@@ -82,6 +83,7 @@ extension ReplicaCore {
 
     /// Keep-alives that come together share one entry; the outcome is `.kept` with one number.
     package mutating func keepAlive(_ ticket: Ticket, _ lease: LeaseID) {
+        guard !raft.settings.isWitness else { return fail(ticket, .noLeader) }
         guard proposals.count < limits.pendingMax else { return fail(ticket, .overloaded) }
         proposals.keepAlives.append((ticket, lease))
     }

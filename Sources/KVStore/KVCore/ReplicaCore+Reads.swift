@@ -23,6 +23,7 @@ extension ReplicaCore {
 
     /// Asks for a moment from which on the local state is not stale.
     package mutating func read(_ ticket: Ticket) {
+        guard !raft.settings.isWitness else { return output.reads.append((ticket, .noLeader)) }
         guard reads.gathered.count < Self.readsGatheredMax else { return output.reads.append((ticket, .overloaded)) }
         reads.gathered.append(.init(ticket: ticket, since: now))
     }

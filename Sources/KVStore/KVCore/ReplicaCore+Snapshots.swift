@@ -22,6 +22,18 @@ struct SnapshotReceiver: Sendable {
     var heardAt: Int64
 }
 
+extension StateMachine {
+    /// What a witness is sent: the place in the log, and whom it reaches where.
+    var withoutKeys: StateMachine {
+        var other = StateMachine()
+        other.appliedIndex = appliedIndex
+        other.appliedTerm = appliedTerm
+        other.members = members
+        other.hashMembers()
+        return other
+    }
+}
+
 extension ReplicaCore {
     static var snapshotResendMilliseconds: Int64 { 500 }
     static var snapshotGiveUpMilliseconds: Int64 { 5000 }
@@ -36,7 +48,8 @@ extension ReplicaCore {
         let metadata = SnapshotMetadata(
             index: state.appliedIndex, term: state.appliedTerm, configuration: configuration)
         var sender = SnapshotSender(
-            peer: peer, transfer: lastTransfer, source: SnapshotSource(state), metadata: metadata,
+            peer: peer, transfer: lastTransfer,
+            source: SnapshotSource(peer == raft.configuration.witness ? state.withoutKeys : state), metadata: metadata,
             isRepair: isRepair,
             chunk: SnapshotChunk(transfer: lastTransfer, sequence: 0, data: []), sentAt: now, heardAt: now)
         prepare(&sender, 0)

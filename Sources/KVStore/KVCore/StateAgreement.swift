@@ -81,7 +81,7 @@ extension ReplicaCore {
 
     /// After an entry was applied. The same indexes on every replica.
     mutating func reportState() {
-        guard state.appliedIndex.rawValue % limits.hashEntries == 0 else { return }
+        guard state.appliedIndex.rawValue % limits.hashEntries == 0, !raft.settings.isWitness else { return }
         let index = state.appliedIndex, hash = state.stateHash
         agreement.remember(index, hash)
         if raft.isLeader { return judge(index, hash, from: id) }
@@ -90,8 +90,9 @@ extension ReplicaCore {
     }
 
     mutating func judge(_ index: LogIndex, _ hash: UInt64, from peer: PeerID) {
-        guard raft.isLeader, raft.configuration.contains(peer), index.rawValue % limits.hashEntries == 0 else { return }
-        switch agreement.take(index, hash, from: peer, raft.configuration) {
+        let members = raft.configuration.withData
+        guard raft.isLeader, members.contains(peer), index.rawValue % limits.hashEntries == 0 else { return }
+        switch agreement.take(index, hash, from: peer, members) {
         case .none: break
         case .nobody(let hashes): output.alarms.append(.noMajority(index, hashes))
         case .majority(let right, let minority):
