@@ -158,7 +158,11 @@ func `what was damaged is noticed, and no vote is lost with it`(seed: UInt64) th
         let isCommitted = found.hardState.commit >= LogIndex(lab.last)
         #expect(isWhole || isCommitted || found.voteMark == LogIndex(lab.last), "seed \(seed) round \(round)")
         #expect(found.hardState.keeps(lab.hard), "seed \(seed) round \(round): \(found.hardState) after \(lab.hard)")
+        _ = lab.twin.losePower(mayTear: false)
+        let again = try lab.restart()
+        #expect(again.voteMark == found.voteMark, "seed \(seed) round \(round): forgotten by a power cut")
+        #expect(again.hardState.keeps(lab.hard), "seed \(seed) round \(round): forgotten by a power cut")
         guard found.voteMark == nil else { return }
-        lab.take(found)
+        lab.take(again)
     }
 }

@@ -6,17 +6,34 @@ import Simulation
 import Testing
 
 private func environment(_ name: String) -> UInt64? { getenv(name).flatMap { UInt64(String(cString: $0)) } }
+private func word(_ name: String) -> String? { getenv(name).map { String(cString: $0) } }
 
-/// `SEED=n` replays one seed and, when it fails, prints the last `LINES` of its trace; `COUNT` and `STEPS` make it longer.
-@Test func `two hundred seeds keep every promise and come back to life`() {
+/// So many seeds of each kind of weather.
+private func share(_ weather: Weather) -> Int {
+    switch weather {
+    case .mixed: 1000
+    case .storm, .fog: 100
+    case .rot: 300
+    }
+}
+
+/// `SEED=n` replays one seed and, when it fails, prints the last `LINES` of its trace; `FIRST`, `COUNT`, `STEPS` and
+/// `WEATHER` choose others.
+@Test(arguments: Weather.allCases)
+func `every promise is kept, and every cluster comes back to life`(_ weather: Weather) {
+    if let wanted = word("WEATHER").flatMap(Weather.init(rawValue:)) ?? (word("SEED") == nil ? nil : .mixed) {
+        guard weather == wanted else { return }
+    }
     let only = environment("SEED"), steps = environment("STEPS").map { Int($0) } ?? Simulation.stepsDefault
-    let count = only == nil ? Int(environment("COUNT") ?? 200) : 1
-    let sum = Simulation.run(first: only ?? environment("FIRST") ?? 1, count: count, steps: steps)
-    print(sum)
-    #expect(sum.violation == nil, "\(sum)")
-    if count >= 200 { #expect(sum.quiet.isEmpty, "too quiet: \(sum.quiet)") }
-    guard let only, sum.violation != nil else { return }
-    let trace = Simulation.run(seed: only, steps: steps, trace: true).trace
+    let count = only == nil ? environment("COUNT").map { Int($0) } ?? share(weather) : 1
+    let planted = word("PLANTED").flatMap(PlantedBug.init(rawValue:))
+    let first = only ?? environment("FIRST") ?? 1
+    let sum = Simulation.run(first: first, count: count, steps: steps, planted: planted, weather: weather)
+    print("\(weather): \(sum)")
+    #expect(sum.violation == nil, "\(weather): \(sum)")
+    if count >= 1000, weather == .mixed { #expect(sum.quiet.isEmpty, "too quiet: \(sum.quiet)") }
+    guard let seed = sum.failingSeed, only != nil else { return }
+    let trace = Simulation.run(seed: seed, steps: steps, planted: planted, weather: weather, trace: true).trace
     for line in trace.suffix(Int(environment("LINES") ?? 120)) { print(line) }
 }
 

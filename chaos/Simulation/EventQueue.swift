@@ -16,6 +16,8 @@ enum Event {
     case fault
     /// A fresh leader is cut off or crashes.
     case ambush(host: Int)
+    /// A follower that holds what only it and the leader hold forgets it, and the leader is gone.
+    case betrayal(follower: Int, leader: Int)
     case heal(Int)
     case flap(host: Int, left: UInt64)
     /// A watcher moves to another host, or finds one again.

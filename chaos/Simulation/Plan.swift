@@ -5,7 +5,7 @@ import KVCore
 import Raft
 
 /// Which worlds are drawn.
-package enum Weather: Sendable {
+package enum Weather: String, CaseIterable, Sendable {
     /// All kinds.
     case mixed
     /// Only the kind that breaks leaders at once.
@@ -34,6 +34,11 @@ struct Plan {
 
     /// Out of 1000 crashes so many damage the log, where the protocol can survive it.
     var damage: UInt64 = 120
+
+    /// Out of 1000 saves that replace entries so many are torn, or end before.
+    var aim: UInt64 = 100
+    /// Out of 1000 faults so many are betrayals.
+    var betrayals: UInt64 = 10
 
     /// The longest time until a crashed host or a cut link is back.
     var repairMax: UInt64 = 3_000_000
@@ -81,9 +86,11 @@ struct Plan {
         hosts = 3
         clients = 6
         damage = 1000
+        aim = 500
+        betrayals = 300
         faultEvery = pick(50_000...300_000)
         repairMax = pick(100_000...700_000)
-        ambush = 300
+        ambush = 500
         quality = Network.Quality(delayMin: 100, delayMax: pick(500...3_000))
         diskMax = diskMin + 500
     }

@@ -10,7 +10,7 @@ package struct Report: Sendable, CustomStringConvertible {
         case messagesDelivered, messagesLost, messagesDuplicated, messagesLate, messagesClogged
         case crashes, powerCuts, lostSaves, bitRot, misdirectedWrites, lostEnds, damagedStarts, tornMarks, wipedDisks
         case diskStalls, slowDisks, fullDisks, fullDiskWrites, failedWrites, failedSyncs
-        case partitions, bridges, rings, oneWayPartitions, isolations, flaps, clogs, ambushes, pauses
+        case partitions, bridges, rings, oneWayPartitions, isolations, flaps, clogs, ambushes, betrayals, pauses
         case flippedStates, fencedStates, repairedStates
         case hints, falseHints, transfers, membershipChanges, restarts
     }

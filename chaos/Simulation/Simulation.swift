@@ -52,6 +52,7 @@ struct World {
     /// The pre-vote that each host was last asked for.
     var preVotes: [Int: (peer: PeerID, last: EntryID)] = [:]
     let planted: PlantedBug?
+    let weather: Weather
     /// Crashes at the end of this step.
     var doomed: Int?
     var nextValue: UInt64 = 1
@@ -65,6 +66,7 @@ struct World {
         random = SeededGenerator(seed: seed)
         plan = Plan(weather: weather, using: &random)
         self.planted = planted
+        self.weather = weather
         let members = (1...UInt64(plan.voters)).map {
             Member(id: PeerID($0), name: "m\($0)", host: "host\($0)", port: 2380)
         }
@@ -100,7 +102,9 @@ struct World {
     }
 
     private var replay: String {
-        "make sim SEED=\(report.seed)" + (stepsMax == Simulation.stepsDefault ? "" : ", tern sim --steps \(stepsMax)")
+        (weather == .mixed
+            ? "make sim SEED=\(report.seed)" : "WEATHER=\(weather) SEED=\(report.seed) in Tests/SimulationTests")
+            + (stepsMax == Simulation.stepsDefault ? "" : ", tern sim --steps \(stepsMax)")
     }
 
     /// Asked only when `keepsTrace`: the words cost more than the run.

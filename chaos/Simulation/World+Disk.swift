@@ -14,7 +14,7 @@ extension World {
     private mutating func aim(at save: ReplicaSave, _ position: Int) {
         if save.state != nil {
             if chance(200) { hosts[position].crashPoint = .afterInstall }
-        } else if let first = save.raft.entries.first?.index, first <= hosts[position].disk.last, chance(100) {
+        } else if let first = save.raft.entries.first?.index, first <= hosts[position].disk.last, chance(plan.aim) {
             hosts[position].crashPoint = chance(500) ? .afterLowering : .tornSave
         }
         if save.raft.snapshot != nil, chance(200) { hosts[position].crashPoint = .beforeMark }

@@ -8,6 +8,7 @@ extension World {
         guard !isHealed else { return }
         schedule(.fault, after: plan.faultEvery / 4, plan.faultEvery * 2)
         let host = Int(below(UInt64(hosts.count)))
+        if chance(plan.betrayals) { return prepareBetrayal() }
         switch below(100) {
         case 0..<14: crash(host, isPowerCut: chance(300))
         case 14..<18: cutPower()
@@ -60,7 +61,7 @@ extension World {
         hosts[position].crashPoint = CrashPoint.allCases.randomElement(using: &random)
     }
 
-    mutating func crash(_ position: Int, isPowerCut: Bool, survivors: Int? = nil) {
+    mutating func crash(_ position: Int, isPowerCut: Bool, survivors: Int? = nil, restartMax: UInt64? = nil) {
         guard hosts[position].life != nil else { return }
         if keepsTrace { note("crash \(hosts[position].id)") }
         report.count(.crashes)
@@ -72,7 +73,7 @@ extension World {
         hosts[position].ioError = nil
         forgetWatchers(of: position)
         damage(position)
-        schedule(.restart(host: position), after: 20_000, plan.repairMax)
+        schedule(.restart(host: position), after: 20_000, restartMax ?? plan.repairMax)
         guard chance(700) else { return }
         for other in hosts.indices where other != position && !network.isCut(from: position, to: other) {
             schedule(.hint(host: other, lost: hosts[position].id), after: 100, 15_000)
@@ -96,6 +97,25 @@ extension World {
         guard !isHealed, hosts[position].life?.raft.isLeader == true else { return }
         report.count(.ambushes)
         if chance(300) { crash(position, isPowerCut: chance(300)) } else { isolate(position) }
+    }
+
+    /// All but one follower are cut off; what is committed then is there twice only.
+    private mutating func prepareBetrayal() {
+        guard let leader = leaders.randomElement(using: &random),
+            hosts[leader].life?.raft.configuration.voters.count == 3,
+            let follower = hosts.indices.filter({ $0 != leader && hosts[$0].life != nil }).randomElement(using: &random)
+        else { return }
+        for other in hosts.indices where other != leader && other != follower { isolate(other) }
+        schedule(.betrayal(follower: follower, leader: leader), after: 30_000, 90_000)
+    }
+
+    /// Then the follower's log loses its end, and only those are left to elect who miss something: they must not.
+    mutating func betray(_ follower: Int, _ leader: Int) {
+        guard !isHealed, hosts[leader].life?.raft.isLeader == true, hosts[follower].life != nil else { return }
+        report.count(.betrayals)
+        crash(follower, isPowerCut: false, restartMax: 60_000)
+        crash(leader, isPowerCut: false, restartMax: 2_000_000)
+        for position in cuts.indices { mend(position) }
     }
 
     private mutating func pause(_ position: Int) {

@@ -19,6 +19,7 @@ extension World {
         case .request(let request): return serve(request)
         case .fault: injectFault()
         case .ambush(let host): ambush(host)
+        case .betrayal(let follower, let leader): betray(follower, leader)
         case .heal(let number): mend(number)
         case .act(let client): act(client)
         case .reply(let reply): take(reply)

@@ -243,18 +243,22 @@ extension LogStore {
         (hardState, recorded) = (replay.hardState, replay.hardState)
         (base, last) = (replay.base, replay.last)
         (chain, places) = (replay.chain, replay.places)
-        if let known = medium.readMark().flatMap(LogMark.init(decoding:)) { heed(known) }
+        if let known = medium.readMark().flatMap(LogMark.init(decoding:)), heed(known) {
+            // It may be synced nowhere yet, and is all that is left to tell.
+            try medium.writeMark(known.encode(), isSynced: true)
+        }
         return Found(hardState: hardState, base: base, entries: replay.entries)
     }
 
     /// A log that lost its end may have lost a vote with it, and only that. What is committed here up to the mark is
-    /// all that the mark tells of.
-    private func heed(_ mark: LogMark) {
+    /// all that the mark tells of. Answers whether it tells more than the log.
+    private func heed(_ mark: LogMark) -> Bool {
         if mark.term > hardState.term || (mark.term == hardState.term && hardState.vote == nil) {
             (hardState.term, hardState.vote) = (mark.term, mark.vote)
         }
         let isSeen = mark.index <= max(base.index, hardState.commit) || place(of: mark.index)?.chain == mark.chain
         owed = isSeen ? nil : mark
+        return owed != nil || hardState != recorded
     }
 
     /// Brings log and state together: what Raft goes on from. A state ahead of the log, or of another history, is an
