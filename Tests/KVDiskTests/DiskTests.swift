@@ -377,4 +377,36 @@ private func compact(_ disk: ReplicaDisk, to id: EntryID) throws {
         #expect(disk.restored.base == machine.counters.applied && disk.restored.entries.isEmpty)
         removeAll(path)
     }
+
+    @Test(arguments: [4, 64] as [UInt8])
+    func `a state that is not what was written is told apart`(_ bit: UInt8) throws {
+        let path = temporaryDirectory()
+        let (machine, log) = made(60)
+        do {
+            let disk = try ReplicaDisk(path: path, initial: three)
+            try disk.log.save([save(1, log)])
+            var replay = StateMachine()
+            for entry in log { _ = replay.apply(entry) }
+            var changes = replay.takeChanges()
+            changes.configuration = three
+            try disk.state.write(changes)
+            _ = try disk.state.checkpoint()
+        }
+        do {
+            let disk = try ReplicaDisk(path: path, initial: .empty)
+            #expect(!disk.isStateDamaged && disk.machine.stateHash == machine.stateHash)
+        }
+        // One bit of every value; the checkpoint has brought all pages from the side file.
+        unlink(path + "/state.sqlite-wal")
+        try alter(path + "/state.sqlite") { bytes in
+            let value = Array(repeating: UInt8(1), count: 100)
+            for at in bytes.indices.dropLast(100) where bytes[at...].starts(with: value) {
+                // Within the value, or the length before it: the row cannot be read then.
+                if bit == 4 { bytes[at + 50] ^= bit } else { bytes[at - 1] ^= bit }
+            }
+        }
+        let disk = try ReplicaDisk(path: path, initial: .empty)
+        #expect(disk.isStateDamaged)
+        withExtendedLifetime(disk) { removeAll(path) }
+    }
 }

@@ -11,9 +11,9 @@ private func word(_ name: String) -> String? { getenv(name).map { String(cString
 /// So many seeds of each kind of weather.
 private func share(_ weather: Weather) -> Int {
     switch weather {
-    case .mixed: 1000
-    case .storm, .fog: 100
-    case .rot: 300
+    case .mixed: 700
+    case .storm, .fog: 50
+    case .rot: 150
     }
 }
 
@@ -31,10 +31,15 @@ func `every promise is kept, and every cluster comes back to life`(_ weather: We
     let sum = Simulation.run(first: first, count: count, steps: steps, planted: planted, weather: weather)
     print("\(weather): \(sum)")
     #expect(sum.violation == nil, "\(weather): \(sum)")
-    if count >= 1000, weather == .mixed { #expect(sum.quiet.isEmpty, "too quiet: \(sum.quiet)") }
+    if count >= share(.mixed), weather == .mixed { #expect(sum.quiet.isEmpty, "too quiet: \(sum.quiet)") }
     guard let seed = sum.failingSeed, only != nil else { return }
     let trace = Simulation.run(seed: seed, steps: steps, planted: planted, weather: weather, trace: true).trace
     for line in trace.suffix(Int(environment("LINES") ?? 120)) { print(line) }
+}
+
+@Test func `a thousand short lives keep every promise too`() {
+    let sum = Simulation.run(first: 10_001, count: 1000, steps: 1_200)
+    #expect(sum.violation == nil, "\(sum)")
 }
 
 @Test func `the same seed gives the same trace`() {
@@ -46,25 +51,46 @@ func `every promise is kept, and every cluster comes back to life`(_ weather: We
     #expect(Simulation.run(seed: 3, steps: 2_000).traceHash != Simulation.run(seed: 4, steps: 2_000).traceHash)
 }
 
+private func text(_ characters: [CChar]) -> String {
+    String(decoding: characters.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+}
+
+/// What another process says about this one's trace: nothing may depend on `Hasher`, addresses or time.
+@Test func `the same seed gives the same trace in another process`() throws {
+    let seed: UInt64 = 17
+    let trace = "trace \(Simulation.run(seed: seed, steps: 4_000).traceHash)"
+    guard word("TRACE") == nil else { return print(trace) }
+    var path = [CChar](repeating: 0, count: 4096)
+    let length = readlink("/proc/self/exe", &path, path.count - 1)
+    #expect(length > 0)
+    let filter = "--filter 'in another process' --testing-library swift-testing"
+    let pipe = try #require(popen("TRACE=1 '\(text(path))' \(filter) 2>&1", "r"))
+    var told = ""
+    var line = [CChar](repeating: 0, count: 4096)
+    while fgets(&line, Int32(line.count), pipe) != nil { told += text(line) }
+    pclose(pipe)
+    #expect(told.contains(trace), "here: \(trace), there: \(told)")
+}
+
 /// Within how many seeds each mistake on purpose is noticed, in the weather in which it does harm.
-private func bound(_ bug: PlantedBug) -> (seeds: Int, weather: Weather)? {
+private func bound(_ bug: PlantedBug) -> (seeds: Int, weather: Weather) {
     switch bug {
     case .acknowledgesBeforeSync, .noFencing, .expiresByLocalClock: (10, .mixed)
     case .ignoresLogInPreVotes, .dropsEvent, .repeatsEvent: (40, .mixed)
+    case .guessesVersions, .trustsState: (60, .mixed)
     case .readsWithoutRound: (80, .mixed)
-    case .truncatesBelowMark: (200, .mixed)
     case .ignoresLogInVotes: (10, .storm)
-    case .commitsOldTerms: (200, .storm)
+    case .commitsOldTerms: (300, .storm)
     case .countsStaleVotes: (120, .fog)
-    case .forgetsDamage: (200, .rot)
-    // Not found within hundreds of seeds: their tests are those of the disk (`Tests/KVDiskTests`).
-    case .corruptIsShort, .commitsTornEntries: (300, .rot)
+    case .corruptIsShort: (20, .rot)
+    case .forgetsDamage, .commitsTornEntries: (40, .rot)
+    case .truncatesBelowMark: (60, .rot)
     }
 }
 
-@Test(arguments: PlantedBug.allCases.filter { bound($0) != nil })
+@Test(arguments: PlantedBug.allCases)
 func `a planted bug is found`(_ bug: PlantedBug) {
-    guard let (seeds, weather) = bound(bug) else { return }
+    let (seeds, weather) = bound(bug)
     let report = Simulation.run(first: 1, count: seeds, planted: bug, weather: weather)
     #expect(report.violation != nil, "nobody noticed within \(seeds) seeds: \(bug)")
     print("\(bug): \(report.violation ?? "not found")")

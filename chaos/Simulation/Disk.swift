@@ -38,6 +38,7 @@ struct Disk {
     /// What the damage took, whether its owner knows it yet or not.
     private(set) var lost: LogIndex?
     private(set) var state: DurableState
+    private(set) var isStateRotten = false
     private var synced: DurableState
     private var unsynced: [StateChanges] = []
     private(set) var logQueue: [LogOperation] = []
@@ -61,6 +62,7 @@ struct Disk {
     }
 
     var last: LogIndex { log.last.index }
+    var logCounts: LogTwin.Counts { twin.counts }
     var hardState: HardState { log.hardState }
 
     /// The entry is here for good, by itself or as part of the state. What was damaged counts: its owner may have
@@ -108,6 +110,7 @@ extension Disk {
             state = DurableState(installed, configuration: metadata.configuration)
             synced = state
             unsynced = []
+            isStateRotten = false
             if crash == .afterInstall { return .crashed }
         }
         if planted == .commitsTornEntries { tornCommit = batch.last?.raft.hardState.commit ?? .zero }
@@ -192,6 +195,17 @@ extension Disk {
             mark.index == last, mark.term == hardState.term, mark.vote == hardState.vote, twin.rot(kind)
         else { return false }
         lost = last
+        return true
+    }
+
+    /// The state's database is altered, what is synced of it and what is not. False when it holds nothing yet.
+    mutating func rotState() -> Bool {
+        guard state.applied.index > .zero else { return false }
+        synced = state
+        unsynced = []
+        state.rot()
+        synced = state
+        isStateRotten = true
         return true
     }
 

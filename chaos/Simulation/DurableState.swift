@@ -13,6 +13,7 @@ struct DurableState {
     private var history: [RevisionEvents] = []
     private var counters = StateCounters()
     private var configuration: Configuration
+    private var hash: UInt64?
     private static let historyMax = 64
 
     init(configuration: Configuration) { self.configuration = configuration }
@@ -25,6 +26,7 @@ struct DurableState {
         members = machine.sortedMembers
         history = machine.history
         counters = machine.counters
+        hash = machine.stateHash
     }
 
     /// The database does not keep a lease's keys: the records name their lease.
@@ -48,10 +50,29 @@ struct DurableState {
         for change in changes.sessions { sessions[change.client] = change.session }
         members = changes.members
         counters = changes.counters
+        hash = changes.hash
         configuration = changes.configuration
     }
 
-    var machine: StateMachine {
+    /// Answers whether it is what was written, too.
+    func load() -> (machine: StateMachine, isDamaged: Bool) {
+        let machine = machine
+        return (machine, hash.map { $0 != machine.stateHash } ?? false)
+    }
+
+    /// A value is another than was written.
+    mutating func rot() {
+        var record: KeyValue?
+        records.forEach(.all) { one in
+            record = one
+            return false
+        }
+        guard var record else { return counters.logTime += 1 }
+        record.value = record.value.isEmpty ? [1] : record.value.map { $0 ^ 1 }
+        records.put(record)
+    }
+
+    private var machine: StateMachine {
         StateMachine(
             counters: counters, records: records, leases: leases.values.sorted { $0.id < $1.id },
             sessions: sessions.values.sorted { $0.client < $1.client }, members: members, history: history)

@@ -23,6 +23,8 @@ struct Host {
     /// It crashes when its durable work gets here.
     var crashPoint: CrashPoint?
     let planted: PlantedBug?
+    /// The newest version of entries that its program understands.
+    var understands = EntryFormat.oldest
 
     /// What is in memory. A class only because copies of a replica at every look would cost most of the run.
     final class Life {
@@ -46,6 +48,8 @@ struct Host {
         /// When a lease was first seen here (only for `PlantedBug.expiresByLocalClock`).
         var leasesSeen: [LeaseID: Int64] = [:]
         var compactSeen = Revision.zero
+        /// The cluster's version of entries, as far as told.
+        var versionSeen: UInt8 = 0
 
         init(core: ReplicaCore, clockBase: Int64, watched: Revision) {
             self.core = core
@@ -77,12 +81,15 @@ struct Host {
     mutating func boot(seed: UInt64, now: UInt64) -> Bool {
         lives += 1
         let restored = disk.restore()
-        let machine = disk.state.machine
+        let (machine, isRotten) = disk.state.load()
+        let isDamaged = isRotten && planted != .trustsState
         let clock = Int64(seed % 1_000_000)
         let core = ReplicaCore(
             id: id, settings: settings, limits: limits, restored: restored, state: machine,
-            initialMembers: initialMembers, seed: seed, now: clock)
+            initialMembers: initialMembers, seed: seed, now: clock, isStateDamaged: isDamaged,
+            understands: planted == .guessesVersions ? 9 : understands)
         let life = Life(core: core, clockBase: clock - Int64(now / 1000), watched: machine.revision)
+        if isDamaged { life.flippedAt = 0 }
         life.core.watch(life.watch, .all, after: machine.revision)
         self.life = life
         return restored.voteMark != nil

@@ -41,21 +41,18 @@ package final class LogTwin: LogMedium {
     var isFull = false
     var isCompacting = false
 
+    /// What it went through: segments begun, old names that came back, logs without a beginning, torn writes.
+    struct Counts {
+        var segments = 0
+        var returns = 0
+        var setAsides = 0
+        var tears = 0
+    }
+    private(set) var counts = Counts()
+
     package init(seed: UInt64, planted: PlantedBug? = nil) {
         random = SeededGenerator(seed: seed)
         self.planted = planted
-    }
-
-    /// The same bytes, on a disk of their own.
-    func copy() -> LogTwin {
-        let twin = LogTwin(seed: random.next(), planted: planted)
-        twin.segments = segments.map { segment in
-            let copy = Segment(segment.number, segment.capacity, segment.bytes, twin)
-            copy.used = segment.used
-            return copy
-        }
-        (twin.mark, twin.writtenMarks) = (mark, writtenMarks)
-        return twin
     }
 
     func below(_ bound: Int) -> Int { bound <= 1 ? 0 : Int(random.next() % UInt64(bound)) }
@@ -77,6 +74,7 @@ extension LogTwin {
         segments.removeAll { $0.number == number }
         segments.append(segment)
         retired = []
+        counts.segments += 1
         return segment
     }
 
@@ -107,7 +105,10 @@ extension LogTwin {
         if crash == .afterLowering { throw .failed("crash") }
     }
 
-    package func setAside() throws(DiskError) { (segments, spares, retired) = ([], [], []) }
+    package func setAside() throws(DiskError) {
+        (segments, spares, retired) = ([], [], [])
+        counts.setAsides += 1
+    }
 
     fileprivate func write(_ bytes: [UInt8], at offset: Int, _ segment: Segment) throws(DiskError) {
         let point: CrashPoint = isCompacting ? .tornCompaction : offset == 0 ? .tornHead : .tornSave
@@ -136,6 +137,7 @@ extension LogTwin {
     /// The front of it reaches the disk, or any of its parts.
     private func tear(_ bytes: [UInt8], at offset: Int, _ segment: Segment) {
         let used = segment.used
+        counts.tears += 1
         defer { segment.used = used }
         if below(2) == 0 { return put(Array(bytes.prefix(below(bytes.count + 1))), at: offset, segment) }
         for start in stride(from: 0, to: bytes.count, by: 64) where below(2) == 0 {
@@ -151,7 +153,9 @@ extension LogTwin {
     package func losePower(mayTear: Bool) -> Bool {
         if !retired.isEmpty {
             // The last ones to go may be there again, under their old names.
-            segments = (retired.suffix(below(retired.count + 1)) + segments).sorted { $0.number < $1.number }
+            let back = retired.suffix(below(retired.count + 1))
+            counts.returns += back.count
+            segments = (back + segments).sorted { $0.number < $1.number }
             retired = []
         }
         guard !writtenMarks.isEmpty else { return false }

@@ -37,6 +37,8 @@ struct Plan {
 
     /// Out of 1000 saves that replace entries so many are torn, or end before.
     var aim: UInt64 = 100
+    /// Out of 1000 faults so many bring a newer program; some hosts have the older one then.
+    var upgrades: UInt64 = 0
     /// Out of 1000 faults so many are betrayals.
     var betrayals: UInt64 = 10
 
@@ -75,6 +77,7 @@ struct Plan {
         limits.resendMilliseconds = Int64(pick(100...1_000))
         settings.promotionLagMax = pick(2...100)
         settings.appliesBeforeSave = pick(0...2) == 0
+        if pick(0...2) == 0 { upgrades = pick(50...400) }
         let isStorm = pick(0...7) == 0
         if isStorm || weather == .storm { becomeStorm(pick) }
         if weather == .fog { becomeFog(pick) }

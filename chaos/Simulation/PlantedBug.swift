@@ -25,6 +25,10 @@ package enum PlantedBug: String, CaseIterable, Sendable {
     case commitsTornEntries
     /// Entries are cut off before the mark is lowered.
     case truncatesBelowMark
+    /// A state that was altered on the disk is served.
+    case trustsState
+    /// An older program takes a newer entry for what it looks like.
+    case guessesVersions
     /// A fence is not carried along.
     case noFencing
     /// A lease ends by the wall clock of whoever looks.

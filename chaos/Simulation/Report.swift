@@ -8,11 +8,12 @@ package struct Report: Sendable, CustomStringConvertible {
         case watchesResumed, watchedEvents, bookmarks
         case snapshotChunks, snapshotsInstalled, compactions
         case messagesDelivered, messagesLost, messagesDuplicated, messagesLate, messagesClogged
-        case crashes, powerCuts, lostSaves, bitRot, misdirectedWrites, lostEnds, damagedStarts, tornMarks, wipedDisks
+        case crashes, powerCuts, lostSaves, bitRot, misdirectedWrites, lostEnds, damagedStarts, logsSetAside,
+            tornWrites, segments, segmentsReturned, tornMarks, wipedDisks
         case diskStalls, slowDisks, fullDisks, fullDiskWrites, failedWrites, failedSyncs
         case partitions, bridges, rings, oneWayPartitions, isolations, flaps, clogs, ambushes, betrayals, pauses
-        case flippedStates, fencedStates, repairedStates
-        case hints, falseHints, transfers, membershipChanges, restarts
+        case flippedStates, rottenStates, fencedStates, repairedStates
+        case hints, upgrades, raisedVersions, stoppedPrograms, falseHints, transfers, membershipChanges, restarts
     }
     package let seed: UInt64
     package private(set) var counts = [Int](repeating: 0, count: Counter.allCases.count)

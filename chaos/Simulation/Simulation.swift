@@ -102,9 +102,9 @@ struct World {
     }
 
     private var replay: String {
-        (weather == .mixed
-            ? "make sim SEED=\(report.seed)" : "WEATHER=\(weather) SEED=\(report.seed) in Tests/SimulationTests")
-            + (stepsMax == Simulation.stepsDefault ? "" : ", tern sim --steps \(stepsMax)")
+        let isUsual = weather == .mixed && stepsMax == Simulation.stepsDefault
+        return isUsual
+            ? "make sim SEED=\(report.seed)" : "tern sim --seed \(report.seed) --steps \(stepsMax) --weather \(weather)"
     }
 
     /// Asked only when `keepsTrace`: the words cost more than the run.
@@ -136,6 +136,12 @@ extension World {
     mutating func finish() -> Report {
         report.time = now
         report.count(.leasesEnded, checker.oracle.leases.ended)
+        for host in hosts {
+            report.count(.segments, host.disk.logCounts.segments)
+            report.count(.segmentsReturned, host.disk.logCounts.returns)
+            report.count(.logsSetAside, host.disk.logCounts.setAsides)
+            report.count(.tornWrites, host.disk.logCounts.tears)
+        }
         return report
     }
 
@@ -196,6 +202,7 @@ extension Simulation {
     static let healingMicroseconds: UInt64 = 30_000_000
     static let tickMicroseconds: UInt64 = 10_000
     static let writesToRecover = 2
+    static let newestVersion: UInt8 = EntryFormat.oldest + 1
     /// Marks tickets of a host itself.
     static let ownTicket: UInt64 = 1 << 40
     static let patienceMicroseconds: UInt64 = 1_500_000

@@ -9,6 +9,7 @@ extension World {
         schedule(.fault, after: plan.faultEvery / 4, plan.faultEvery * 2)
         let host = Int(below(UInt64(hosts.count)))
         if chance(plan.betrayals) { return prepareBetrayal() }
+        if chance(plan.upgrades) { return upgrade(host) }
         switch below(100) {
         case 0..<14: crash(host, isPowerCut: chance(300))
         case 14..<18: cutPower()
@@ -19,9 +20,9 @@ extension World {
         case 57..<71: troubleDisk(host)
         case 71..<77: transfer()
         case 77..<88: changeMembers()
-        case 88..<91: wipe(host)
-        case 91..<94: jumpClock(host)
-        case 94..<97: flipState(host)
+        case 88..<90: wipe(host)
+        case 90..<92: jumpClock(host)
+        case 92..<97: flipState(host)
         default: hintFalsely(host)
         }
     }
@@ -140,18 +141,36 @@ extension World {
     /// One bit in the memory of one host; where the others are a majority that can tell. Members stay as they are then.
     private mutating func flipState(_ position: Int) {
         let isSafe = hosts.allSatisfy {
-            $0.life?.isFlipped != true && $0.disk.lost == nil && !($0.life?.raft.configuration.isJoint ?? false)
+            $0.life?.isFlipped != true && !$0.disk.isStateRotten && $0.disk.lost == nil
+                && !($0.life?.raft.configuration.isJoint ?? false)
                 && ($0.life?.raft.configuration.voters.count ?? 3) >= 3
         }
         guard isSafe, plan.voters >= 3, let life = hosts[position].life, life.raft.configuration.contains(life.core.id)
         else { return }
+        if chance(600) { return rotState(position) }
         if keepsTrace { note("flip \(hosts[position].id)") }
         report.count(.flippedStates)
         hosts[position].life?.flippedAt = life.core.statesInstalled
         hosts[position].life?.core.flipState()
     }
 
-    var isAnyFlipped: Bool { hosts.contains { $0.life?.isFlipped == true } }
+    var isAnyFlipped: Bool { hosts.contains { $0.life?.isFlipped == true || $0.disk.isStateRotten } }
+
+    /// The process ends, and what its state database holds is not what was written.
+    private mutating func rotState(_ position: Int) {
+        guard hosts[position].disk.lost == nil, hosts[position].withDisk({ $0.rotState() }) else { return }
+        if keepsTrace { note("rot of the state of \(hosts[position].id)") }
+        report.count(.rottenStates)
+        crash(position, isPowerCut: false, survivors: 0)
+    }
+
+    /// A newer program takes the place of the one that ran.
+    mutating func upgrade(_ position: Int) {
+        guard hosts[position].understands < Simulation.newestVersion else { return }
+        report.count(.upgrades)
+        hosts[position].understands = Simulation.newestVersion
+        crash(position, isPowerCut: false)
+    }
 
     private mutating func hintFalsely(_ position: Int) {
         guard let leader = hosts[position].life?.raft.leader, leader != hosts[position].id else { return }
@@ -194,7 +213,7 @@ extension World {
 
     /// At most one peer's log is damaged at a time, and only where the others can go on without it.
     private mutating func damage(_ position: Int) {
-        let isAlone = hosts.allSatisfy { $0.disk.lost == nil }
+        let isAlone = hosts.allSatisfy { $0.disk.lost == nil } && !isAnyFlipped
         let isSafe = hosts.allSatisfy {
             let members = $0.life?.raft.configuration
             return members.map { $0.voters.count >= 3 && !$0.isJoint } ?? true
@@ -217,6 +236,7 @@ extension World {
         report.count(.wipedDisks)
         crash(position, isPowerCut: true)
         hosts[position].replace(by: PeerID(id.rawValue + 100), seed: random.next())
+        if chance(500) { hosts[position].understands = EntryFormat.oldest }
         if keepsTrace { note("\(id) is lost, \(hosts[position].id) takes its place") }
     }
 

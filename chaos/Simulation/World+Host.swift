@@ -97,6 +97,23 @@ extension World {
             if output.hasNewState, hosts[position].crashPoint == .afterApply { doomed = position }
         }
         if planted == .commitsOldTerms { commitByCounting(position) }
+        checkVersion(position)
+    }
+
+    /// A program that meets a newer entry stops before it; somebody installs a newer one then.
+    private mutating func checkVersion(_ position: Int) {
+        let host = hosts[position]
+        guard let life = host.life else { return }
+        let version = life.core.state.clusterVersion
+        if version != life.versionSeen {
+            if version > host.understands { fail("host \(host.id): applied entries of version \(version)") }
+            if life.versionSeen != 0 { report.count(.raisedVersions) }
+            life.versionSeen = version
+        }
+        guard life.core.isOutdated else { return }
+        report.count(.stoppedPrograms)
+        hosts[position].understands = Simulation.newestVersion
+        doomed = position
     }
 
     private mutating func note(_ alarm: StateAlarm, at position: Int) {

@@ -9,6 +9,11 @@ extension World {
             fail(checker.noteSent(message))
             checkPreVote(message, from: position)
         }
+        if planted == .guessesVersions, case .understands = envelope.message,
+            hosts[position].understands == EntryFormat.oldest
+        {
+            return
+        }
         if case .snapshotChunk(let chunk) = envelope.message {
             // A majority cannot tell any more who is right when a wrong state has been handed on: somebody restarts it.
             if hosts[position].life?.isFlipped == true {

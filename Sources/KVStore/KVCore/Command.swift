@@ -1,6 +1,7 @@
 // What a Raft entry asks the state machine to do, and its byte form. The proposer encodes a `ClientProposal`; the
-// leader puts the format version and log time before it when it appends. A peer that meets a version it does not know
-// refuses the command, it never guesses.
+// leader puts the format version and log time before it when it appends. Entries carry the cluster's committed version,
+// which is raised when every member has said that it understands the next one; whoever meets a version that it does not
+// know stops, it never guesses.
 import Raft
 
 /// One command of the log.
@@ -19,6 +20,8 @@ package enum Command: Hashable, Sendable {
     case tick
     case setMember(Member)
     case removeMember(PeerID)
+    /// From the leader: entries may be of this version from now on. Its own entry already is.
+    case raiseVersion(UInt8)
 }
 
 /// A command with the identity that makes it execute once.
@@ -34,10 +37,17 @@ package struct ClientProposal: Hashable, Sendable {
 
 /// The data of an entry: version, log time, proposal.
 package enum EntryFormat {
-    package static let version: UInt8 = 1
+    package static let oldest: UInt8 = 1
+    /// The newest one that this program understands. A new kind of command raises it, and waits for its commit.
+    package static let newest: UInt8 = 1
+
+    /// The version of an entry's data; nil where it has none.
+    package static func version(of entry: Entry) -> UInt8? { entry.kind == .normal ? entry.data.first : nil }
 
     /// The data of an entry from an encoded proposal.
-    package static func entry(logTime: Int64, proposal: [UInt8]) -> [UInt8] {
+    package static func entry(
+        logTime: Int64, proposal: [UInt8], version: UInt8 = EntryFormat.oldest
+    ) -> [UInt8] {
         var writer = ByteWriter(capacity: proposal.count + 12)
         writer.put(byte: version)
         writer.put(logTime)
@@ -83,6 +93,7 @@ extension ByteWriter {
         case .tick: put(byte: 9)
         case .setMember(let member): put(byte: 10); put(member)
         case .removeMember(let id): put(byte: 11); put(id.rawValue)
+        case .raiseVersion(let version): put(byte: 12); put(byte: version)
         }
     }
 }
@@ -107,6 +118,7 @@ extension ByteReader {
         case 9: return .tick
         case 10: return .setMember(try member())
         case 11: return .removeMember(PeerID(rawValue: try unsigned()))
+        case 12: return .raiseVersion(try byte())
         default: throw DecodeError()
         }
     }

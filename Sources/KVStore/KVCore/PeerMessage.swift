@@ -43,6 +43,8 @@ package enum PeerMessage: Hashable, Sendable {
     case stateVerdict(LogIndex, hash: UInt64)
     /// The sender's state is wrong.
     case stateWanted
+    /// To the leader: the newest version of entries that the sender understands.
+    case understands(UInt8)
 }
 
 /// A wish about members or leadership.
@@ -97,6 +99,7 @@ extension PeerMessage {
         case .stateReport(let index, let hash): writer.put(byte: 7); writer.put(index.rawValue); writer.put(hash)
         case .stateVerdict(let index, let hash): writer.put(byte: 8); writer.put(index.rawValue); writer.put(hash)
         case .stateWanted: writer.put(byte: 9)
+        case .understands(let version): writer.put(byte: 10); writer.put(byte: version)
         }
     }
 
@@ -135,6 +138,7 @@ extension PeerMessage {
         case 7: return .stateReport(LogIndex(try reader.unsigned()), hash: try reader.unsigned())
         case 8: return .stateVerdict(LogIndex(try reader.unsigned()), hash: try reader.unsigned())
         case 9: return .stateWanted
+        case 10: return .understands(try reader.byte())
         default: throw DecodeError()
         }
     }

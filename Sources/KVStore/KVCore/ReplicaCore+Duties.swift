@@ -55,6 +55,7 @@ extension ReplicaCore {
         tellTime(stamp)
         compactHistory()
         enterMembers()
+        raiseVersion()
     }
 
     private mutating func endLeases(_ stamp: Int64) {

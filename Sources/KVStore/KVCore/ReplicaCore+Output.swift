@@ -5,6 +5,7 @@ import Raft
 extension ReplicaCore {
     /// What is to be done now; nil when nothing is. Ask until nil after every batch of inputs.
     package mutating func takeOutput() -> ReplicaOutput? {
+        guard versions.fault == nil else { return nil }
         dispatchProposals()
         dispatchReads()
         while let ready = raft.takeReady() {
@@ -39,6 +40,7 @@ extension ReplicaCore {
     private mutating func apply(_ entries: [Entry]) {
         let membersBefore = state.members
         for entry in entries {
+            guard understands(entry) else { return }
             let applied = state.apply(entry)
             reportState()
             if entry.kind == .configuration { output.hasNewMembers = true }
@@ -60,6 +62,7 @@ extension ReplicaCore {
         }
         duties.leadershipChanged(leading: raft.isLeader ? raft.term : nil, logTime: state.logTime, now: now)
         agreement.forgetReports()
+        versions.forget()
         redispatch()
         if !raft.isLeader { endSenders() }
     }

@@ -159,9 +159,10 @@ extension ReplicaCore {
         }
     }
 
-    private mutating func append(_ data: [UInt8], fence: Term?) -> ProposeRefusal? {
+    private mutating func append(_ data: [UInt8], fence: Term?, raise: UInt8 = 0) -> ProposeRefusal? {
         duties.leadershipChanged(leading: raft.isLeader ? raft.term : nil, logTime: state.logTime, now: now)
-        let entry = EntryFormat.entry(logTime: duties.stamp(state.logTime, now: now), proposal: data)
+        let entry = EntryFormat.entry(
+            logTime: duties.stamp(state.logTime, now: now), proposal: data, version: max(state.clusterVersion, raise))
         do throws(ProposeRefusal) {
             _ = try raft.propose([Raft.Proposal(entry, fence: fence)])
             return nil
@@ -175,7 +176,7 @@ extension ReplicaCore {
             guard proposal.notBefore <= now else { later.append(serial); continue }
             let data = encode(proposals.id(of: serial), proposal.command)
             if data.count > limits.proposalBytesMax { finish(serial, .failure(.tooLarge(bytes: data.count))); continue }
-            switch append(data, fence: proposal.fence) {
+            switch append(data, fence: proposal.fence, raise: proposal.command.version) {
             case nil:
                 proposals.pending[serial]?.place = .appended(raft.term)
                 proposals.pending[serial]?.wasSent = true
@@ -238,11 +239,18 @@ extension ReplicaCore {
     /// This copy was not appended; it is tried again a little later, or where the leader is then.
     mutating func forwardRefused(_ serials: [UInt64]) {
         for serial in serials {
-            if serial == ProposalTable.openSerial { proposals.openSince = .waiting; continue }
+            if serial == ProposalTable.openSerial { openLater(); continue }
             guard case .forwarded? = proposals.pending[serial]?.place else { continue }
             proposals.pending[serial]?.notBefore = now + limits.tickMilliseconds
             proposals.requeue(serial)
         }
+    }
+
+    /// A leader that has no room is not asked again at once, or both would do nothing else.
+    private mutating func openLater() {
+        guard case .forwarded(let leader, let term, _) = proposals.openSince else { return }
+        let asked = now - limits.resendMilliseconds / 4 + limits.tickMilliseconds
+        proposals.openSince = .forwarded(leader, in: term, at: asked)
     }
 
     /// Leadership moved: whatever has no outcome is sent to the new leader. Duties are not: each leader has its own.
@@ -325,6 +333,12 @@ extension ReplicaCore {
 }
 
 extension Command {
+    /// The version that its entry has at least.
+    var version: UInt8 {
+        if case .raiseVersion(let version) = self { return version }
+        return EntryFormat.oldest
+    }
+
     /// May make the state greater.
     var grows: Bool {
         switch self {

@@ -132,6 +132,8 @@ extension ReplicaCore {
         guard case .installSnapshot(let metadata) = message.body, message.from == receiver.peer,
             let state = receiver.sink.finish(), state.counters.applied == metadata.id
         else { return }
+        noteVersion(of: state)
+        guard versions.fault == nil else { return }
         if isRepair {
             if isFenced, raft.replaceState(with: metadata) { staged = state }
             return

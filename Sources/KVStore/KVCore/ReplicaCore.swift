@@ -114,11 +114,14 @@ package struct ReplicaCore: Sendable {
     package internal(set) var leaderlessSince: Int64?
     /// Members of the first configuration, until the directory has them.
     let initialMembers: [Member]
+    var versions: VersionAgreement
 
-    /// `seed` must differ from boot to boot. `state` is what the disk held at `restored.snapshot`.
+    /// `seed` must differ from boot to boot. `state` is what the disk held at `restored.snapshot`; when it is damaged,
+    /// nothing is served before another one has been fetched. `understands`: the newest version of entries.
     package init(
         id: PeerID, settings: RaftSettings, limits: ReplicaLimits, restored: Restored, state: StateMachine,
-        initialMembers: [Member], seed: UInt64, now: Int64
+        initialMembers: [Member], seed: UInt64, now: Int64, isStateDamaged: Bool = false,
+        understands: UInt8 = EntryFormat.newest
     ) {
         self.id = id
         self.limits = limits
@@ -135,6 +138,9 @@ package struct ReplicaCore: Sendable {
         leaderlessSince = now
         output.hasNewMembers = true
         output.hasNewState = true
+        versions = VersionAgreement(understands: understands)
+        noteVersion(of: state)
+        if isStateDamaged { fenceAtStart() }
         if raft.configuration.allVoters == [id] { startAlone() }
     }
 
@@ -173,7 +179,10 @@ package struct ReplicaCore: Sendable {
 
     package var view: KVView { state.view }
     package var watchCount: Int { hub.count }
-    package var fault: String? { raft.fault }
+    /// This program is too old for what the cluster writes.
+    package var isOutdated: Bool { versions.fault != nil }
+    /// Why nothing more is done.
+    package var fault: String? { raft.fault ?? versions.fault }
     package var pendingCount: Int { proposals.count + reads.count }
     package var snapshot: StoreSnapshot { state.snapshot }
     package var clientID: ClientID { proposals.client }
@@ -211,6 +220,7 @@ package struct ReplicaCore: Sendable {
         performDuties()
         tickSnapshots()
         askForState()
+        tellVersion()
     }
 
     /// A message from another peer, which the transport has identified.
@@ -227,6 +237,7 @@ package struct ReplicaCore: Sendable {
         case .stateReport(let index, let hash): judge(index, hash, from: peer)
         case .stateVerdict(let index, let hash): if peer == raft.leader { takeVerdict(index, hash) }
         case .stateWanted: sendState(to: peer)
+        case .understands(let version): if raft.isLeader { versions.hear(version, from: peer) }
         case .change(let change): if raft.isLeader { _ = request(change) }
         }
     }

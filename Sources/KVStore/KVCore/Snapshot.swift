@@ -34,6 +34,7 @@ package struct SnapshotSource: Sendable {
         hasHead = true
         writer.put(byte: 1)
         writer.put(state.counters)
+        if state.clusterVersion != EntryFormat.oldest { writer.put(byte: 7); writer.put(byte: state.clusterVersion) }
         for lease in state.leases.sorted { writer.put(byte: 3); writer.put(lease) }
         for session in state.sessions.sorted { writer.put(byte: 4); writer.put(session) }
         for member in state.sortedMembers { writer.put(byte: 5); writer.put(member) }
@@ -58,6 +59,7 @@ package struct SnapshotSource: Sendable {
 /// Takes the pieces.
 package struct SnapshotSink: Sendable {
     private var counters: StateCounters?
+    private var clusterVersion = EntryFormat.oldest
     private var records = OrderedTree()
     private var leases: [Lease] = []
     private var sessions: [Session] = []
@@ -76,6 +78,7 @@ package struct SnapshotSink: Sendable {
             case 4: sessions.append(try reader.session())
             case 5: members.append(try reader.member())
             case 6: history.append(try reader.revisionEvents())
+            case 7: clusterVersion = try reader.byte()
             default: throw DecodeError()
             }
         }
@@ -83,7 +86,8 @@ package struct SnapshotSink: Sendable {
 
     /// nil: the head is missing.
     package func finish() -> StateMachine? {
-        guard let counters else { return nil }
+        guard var counters else { return nil }
+        counters.clusterVersion = clusterVersion
         return StateMachine(
             counters: counters, records: records, leases: leases, sessions: sessions, members: members, history: history
         )
@@ -91,6 +95,7 @@ package struct SnapshotSink: Sendable {
 }
 
 extension ByteWriter {
+    /// All but the cluster's version.
     package mutating func put(_ counters: StateCounters) {
         put(counters.applied)
         put(counters.revision.rawValue)

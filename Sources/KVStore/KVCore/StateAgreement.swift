@@ -112,6 +112,13 @@ extension ReplicaCore {
         raft.suspendApplying()
     }
 
+    /// What the disk held is not what was written.
+    mutating func fenceAtStart() {
+        agreement.fencedAt = now
+        output.alarms.append(.diverged(state.appliedIndex))
+        raft.suspendApplying()
+    }
+
     /// Asks the leader for its state, again and again.
     mutating func askForState() {
         guard isFenced, receiver == nil, staged == nil, let leader = raft.leader, leader != id,

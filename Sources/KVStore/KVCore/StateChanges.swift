@@ -10,6 +10,8 @@ package struct StateChanges: Sendable {
     package var sessions: [(client: ClientID, session: Session?)] = []
     package var members: [Member] = []
     package var counters = StateCounters()
+    /// Of the state with these changes: what is read back later must have it too.
+    package var hash: UInt64?
     /// Who takes part at `counters.applied`.
     package var configuration = Configuration.empty
     package init() {}
@@ -21,6 +23,7 @@ package struct StateCounters: Hashable, Sendable {
     package var revision = Revision(1)
     package var compactRevision = Revision.zero
     package var logTime: Int64 = 0
+    package var clusterVersion = EntryFormat.oldest
     package init() {}
 }
 
@@ -31,6 +34,7 @@ extension StateMachine {
         counters.revision = revision
         counters.compactRevision = compactRevision
         counters.logTime = logTime
+        counters.clusterVersion = clusterVersion
         return counters
     }
 
@@ -48,6 +52,7 @@ extension StateMachine {
         sessions.dirty = []
         changes.members = sortedMembers
         changes.counters = counters
+        changes.hash = stateHash
         return changes
     }
 
@@ -70,6 +75,7 @@ extension StateMachine {
         revision = counters.revision
         compactRevision = counters.compactRevision
         logTime = counters.logTime
+        clusterVersion = counters.clusterVersion
         for lease in leases { self.leases.set(lease) }
         for session in sessions { self.sessions.set(session) }
         for member in members { self.members[member.id] = member }

@@ -17,6 +17,7 @@ extension StateMachine {
         var hash = Hash64()
         for word in [recordsHash, leases.hash, sessions.hash, membersHash] { hash.add(word) }
         for word in [revision.rawValue, compactRevision.rawValue, logTime] { hash.add(UInt64(bitPattern: word)) }
+        if clusterVersion != EntryFormat.oldest { hash.add(UInt64(clusterVersion)) }
         return hash.value
     }
 }

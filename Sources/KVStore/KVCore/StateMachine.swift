@@ -21,6 +21,8 @@ package struct StateMachine: Sendable {
     package internal(set) var tree = OrderedTree()
     package internal(set) var revision = Revision(1)
     package internal(set) var compactRevision = Revision.zero
+    /// The version that entries have: every member has said that it understands it.
+    package internal(set) var clusterVersion = EntryFormat.oldest
     /// Milliseconds that leaders counted.
     package internal(set) var logTime: Int64 = 0
     package internal(set) var leases = LeaseTable()
@@ -59,7 +61,7 @@ package struct StateMachine: Sendable {
         let proposal: ClientProposal
         do throws(DecodeError) {
             let version = try reader.byte()
-            guard version == EntryFormat.version else {
+            guard version >= EntryFormat.oldest else {
                 return Applied(index: entry.index, id: nil, outcome: .refused(.unsupportedVersion(version)), events: [])
             }
             logTime = max(logTime, try reader.signed())
@@ -101,6 +103,9 @@ package struct StateMachine: Sendable {
         case .openSession, .tick: return .done(revision)
         case .setMember(let member): return set(member)
         case .removeMember(let id): return removeMember(id)
+        case .raiseVersion(let version):
+            clusterVersion = max(clusterVersion, version)
+            return .done(revision)
         case .expireSessions(let clients, let idle): return expire(clients, idle: idle)
         }
     }

@@ -1,5 +1,5 @@
 // The byte form of transactions inside a command. Nesting is bounded, so that hostile bytes cannot exhaust the stack.
-// Changing any of this means a new `EntryFormat.version`: logs on disk outlive programs.
+// Changing any of this means a new `EntryFormat.newest`: logs on disk outlive programs.
 
 extension ByteWriter {
     package mutating func put(_ txn: Txn) {

@@ -11,6 +11,8 @@ package struct ReplicaDisk: Sendable {
     package let state: StateStore
     package let restored: Restored
     package let machine: StateMachine
+    /// The state is not what was written: it is not to be served, the others have a better one.
+    package let isStateDamaged: Bool
     /// Nothing was there before.
     package let isNew: Bool
 
@@ -24,6 +26,10 @@ package struct ReplicaDisk: Sendable {
         if found == nil { try state.create(initial) }
         let configuration = found?.configuration ?? initial
         machine = found?.state ?? StateMachine()
+        isStateDamaged = found?.isDamaged ?? false
+        guard !isStateDamaged || configuration.allVoters.count > 1 else {
+            throw .damaged("state.sqlite is not what was written, and there is no other member to fetch it from")
+        }
         let mark = try LogMarkFile(path: directory.markPath)
         let opened = try LogStore.open(try LogFolder(directory.logPath, mark: mark))
         log = opened.log

@@ -49,7 +49,7 @@ package final class StateStore: Sendable {
                 try writeHistory(changes.events)
                 for (id, lease) in changes.leases { try write(id, lease) }
                 for (client, session) in changes.sessions { try write(client, session) }
-                try writeMeta(changes.counters, changes.configuration, changes.members)
+                try writeMeta(changes.counters, changes.hash, changes.configuration, changes.members)
                 if now > 0 { try noteTime(changes.counters, now, &guarded) }
             }
             guarded.applied = changes.counters.applied.index
@@ -75,7 +75,7 @@ package final class StateStore: Sendable {
                     try database.execute("DELETE FROM \(table)")
                 }
                 try writeAll(state)
-                try writeMeta(state.counters, configuration, state.sortedMembers)
+                try writeMeta(state.counters, state.stateHash, configuration, state.sortedMembers)
                 try writeFolded(state.revision)
             }
             try database.checkpoint()
@@ -96,7 +96,7 @@ package final class StateStore: Sendable {
     /// A new store, before anything was applied.
     func create(_ configuration: Configuration) throws(DiskError) {
         try database.transaction { () throws(DiskError) in
-            try writeMeta(StateCounters(), configuration, [])
+            try writeMeta(StateCounters(), nil, configuration, [])
             try writeFolded(StateCounters().revision)
         }
         try database.checkpoint()
@@ -139,12 +139,14 @@ extension StateStore {
     }
 
     private func writeMeta(
-        _ counters: StateCounters, _ configuration: Configuration, _ members: [Member]
+        _ counters: StateCounters, _ hash: UInt64?, _ configuration: Configuration, _ members: [Member]
     )
         throws(DiskError)
     {
         var writer = ByteWriter()
         writer.put(counters)
+        writer.put(byte: counters.clusterVersion)
+        writer.put(optional: hash) { $0.put(fixed: $1) }
         var directory = ByteWriter()
         directory.put(list: members) { $0.put($1) }
         try database.prepare(
@@ -182,8 +184,15 @@ extension StateStore {
 // MARK: Reading at start
 
 extension StateStore {
+    /// What was read, and whether it is what was written.
+    struct Found {
+        var state: StateMachine
+        var configuration: Configuration
+        var isDamaged = false
+    }
+
     /// nil: nothing was ever written.
-    func load() throws(DiskError) -> (state: StateMachine, configuration: Configuration)? {
+    func load() throws(DiskError) -> Found? {
         let meta = try database.prepare("SELECT format, counters, configuration, members FROM meta WHERE id = 0")
         defer { meta.reset() }
         guard try meta.step() else { return nil }
@@ -191,12 +200,30 @@ extension StateStore {
         guard Self.formats.contains(format) else {
             throw .failed("state.sqlite has format \(format), this program knows \(Self.formats)")
         }
-        let counters = try decode(meta.bytes(1)) { (r: inout ByteReader) throws(DecodeError) in try r.stateCounters() }
+        let (counters, hash) = try decode(meta.bytes(1)) { (r: inout ByteReader) throws(DecodeError) in
+            try r.countersAndHash()
+        }
         let members = try decode(meta.bytes(3)) { (r: inout ByteReader) throws(DecodeError) in
             try r.list { (r: inout ByteReader) throws(DecodeError) in try r.member() }
         }
         let configuration = meta.bytes(2).isEmpty ? Configuration.empty : Configuration(decoding: meta.bytes(2))
         guard let configuration else { throw .damaged("state.sqlite: configuration") }
+        do throws(DiskError) {
+            let state = try loadState(counters, members, isFolded: format == 1)
+            return Found(
+                state: state, configuration: configuration, isDamaged: hash.map { $0 != state.stateHash } ?? false)
+        } catch {
+            guard case .damaged = error else { throw error }
+            guarded.withLock { $0 = Guarded(applied: counters.applied.index, compacted: .zero) }
+            let nothing = StateMachine(
+                counters: counters, records: OrderedTree(), leases: [], sessions: [], members: members, history: [])
+            return Found(state: nothing, configuration: configuration, isDamaged: true)
+        }
+    }
+
+    private func loadState(
+        _ counters: StateCounters, _ members: [Member], isFolded: Bool
+    ) throws(DiskError) -> StateMachine {
         var builder = OrderedTreeBuilder()
         try rows(
             "SELECT record FROM current ORDER BY key", { (r: inout ByteReader) throws(DecodeError) in try r.record() }
@@ -204,7 +231,7 @@ extension StateStore {
             builder.append($0)
         }
         guard var records = builder.finish() else { throw .damaged("state.sqlite: keys out of order") }
-        let folding = try replay(onto: &records, through: counters.revision, isFolded: format == 1)
+        let folding = try replay(onto: &records, through: counters.revision, isFolded: isFolded)
         var leases: [Lease] = []
         try rows("SELECT lease FROM leases ORDER BY id", { (r: inout ByteReader) throws(DecodeError) in try r.lease() })
         {
@@ -214,11 +241,11 @@ extension StateStore {
         try rows("SELECT session FROM sessions", { (r: inout ByteReader) throws(DecodeError) in try r.session() }) {
             sessions.append($0)
         }
-        let state = StateMachine(
-            counters: counters, records: records, leases: leases, sessions: sessions, members: members,
-            history: try loadHistory(counters))
+        let history = try loadHistory(counters)
         guarded.withLock { $0 = Guarded(applied: counters.applied.index, compacted: .zero, folding: folding) }
-        return (state, configuration)
+        return StateMachine(
+            counters: counters, records: records, leases: leases, sessions: sessions, members: members, history: history
+        )
     }
 
     private func loadHistory(_ counters: StateCounters) throws(DiskError) -> [RevisionEvents] {
@@ -257,5 +284,15 @@ extension StateStore {
             guard reader.isAtEnd else { throw DecodeError() }
             return value
         } catch { throw .damaged("state.sqlite: a row cannot be read") }
+    }
+}
+
+extension ByteReader {
+    /// The hash is missing where an earlier program wrote.
+    fileprivate mutating func countersAndHash() throws(DecodeError) -> (StateCounters, UInt64?) {
+        var counters = try stateCounters()
+        guard !isAtEnd else { return (counters, nil) }
+        counters.clusterVersion = try byte()
+        return (counters, try optional { (r: inout ByteReader) throws(DecodeError) in try r.fixed() })
     }
 }

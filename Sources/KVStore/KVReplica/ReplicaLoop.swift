@@ -79,7 +79,7 @@ final class ReplicaLoop: @unchecked Sendable {
         core = ReplicaCore(
             id: configuration.id, settings: configuration.raft, limits: configuration.limits, restored: disk.restored,
             state: disk.machine, initialMembers: configuration.initialPeers.map(\.member),
-            seed: UInt64.random(in: .min ... .max), now: Clock.milliseconds())
+            seed: UInt64.random(in: .min ... .max), now: Clock.milliseconds(), isStateDamaged: disk.isStateDamaged)
         status = Mutex(ReplicaStatus(id: configuration.id, name: configuration.name))
         published = Mutex(Published(core.snapshot))
         if let mark = disk.restored.voteMark {
@@ -235,7 +235,7 @@ extension ReplicaLoop {
         isPumping = true
         core.advance(to: Clock.milliseconds())
         while let output = takeOutput() { obey(output) }
-        if let fault = core.fault { fatal("a peer contradicts what is committed: \(fault)") }
+        if let fault = core.fault { fatal("cannot go on: \(fault)") }
         transport?.flush()
         stateWriter?.offer(&core)
         publishStatus()

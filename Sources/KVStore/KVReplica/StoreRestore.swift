@@ -55,11 +55,14 @@ package struct StoppedStore: Sendable {
         var machine = disk.machine
         var configuration = disk.restored.snapshot.configuration
         for entry in disk.restored.entries where entry.index > machine.appliedIndex {
+            guard EntryFormat.version(of: entry) ?? 0 <= EntryFormat.newest else {
+                throw ConfigurationError("entry \(entry.index) is of a newer version than this program understands")
+            }
             _ = machine.apply(entry)
             if entry.kind == .configuration { configuration = Configuration(decoding: entry.data) ?? configuration }
         }
         uncommitted = machine.appliedIndex.distance(after: disk.restored.hardState.commit)
-        isDamaged = disk.restored.voteMark != nil
+        isDamaged = disk.restored.voteMark != nil || disk.isStateDamaged
         identity = try StoreIdentity(directory)
         self.disk = disk
         self.machine = machine

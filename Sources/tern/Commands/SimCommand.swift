@@ -11,11 +11,13 @@ struct SimCommand: ParsableCommand {
     var count: UInt64 = 1
     @Option(help: "Steps of each run.")
     var steps = Simulation.stepsDefault
+    @Option(help: "Which worlds are drawn: mixed, storm, fog or rot.")
+    var weather = Weather.mixed
     @Flag(help: "Print what happened, message by message, when a promise was broken.")
     var trace = false
 
     func run() throws {
-        let report = Simulation.run(first: seed, count: Int(clamping: count), steps: steps)
+        let report = Simulation.run(first: seed, count: Int(clamping: count), steps: steps, weather: weather)
         say("\(report)")
         guard report.violation != nil else { return }
         if trace { printTrace(of: report.failingSeed ?? seed) }
@@ -23,6 +25,8 @@ struct SimCommand: ParsableCommand {
     }
 
     private func printTrace(of seed: UInt64) {
-        for line in Simulation.run(seed: seed, steps: steps, trace: true).trace { say(line) }
+        for line in Simulation.run(seed: seed, steps: steps, weather: weather, trace: true).trace { say(line) }
     }
 }
+
+extension Weather: ExpressibleByArgument {}
