@@ -31,6 +31,23 @@ private func withLog(
 
 @Suite(.timeLimit(.minutes(1)))
 struct LogStreamerTests {
+    @Test func `a line that is just being written is not the last one`() async throws {
+        let path = "/tmp/tern-log-begun-\(getpid())"
+        defer { unlink(path) }
+        let lines = (0..<3).map { "2026-01-02T03:04:05.000000006Z stdout F line \($0)\n" }.joined()
+        for (text, expected) in [(lines + "2026-01-02T03:04:05.00", "line 2\n"), ("2026-01", ""), ("", "")] {
+            let file = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0o600)
+            _ = write(file, text, text.utf8.count)
+            close(file)
+            var options = LogOptions()
+            options.tailLines = 1
+            try await withLog(path, options) { get in
+                let seen = try await get()
+                #expect(seen == expected)
+            }
+        }
+    }
+
     @Test func `without follow a log ends where it ended, however fast its container writes`() async throws {
         let path = "/tmp/tern-log-test-\(getpid())"
         let file = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND, 0o600)

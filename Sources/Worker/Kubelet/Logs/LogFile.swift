@@ -8,24 +8,38 @@ package enum LogFile {
     /// The offset at which the last `count` lines begin.
     package static func offset(ofLast count: Int, _ path: String, size: Int64) throws(FileError) -> Int64 {
         guard count > 0 else { return size }
+        var found = 0
+        let newline = try lastNewline(path, size) { position in
+            if position != size - 1 { found += 1 }
+            return found == count
+        }
+        return newline.map { $0 + 1 } ?? 0
+    }
+
+    /// Where the last line that is whole ends: a size that was asked for during a write may lie within a line.
+    package static func endOfLines(_ path: String, size: Int64) throws(FileError) -> Int64 {
+        try lastNewline(path, size) { _ in true }.map { $0 + 1 } ?? 0
+    }
+
+    /// The last newline below `size` that is wanted, searched backwards.
+    private static func lastNewline(
+        _ path: String, _ size: Int64, where isWanted: (Int64) -> Bool
+    ) throws(FileError) -> Int64? {
         let file = open(path, O_RDONLY | O_CLOEXEC)
         guard file >= 0 else { throw FileError("open", path) }
         defer { close(file) }
         var block = [UInt8](repeating: 0, count: blockBytes)
-        var (end, found) = (size, 0)
+        var end = size
         while end > 0 {
             let start = max(0, end - Int64(blockBytes))
             let read = pread(file, &block, Int(end - start), off_t(start))
             guard read >= 0 else { throw FileError("read", path) }
             for i in (0..<read).reversed() where block[i] == UInt8(ascii: "\n") {
-                let position = start + Int64(i)
-                if position == size - 1 { continue }
-                found += 1
-                if found == count { return position + 1 }
+                if isWanted(start + Int64(i)) { return start + Int64(i) }
             }
             end = start
         }
-        return 0
+        return nil
     }
 
     /// The last lines without their newlines, at most `bytesMax` bytes of the file.

@@ -26,7 +26,7 @@ package struct LogStreamer: Sendable {
         let size: Int64
         let start: Int64
         do throws(FileError) {
-            size = try presentSize()
+            size = try LogFile.endOfLines(path, size: try presentSize())
             start =
                 try options.tailLines.map { lines throws(FileError) in
                     try LogFile.offset(ofLast: lines, path, size: size)
