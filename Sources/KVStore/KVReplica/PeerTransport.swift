@@ -120,6 +120,8 @@ final class PeerTransport: @unchecked Sendable {
             onBatchEnd: events.batchEnded,
             onEnd: { [self] error in
                 late.cancel()
+                // It holds the reader, which holds it.
+                session.greeted = {}
                 inbound.removeValue(forKey: key)
                 if let error { configuration.logger.info("peer connection closed", metadata: ["error": "\(error)"]) }
             })
