@@ -60,6 +60,9 @@ package struct BackendTable: Sendable {
     /// A backend failed its last probe and another one will decide: it should come soon.
     package var isInDoubt: Bool { rows.values.contains { $0.state != .failed && $0.failures > 0 } }
 
+    /// Every backend is active.
+    package var isSettled: Bool { rows.values.allSatisfy { $0.state == .active } }
+
     /// New list; known backends keep their state. Returns those that are gone.
     @discardableResult
     package mutating func replace(_ backends: [Backend]) -> [Backend] {

@@ -9,7 +9,12 @@ import Synchronization
 
 package struct BalancerConfiguration: Sendable {
     package var connectTimeout: TimeAmount = .milliseconds(500)
+    /// Between rounds of probes while every backend is active and nobody waits for one.
+    package var idleProbeInterval: TimeAmount = .seconds(1)
+    /// Between rounds while a backend is failed or recovering.
     package var probeInterval: TimeAmount = .milliseconds(300)
+    /// A backend that owes a client's bytes an answer for so long is probed at once.
+    package var silenceMax: TimeAmount = .milliseconds(200)
     /// An answer that takes longer is a failed probe.
     package var probeTimeout: TimeAmount = .milliseconds(300)
     /// Failed probes in a row after which a backend counts as failed.
@@ -23,19 +28,31 @@ package final class Balancer: Sendable {
     /// Whether a backend is healthy, answered within the time given; decides beside the success of connections.
     package typealias Probe = @Sendable (Backend, TimeAmount) async -> Bool
 
-    private struct State {
-        var table: BackendTable
-        var listeners: [any Channel] = []
-        var sessions: [ObjectIdentifier: (backend: Backend, channel: any Channel)] = [:]
-        var probing: Task<Void, Never>?
+    /// Where the rounds of probes are.
+    enum Round { case none, running, waiting(Scheduled<Void>) }
+
+    struct Session {
+        var backend: Backend
+        var channel: any Channel
+        var silence: Silence
     }
 
-    private let configuration: BalancerConfiguration
-    private let listenGroup: any EventLoopGroup
-    private let connectGroup: any EventLoopGroup
-    private let probe: Probe?
+    struct State {
+        var table: BackendTable
+        var listeners: [any Channel] = []
+        var sessions: [ObjectIdentifier: Session] = [:]
+        var round = Round.none
+        /// A look at the sessions' silence is scheduled.
+        var isWatching = false
+        var isStopped = false
+    }
+
+    let configuration: BalancerConfiguration
+    let listenGroup: any EventLoopGroup
+    let connectGroup: any EventLoopGroup
+    let probe: Probe?
+    let state: Mutex<State>
     private let logger: Logger
-    private let state: Mutex<State>
 
     /// Connections to backends are made on `connectGroup`, whose threads may live in another network namespace.
     package init(
@@ -86,16 +103,16 @@ package final class Balancer: Sendable {
     }
 
     package func stop() async {
-        let (listeners, sessions, task) = state.withLock { state in
+        let channels = state.withLock { state in
+            if case .waiting(let next) = state.round { next.cancel() }
             defer {
                 state.listeners = []
                 state.sessions = [:]
-                state.probing = nil
+                state.isStopped = true
             }
-            return (state.listeners, state.sessions, state.probing)
+            return state.listeners + state.sessions.values.map(\.channel)
         }
-        task?.cancel()
-        for channel in listeners + sessions.values.map(\.channel) { channel.close(promise: nil) }
+        for channel in channels { channel.close(promise: nil) }
     }
 
     // MARK: - Connections
@@ -133,8 +150,9 @@ package final class Balancer: Sendable {
 
     private func join(_ client: any Channel, _ server: any Channel, _ backend: Backend) {
         let id = ObjectIdentifier(server)
+        let silence = Silence()
         state.withLock { state in
-            state.sessions[id] = (backend, server)
+            state.sessions[id] = Session(backend: backend, channel: server, silence: silence)
             state.table.opened(backend)
         }
         server.closeFuture.whenComplete { [self] _ in
@@ -142,7 +160,8 @@ package final class Balancer: Sendable {
                 if state.sessions.removeValue(forKey: id) != nil { state.table.closed(backend) }
             }
         }
-        splice(client, server)
+        splice(
+            client, server, onRead: { [self] in if silence.asked() { watchSilence() } }, onAnswer: silence.answered)
     }
 
     private func noteFailure(_ backend: Backend, _ error: any Error) {
@@ -151,10 +170,11 @@ package final class Balancer: Sendable {
             giveUp(state.withLock { $0.table.refused(backend) })
         } else {
             state.withLock { $0.table.doubted(backend) }
+            startRound()
         }
     }
 
-    private func giveUp(_ backends: [Backend]) {
+    func giveUp(_ backends: [Backend]) {
         for backend in backends {
             logger.info("backend failed", metadata: ["backend": "\(backend)"])
             closeSessions(of: backend)
@@ -165,53 +185,16 @@ package final class Balancer: Sendable {
         let channels = state.withLock { $0.sessions.values.filter { $0.backend == backend }.map(\.channel) }
         for channel in channels { channel.close(promise: nil) }
     }
-
-    // MARK: - Probes
-
-    private func startProbing() {
-        state.withLock { state in
-            if state.probing == nil { state.probing = Task { await self.probeForever() } }
-        }
-    }
-
-    private func probeForever() async {
-        while !Task.isCancelled {
-            // A doubt is settled at once: a client may be waiting on a master that is frozen.
-            let isInDoubt = state.withLock { $0.table.isInDoubt }
-            let pause = isInDoubt ? .milliseconds(1) : configuration.probeInterval
-            do { try await Task.sleep(for: .nanoseconds(pause.nanoseconds)) } catch { return }
-            let backends = state.withLock { $0.table.backends }
-            let answers = await withTaskGroup(of: (Backend, Bool).self) { group in
-                for backend in backends { group.addTask { (backend, await self.check(backend)) } }
-                return await group.reduce(into: [:]) { $0[$1.0] = $1.1 }
-            }
-            if !Task.isCancelled { giveUp(state.withLock { $0.table.probed(answers) }) }
-        }
-    }
-
-    private func check(_ backend: Backend) async -> Bool {
-        if let probe { await probe(backend, configuration.probeTimeout) } else { await connects(backend) }
-    }
-
-    private func connects(_ backend: Backend) async -> Bool {
-        let loop = connectGroup.next()
-        do {
-            let channel = try await loop.flatSubmit { [configuration] in
-                ClientBootstrap(group: loop).connectTimeout(configuration.connectTimeout).connect(
-                    host: backend.host, port: backend.port)
-            }.get()
-            channel.close(promise: nil)
-            return true
-        } catch {
-            return false
-        }
-    }
 }
 
-/// Joins two channels whose `autoRead` is off: bytes, ends and back-pressure go both ways.
-package func splice(_ left: any Channel, _ right: any Channel) {
-    let first = left.pipeline.addHandler(SpliceHandler(right))
-    let second = right.pipeline.addHandler(SpliceHandler(left))
+/// Joins two channels whose `autoRead` is off: bytes, ends and back-pressure go both ways. `onRead` is called for bytes from
+/// `left`, `onAnswer` for bytes from `right`.
+package func splice(
+    _ left: any Channel, _ right: any Channel, onRead: (@Sendable () -> Void)? = nil,
+    onAnswer: (@Sendable () -> Void)? = nil
+) {
+    let first = left.pipeline.addHandler(SpliceHandler(right, onRead))
+    let second = right.pipeline.addHandler(SpliceHandler(left, onAnswer))
     first.and(second).whenComplete { result in
         if case .failure = result {
             left.close(promise: nil)
@@ -228,10 +211,15 @@ private final class SpliceHandler: ChannelInboundHandler, Sendable {
     typealias InboundIn = ByteBuffer
     typealias OutboundOut = ByteBuffer
     private let partner: any Channel
+    private let onRead: (@Sendable () -> Void)?
 
-    init(_ partner: any Channel) { self.partner = partner }
+    init(_ partner: any Channel, _ onRead: (@Sendable () -> Void)?) {
+        self.partner = partner
+        self.onRead = onRead
+    }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        onRead?()
         partner.write(unwrapInboundIn(data), promise: nil)
         if !partner.isWritable { context.channel.setOption(.autoRead, value: false).whenFailure { _ in } }
     }

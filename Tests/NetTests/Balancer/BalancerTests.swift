@@ -6,7 +6,7 @@ import NetBalancer
 import Synchronization
 import Testing
 
-/// Sends its name to whoever connects, then nothing.
+/// Sends its name to whoever connects, then an echo of what begins with "echo", and nothing else.
 private final class Greeter: ChannelInboundHandler, Sendable {
     typealias InboundIn = ByteBuffer
     typealias OutboundOut = ByteBuffer
@@ -14,6 +14,10 @@ private final class Greeter: ChannelInboundHandler, Sendable {
     init(_ name: String) { self.name = name }
     func channelActive(context: ChannelHandlerContext) {
         context.writeAndFlush(wrapOutboundOut(ByteBuffer(string: name)), promise: nil)
+    }
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        let bytes = unwrapInboundIn(data)
+        if String(buffer: bytes).hasPrefix("echo") { context.writeAndFlush(wrapOutboundOut(bytes), promise: nil) }
     }
 }
 
@@ -58,6 +62,7 @@ private final class Listener: ChannelInboundHandler, Sendable {
     private func balancer(_ backends: [Backend], _ frozen: @escaping @Sendable () -> Set<Backend>) -> Balancer {
         var configuration = BalancerConfiguration()
         configuration.probeInterval = .milliseconds(5)
+        configuration.idleProbeInterval = .milliseconds(5)
         return Balancer(
             backends: backends, configuration: configuration, listenGroup: group,
             probe: { backend, _ in !frozen().contains(backend) }, logger: Logger(label: "test"))
@@ -77,6 +82,78 @@ private final class Listener: ChannelInboundHandler, Sendable {
         #expect(again.name == (listener.name == "one" ? "two" : "one"))
         await balancer.stop()
         for channel in [first, second] { try await channel.close() }
+    }
+
+    /// A balancer that never probes of itself after its first round; `rounds` counts them by the probes of one backend.
+    private func restful(
+        _ backends: [Backend], rounds: Mutexed<Int>, _ frozen: @escaping @Sendable () -> Set<Backend>
+    ) -> Balancer {
+        var configuration = BalancerConfiguration()
+        configuration.idleProbeInterval = .hours(1)
+        configuration.silenceMax = .milliseconds(10)
+        let counted = backends.first
+        return Balancer(
+            backends: backends, configuration: configuration, listenGroup: group,
+            probe: { backend, _ in
+                if backend == counted { rounds.change { $0 += 1 } }
+                return !frozen().contains(backend)
+            }, logger: Logger(label: "test"))
+    }
+
+    @Test(.timeLimit(.minutes(1)))
+    func `a backend that owes an answer is probed at once, and given up when it is frozen`() async throws {
+        let (first, one) = try await server("one")
+        let (second, two) = try await server("two")
+        let frozen = Mutexed<Set<Backend>>([])
+        let balancer = restful([one, two], rounds: Mutexed(0)) { frozen.value }
+        let port = try await balancer.listen(host: "127.0.0.1", port: 0)
+        let (client, listener) = try await connect(port)
+        frozen.value = [listener.name == "one" ? one : two]
+        try await client.writeAndFlush(ByteBuffer(string: "hello?"))
+        try await wait { !client.isActive }
+        await balancer.stop()
+        for channel in [first, second] { try await channel.close() }
+    }
+
+    @Test(.timeLimit(.minutes(1)))
+    func `who is answered, and who is silent but lives, is not probed again and again`() async throws {
+        let (first, one) = try await server("one")
+        let rounds = Mutexed(0)
+        let balancer = restful([one], rounds: rounds) { [] }
+        let port = try await balancer.listen(host: "127.0.0.1", port: 0)
+        let (client, listener) = try await connect(port)
+        try await wait { rounds.value == 1 }
+        // On a busy machine an echo may come late: then one probe is right.
+        var late = 0
+        for turn in 1...5 {
+            let began = NIODeadline.now()
+            try await client.writeAndFlush(ByteBuffer(string: "echo"))
+            try await wait { listener.name == "one" + String(repeating: "echo", count: turn) }
+            if NIODeadline.now() - began >= .milliseconds(10) { late += 1 }
+        }
+        try await Task.sleep(for: .milliseconds(100))
+        let before = rounds.value
+        #expect(before <= 1 + late)
+        try await client.writeAndFlush(ByteBuffer(string: "no answer to this"))
+        try await wait { rounds.value == before + 1 }
+        try await Task.sleep(for: .milliseconds(100))
+        #expect(rounds.value == before + 1)
+        await balancer.stop()
+        try await first.close()
+    }
+
+    @Test func `silence begins with the first bytes and ends with an answer, or with a probe that came later`() {
+        let silence = Silence()
+        #expect(silence.asked(at: .uptimeNanoseconds(10)))
+        #expect(!silence.asked(at: .uptimeNanoseconds(20)))
+        #expect(silence.owedSince == .uptimeNanoseconds(10))
+        silence.forgive(before: .uptimeNanoseconds(10))
+        #expect(silence.owedSince != nil)
+        silence.forgive(before: .uptimeNanoseconds(11))
+        #expect(silence.owedSince == nil)
+        #expect(silence.asked(at: .uptimeNanoseconds(30)))
+        silence.answered()
+        #expect(silence.owedSince == nil)
     }
 
     @Test(.timeLimit(.minutes(1)))
@@ -102,6 +179,7 @@ private final class Listener: ChannelInboundHandler, Sendable {
 private final class Mutexed<Value: Sendable>: Sendable {
     private let state: Mutex<Value>
     init(_ value: Value) { state = Mutex(value) }
+    func change(_ body: (inout Value) -> Void) { state.withLock { body(&$0) } }
     var value: Value {
         get { state.withLock { $0 } }
         set { state.withLock { $0 = newValue } }
