@@ -10,6 +10,7 @@ let strict: [SwiftSetting] = [
 ]
 
 let nio: Target.Dependency = .product(name: "NIOCore", package: "swift-nio")
+let embedded: Target.Dependency = .product(name: "NIOEmbedded", package: "swift-nio")
 let tls: Target.Dependency = .product(name: "NIOTLS", package: "swift-nio")
 let posix: Target.Dependency = .product(name: "NIOPosix", package: "swift-nio")
 let http1: Target.Dependency = .product(name: "NIOHTTP1", package: "swift-nio")
@@ -164,7 +165,7 @@ let package = Package(
         tests("APITests", ["API"]),
         tests("KVCoreTests", ["KVCore", "Raft"]),
         tests("KVDiskTests", ["KVDisk", "KVCore", "Raft", "CSQLite"]),
-        tests("KVReplicaTests", ["KVReplica", "KVDisk", "KVCore", "Raft", "NetPKI"]),
+        tests("KVReplicaTests", ["KVReplica", "KVDisk", "KVCore", "Raft", "NetPKI", embedded]),
         tests(
             "KVEtcdTests",
             ["KVEtcd", "KVReplica", "KVCore", "KVDisk", "Raft", "NetGRPC", "NetPKI", nio, posix, crypto, logging]),

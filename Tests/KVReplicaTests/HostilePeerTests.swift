@@ -155,4 +155,32 @@ private final class Stranger {
         #expect(silent.count == 400)
         await cluster.end()
     }
+
+    @Test func `strangers that came and went leave nothing behind`() async throws {
+        // This process in memory, in bytes.
+        func used() throws -> Int {
+            var text = [UInt8](repeating: 0, count: 200)
+            let descriptor = open("/proc/self/statm", O_RDONLY)
+            defer { close(descriptor) }
+            let count = read(descriptor, &text, text.count)
+            let words = String(decoding: text.prefix(max(0, count)), as: UTF8.self).split(separator: " ")
+            guard words.count > 1, let pages = Int(words[1]) else { throw TestFailure("no size") }
+            return pages * Int(sysconf(Int32(_SC_PAGESIZE)))
+        }
+        try await undisturbed { _, peer, port in
+            guard peer == 1 else { return }
+            func visit(_ count: Int) throws {
+                for _ in 0..<count {
+                    let stranger = try Stranger(port: port)
+                    stranger.hello(cluster: 8, from: 2, to: 1)
+                    #expect(stranger.isEnded)
+                }
+            }
+            try visit(1000)
+            let before = try used()
+            try visit(8000)
+            let perStranger = (try used() - before) / 8000
+            #expect(perStranger < 500, "bytes of each that came and went")
+        }
+    }
 }

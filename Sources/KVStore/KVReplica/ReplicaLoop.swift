@@ -45,10 +45,8 @@ final class ReplicaLoop: @unchecked Sendable {
     private var logWriter: LogWriter?
     private var stateWriter: StateWriter?
     private var transport: PeerTransport?
-    private var ticker: Scheduled<Void>?
-    /// How many there were: the number of the present one.
-    private var tickers: UInt64 = 0
-    /// The present `ticker` is a late one.
+    private var ticker: Ticker?
+    /// The next tick is a late one.
     private var isTickerCalm = false
     private var outcomes: [Ticket: OutcomeHandler] = [:]
     private var reads: [Ticket: @Sendable (ReplicaFailure?) -> Void] = [:]
@@ -122,7 +120,7 @@ final class ReplicaLoop: @unchecked Sendable {
         let bound = needsNetwork ? transport.listen() : eventLoop.makeSucceededFuture(0)
         return bound.map { [self] port in
             pump()
-            scheduleTick()
+            startTicking()
             return port
         }
     }
@@ -146,24 +144,20 @@ final class ReplicaLoop: @unchecked Sendable {
         pump()
     }
 
-    /// A ticker that was replaced after the event loop had chosen it to run still comes, and must not beget another.
-    private func ticked(_ number: UInt64) {
-        guard number == tickers else { return }
-        pump()
-        if number == tickers { scheduleTick() }
-    }
-
     /// A wake-up for each tick only while something hangs on it. The core makes up for the ticks between. Not put off by
     /// messages: the event loop wakes at the time of a cancelled task too.
-    private func scheduleTick() {
+    private func startTicking() {
         guard !isEnded else { return }
-        ticker?.cancel()
-        tickers += 1
-        isTickerCalm = core.isCalm
         let milliseconds = configuration.tickMilliseconds
-        let wait = isTickerCalm ? milliseconds * Self.calmTicksPercent / 100 : milliseconds
-        let number = tickers
-        ticker = eventLoop.scheduleTask(in: .milliseconds(wait)) { [self] in ticked(number) }
+        let ticker = Ticker(
+            eventLoop,
+            wait: { [self] in
+                isTickerCalm = core.isCalm
+                return .milliseconds(isTickerCalm ? milliseconds * Self.calmTicksPercent / 100 : milliseconds)
+            },
+            tick: { [self] in pump() })
+        self.ticker = ticker
+        ticker.restart()
     }
 
     private func lostConnection(to peer: PeerID) {
@@ -240,7 +234,7 @@ extension ReplicaLoop {
         stateWriter?.offer(&core)
         publishStatus()
         isPumping = false
-        if isTickerCalm, ticker != nil, !core.isCalm { scheduleTick() }
+        if isTickerCalm, !core.isCalm { ticker?.restart() }
     }
 
     /// A change behind a snapshot copies what it touches. While nobody reads, the published one is let go meanwhile, and
@@ -372,7 +366,7 @@ extension ReplicaLoop {
         core.failAll()
         while let output = core.takeOutput() { obey(output) }
         isEnded = true
-        ticker?.cancel()
+        ticker?.stop()
         transport?.close()
         let log = logWriter
         let state = stateWriter
@@ -381,7 +375,7 @@ extension ReplicaLoop {
         for watch in watches.keys.sorted() { watches[watch]?(.reset) }
         (outcomes, reads, watches, observers) = ([:], [:], [:], [])
         stateStore.withLock { $0 = nil }
-        (logWriter, stateWriter, transport, disk) = (nil, nil, nil, nil)
+        (ticker, logWriter, stateWriter, transport, disk) = (nil, nil, nil, nil, nil)
         return {
             log?.end(isAbandoned: !isGraceful)
             state?.end(changes)
