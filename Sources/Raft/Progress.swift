@@ -70,17 +70,23 @@ extension Progress {
         }
     }
 
-    /// `index` did not match; the logs can agree up to `hint`. An old answer changes nothing.
-    mutating func reject(_ index: LogIndex, hint: LogIndex, isAmnesiac: Bool) {
+    /// `index` did not match; the logs can agree up to `hint`. An old answer changes nothing; one that brings nothing
+    /// new is asked about again with the next heartbeat, not at once.
+    mutating func reject(_ index: LogIndex, hint: LogIndex, isAmnesiac: Bool, committed: LogIndex) {
         if isAmnesiac && hint < match { match = .zero }
         switch state {
         case .snapshot: return
         case .replicate:
             guard index > match else { return }
+            probe(from: min(index, hint.next))
         case .probe:
             guard index == next.previous else { return }
+            // It denies what it acknowledged. That counts no more; what is committed stays named until it admits it.
+            if index == match && hint < match { match = min(match, committed) }
+            let last = next
+            probe(from: min(index, hint.next), isSent: true)
+            if next < last { state = .probe(isSent: false) }
         }
-        probe(from: min(index, hint.next))
     }
 }
 

@@ -29,10 +29,12 @@ extension RaftCore {
         return true
     }
 
-    /// The commit index from a heartbeat: never beyond what this peer acknowledged, unless it forgot.
+    /// The commit index from a heartbeat: never beyond what this peer acknowledged in this term. If it has not got that,
+    /// its disk is an older copy of itself: it is as if damaged, until it has fetched what it lost.
     private mutating func learnCommit(_ index: LogIndex) {
         guard !isAmnesiac else { return }
-        raiseCommit(to: min(index, log.last.index))
+        guard index <= log.last.index else { return voteMark = index }
+        raiseCommit(to: index)
     }
 
     private mutating func answerAppend(_ append: Message.Append, from leader: PeerID) {

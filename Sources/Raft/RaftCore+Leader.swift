@@ -42,7 +42,8 @@ extension RaftCore {
         leading.progress[position].isAmnesiac = response.isAmnesiac
         if let hint = response.rejection {
             let agreed = agreement(with: hint)
-            leading.progress[position].reject(response.index, hint: agreed, isAmnesiac: response.isAmnesiac)
+            leading.progress[position].reject(
+                response.index, hint: agreed, isAmnesiac: response.isAmnesiac, committed: commitIndex)
             return
         }
         guard response.index <= log.last.index else { return }

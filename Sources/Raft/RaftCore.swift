@@ -105,7 +105,7 @@ extension RaftCore {
         }
     }
 
-    /// May not vote or campaign: its log is known to be damaged.
+    /// May not vote or campaign: its log is known to be damaged, or older than what it acknowledged.
     package var isAmnesiac: Bool { voteMark != nil }
 
     package var leadership: Leadership {

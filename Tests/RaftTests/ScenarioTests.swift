@@ -14,7 +14,7 @@ private let folder = #filePath.split(separator: "/").dropLast(2).reduce("") { $0
 private let names = [
     "election", "prevote", "check-quorum", "log-conflict", "figure-8", "read-index", "transfer", "snapshot",
     "joint-consensus", "learner", "learner-never-heard", "fence", "connection-lost", "storage", "amnesia",
-    "compacted-under-way",
+    "compacted-under-way", "old-copy",
     "removed-leader", "removed-follower", "used-id", "stale-read", "two-snapshots", "one-way", "heard-by-one",
     "flapping-links", "connection-lost-by-all", "retried-proposal",
     "witness", "witness-log", "witness-members", "witness-snapshot"
