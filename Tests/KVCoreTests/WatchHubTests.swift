@@ -44,6 +44,23 @@ import Testing
         #expect(revisions(apply(&driver, hub, Txn(success: [.put(Key("a"), [3])])), 1) == [5])
     }
 
+    @Test func `who watches the same range is told one and the same array, others what is theirs`() throws {
+        var driver = Driver()
+        var hub = WatchHub()
+        for id in 1...3 { _ = hub.add(WatchID(rawValue: UInt64(id)), .prefix(Key("a/")), after: nil, driver.machine) }
+        _ = hub.add(WatchID(rawValue: 4), .all, after: nil, driver.machine)
+        for id in 5...6 { _ = hub.add(WatchID(rawValue: UInt64(id)), KeyRange(Key("a/1")), after: nil, driver.machine) }
+        let notices = apply(&driver, hub, Txn(success: [.put(Key("a/1"), [1]), .put(Key("b/1"), [2])]))
+        let told = notices.compactMap { notice -> (UInt64, [String], UnsafePointer<KVEvent>?)? in
+            guard case .events(_, let events) = notice.delivery else { return nil }
+            let keys = events.map { String(decoding: $0.current.key.bytes, as: UTF8.self) }
+            return (notice.watch.rawValue, keys, events.withUnsafeBufferPointer { $0.baseAddress })
+        }
+        #expect(told.map(\.0) == [1, 2, 3, 4, 5, 6])
+        #expect(told.map(\.1) == [["a/1"], ["a/1"], ["a/1"], ["a/1", "b/1"], ["a/1"], ["a/1"]])
+        #expect(Set(told[0..<3].map(\.2)).count == 1 && Set(told[4...].map(\.2)).count == 1)
+    }
+
     @Test func `the previous value comes with the change`() throws {
         var driver = Driver()
         driver.put("a", "1")

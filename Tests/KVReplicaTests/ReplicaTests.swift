@@ -22,6 +22,22 @@ import Testing
         await cluster.end()
     }
 
+    @Test func `the log is let go while writes go on without a pause`() async throws {
+        let cluster = Cluster(1) { configuration in
+            configuration.logTailEntries = 16
+            configuration.checkpointMilliseconds = 400
+        }
+        try await cluster.start(PeerID(1))
+        let replica = try #require(cluster[PeerID(1)])
+        var written = 0
+        while written < 200_000, await replica.compactedLogIndex() == .zero {
+            for _ in 0..<100 { _ = try await replica.propose(put("k", "\(written)")) }
+            written += 100
+        }
+        #expect(await replica.compactedLogIndex() > .zero)
+        await cluster.end()
+    }
+
     @Test func `three replicas agree on what any of them was told`() async throws {
         let cluster = Cluster(3)
         try await cluster.startAll()

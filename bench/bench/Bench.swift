@@ -14,8 +14,10 @@ struct Bench: ParsableCommand {
         commandName: "bench",
         abstract: "Measure the replicated store beside etcd: the same machine, the same client, in turn.")
     @Argument(
-        help: "Parts: puts mixed ranges txn watch leases failover transfer (the standard), million, compaction; or all."
-    )
+        help: """
+            Parts: puts mixed ranges txn watch leases failover transfer (the standard), million, compaction; all of \
+            them; or plot alone: draws what the rows of the results hold and measures nothing.
+            """)
     var parts: [Part] = Part.standard
     @Option(help: "Runs of each system, in turn.") var runs = 5
     @Option(help: "Seconds of each point in each run.") var seconds = 1.5
@@ -27,8 +29,20 @@ struct Bench: ParsableCommand {
     @Option(help: "The program of Tern.") var tern = ".build/release/tern"
     @Option(help: "Where rows and pictures go; empty: nowhere.") var results = "bench/results"
     @Option(help: "Where the data of the members are, while it runs.") var folder = "/tmp"
+    @Flag(help: "Keep the rows that the results hold and add to them; pictures and table show all.") var add = false
+
+    func validate() throws {
+        guard parts.contains(.plot) else { return }
+        guard parts == [.plot], !results.isEmpty else { throw ValidationError("plot is done alone, from results") }
+    }
 
     func run() throws {
+        if parts == [.plot] { return try finish(Report(rowsIn: results)) }
+        let earlier = add && !results.isEmpty ? try Report(rowsIn: results) : Report()
+        try finish(earlier.adding(try measured()))
+    }
+
+    private func measured() throws -> Report {
         Leftovers.watchSignals()
         let scratch = "\(folder)/tern-bench-\(getpid())"
         guard mkdir(scratch, 0o700) == 0 else { throw BenchError.failed("\(scratch): errno \(errno)") }
@@ -36,14 +50,18 @@ struct Bench: ParsableCommand {
         defer { Leftovers.clear() }
         let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
         var options = self
-        if parts.contains(.all) { options.parts = Part.allCases }
+        if parts.contains(.all) { options.parts = Part.allCases.filter { $0 != .plot } }
         var plan = Plan(options, scratch, group.next())
         plan.tellTime()
         try plan.runLoads()
         try plan.runGaps()
         try plan.runFigures()
-        print(plan.report.table())
-        if !results.isEmpty { try write(plan.report) }
+        return plan.report
+    }
+
+    private func finish(_ report: Report) throws {
+        print(report.table())
+        if !results.isEmpty { try write(report) }
     }
 
     private func write(_ report: Report) throws {
@@ -80,7 +98,6 @@ struct Plan {
         self.options = options
         self.scratch = scratch
         self.loop = loop
-        report.systems = options.systems
     }
 
     private func open(_ system: System) throws -> Session {
@@ -169,13 +186,13 @@ struct Plan {
                 say("million \(system)")
                 let session = try open(system)
                 defer { session.end() }
-                report.figures += try session.million(options.keys)
+                report.add(try session.million(options.keys), load: "\(options.keys) keys")
             }
             if options.parts.contains(.compaction) {
                 say("compaction \(system)")
                 let session = try open(system)
                 defer { session.end() }
-                report.figures += try session.compaction(versions: options.keys)
+                report.add(try session.compaction(versions: options.keys), load: "\(options.keys) versions")
             }
         }
     }

@@ -5,11 +5,14 @@ import NIOCore
 
 /// A named figure that is measured once.
 struct Figure: Sendable {
+    /// What the store held.
+    var load = ""
     var system: System
     var name: String
     var value: Double?
     var unit: String
     var note = ""
+    var title: String { "\(load): \(name)" }
 }
 
 extension Session {

@@ -5,7 +5,7 @@ import NIOCore
 
 /// A part of the whole that can be run alone.
 enum Part: String, CaseIterable, Sendable {
-    case puts, mixed, ranges, txn, watch, leases, failover, transfer, million, compaction, all
+    case puts, mixed, ranges, txn, watch, leases, failover, transfer, million, compaction, all, plot
     static let standard: [Part] = [.puts, .mixed, .ranges, .txn, .watch, .leases, .failover, .transfer]
 }
 

@@ -7,9 +7,14 @@ enum Proc {
     static func text(_ path: String) -> String? {
         guard let file = fopen(path, "r") else { return nil }
         defer { fclose(file) }
-        var bytes = [UInt8](repeating: 0, count: 16_384)
-        let count = fread(&bytes, 1, bytes.count, file)
-        return String(decoding: bytes[..<count], as: UTF8.self)
+        var text: [UInt8] = []
+        var piece = [UInt8](repeating: 0, count: 16_384)
+        while true {
+            let count = fread(&piece, 1, piece.count, file)
+            guard count > 0 else { break }
+            text += piece[..<count]
+        }
+        return ferror(file) == 0 ? String(decoding: text, as: UTF8.self) : nil
     }
 
     /// User and system time of all threads so far.

@@ -6,7 +6,19 @@ struct Report: Sendable {
     var measurements: [Measurement] = []
     var gaps: [Gap] = []
     var figures: [Figure] = []
-    var systems: [System] = []
+    /// Those of which anything is known.
+    var systems: [System] {
+        let known = Set(measurements.map(\.system) + gaps.map(\.system) + figures.map(\.system))
+        return System.allCases.filter(known.contains)
+    }
+
+    mutating func add(_ news: [Figure], load: String) {
+        figures += news.map { figure in
+            var figure = figure
+            figure.load = load
+            return figure
+        }
+    }
 
     // MARK: Text
 
@@ -80,41 +92,14 @@ struct Report: Sendable {
 
     private func figureLines() -> [String] {
         var lines = [""]
-        for name in figures.map(\.name).unique {
-            let parts = figures.filter { $0.name == name }.map { one in
+        for name in figures.map(\.title).unique {
+            let parts = figures.filter { $0.title == name }.map { one in
                 "\(one.system) \(one.value.map { "\(Report.number($0, 2)) \(one.unit)" } ?? "-")"
                     + (one.note.isEmpty ? "" : " (\(one.note))")
             }
-            lines.append(Report.row([(name, -32)]) + parts.joined(separator: "   "))
+            lines.append(Report.row([(name, -50)]) + parts.joined(separator: "   "))
         }
         return lines
-    }
-
-    // MARK: Rows
-
-    var measurementRows: String {
-        var text =
-            "run\tsystem\toperation\tclients\tper_second\tp50_ms\tp99_ms\tlongest_ms\tcpu_us\tpeak_mib\terrors\tother_cores\tload_cores\n"
-        for one in measurements {
-            let numbers = [
-                one.perSecond, one.p50, one.p99, one.longest, one.cpuMicroseconds, one.peakMiB, Double(one.errors),
-                one.otherCores, one.ownCores
-            ].map { Report.number($0, 3) }
-            text += "\(one.run)\t\(one.system)\t\(one.name)\t\(one.clients)\t\(numbers.joined(separator: "\t"))\n"
-        }
-        return text
-    }
-
-    var gapRows: String {
-        "system\tkind\tgap_ms\tfailed\n"
-            + gaps.map { "\($0.system)\t\($0.kind)\t\(Report.number($0.milliseconds, 2))\t\($0.failed)\n" }.joined()
-    }
-
-    var figureRows: String {
-        "system\tfigure\tvalue\tunit\tnote\n"
-            + figures.map {
-                "\($0.system)\t\($0.name)\t\(Report.number($0.value, 3))\t\($0.unit)\t\($0.note)\n"
-            }.joined()
     }
 }
 

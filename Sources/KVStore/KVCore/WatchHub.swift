@@ -91,12 +91,20 @@ package struct WatchHub: Sendable {
         if singles[key]?.isEmpty == true { singles.removeValue(forKey: key) }
     }
 
-    /// What the events of one revision mean to the watchers.
+    /// What the events of one revision mean to the watchers. Who is told the same shares one array: what is made of it
+    /// can be shared too.
     package func notices(_ revision: Revision, _ events: [KVEvent]) -> [WatchNotice] {
         guard !watches.isEmpty else { return [] }
         var notices: [WatchNotice] = []
+        var last: (range: KeyRange, hits: [KVEvent])?
         for watch in ranges where revision > watch.after {
-            let hits = events.filter { watch.range.contains($0.current.key) }
+            let hits: [KVEvent]
+            if let last, last.range == watch.range {
+                hits = last.hits
+            } else {
+                hits = Self.hits(events, watch.range)
+                last = (watch.range, hits)
+            }
             if !hits.isEmpty {
                 notices.append(WatchNotice(watch: watch.id, delivery: .events(revision: revision, hits)))
             }
@@ -104,14 +112,21 @@ package struct WatchHub: Sendable {
         return singles.isEmpty ? notices : notices + singleNotices(revision, events)
     }
 
+    private static func hits(_ events: [KVEvent], _ range: KeyRange) -> [KVEvent] {
+        if events.allSatisfy({ range.contains($0.current.key) }) { return events }
+        return events.filter { range.contains($0.current.key) }
+    }
+
     private func singleNotices(_ revision: Revision, _ events: [KVEvent]) -> [WatchNotice] {
-        var found: [(id: WatchID, event: KVEvent)] = []
+        var notices: [WatchNotice] = []
         for event in events {
-            for id in singles[event.current.key] ?? [] where revision > watches[id]?.after ?? .zero {
-                found.append((id, event))
+            guard let ids = singles[event.current.key] else { continue }
+            let delivery = WatchDelivery.events(revision: revision, [event])
+            for id in ids where revision > watches[id]?.after ?? .zero {
+                notices.append(WatchNotice(watch: id, delivery: delivery))
             }
         }
-        return found.map { WatchNotice(watch: $0.id, delivery: .events(revision: revision, [$0.event])) }
+        return notices
     }
 
     /// Tells everybody how far the store is, if that is news.

@@ -30,6 +30,7 @@ package final class EtcdService: GRPCService {
     let configuration: EtcdConfiguration
     let leaderWatch: LeaderWatch
     let snapshotSlots = SnapshotSlots()
+    let eventBytes = EventBytes()
 
     package init(_ replica: Replica, _ configuration: EtcdConfiguration) {
         self.replica = replica

@@ -18,6 +18,8 @@ enum EtcdWatchRequest {
         var noPut = false
         var noDelete = false
         var id: Int64 = 0
+        /// No kind of change is left out.
+        var wantsAll: Bool { !noPut && !noDelete }
         /// No key can be in the range.
         var isEmpty: Bool { range.upper.map { !(range.lower < $0) } ?? false }
     }

@@ -146,7 +146,7 @@ extension EtcdWatchStream {
     private func deliver(_ delivery: WatchDelivery, _ id: Int64, _ wish: EtcdWatchRequest.Create) {
         switch delivery {
         case .events(let revision, let all):
-            let events = all.filter { $0.kind == .put ? !wish.noPut : !wish.noDelete }
+            let events = wish.wantsAll ? all : all.filter { $0.kind == .put ? !wish.noPut : !wish.noDelete }
             guard !events.isEmpty else { return }
             guard call.pendingBytes < Self.backlogBytesMax else { return give(up: "etcdserver: watcher is too slow") }
             send(events, revision, id, wish)
@@ -177,12 +177,15 @@ extension EtcdWatchStream {
         if isNews { payProgress() }
     }
 
-    /// One response, or several marked as fragments when the client wants that and they are many.
+    /// One response, whose bytes all who are told the same share, or several marked as fragments when the client wants
+    /// that and they are many.
     private func send(_ events: [KVEvent], _ revision: Revision, _ id: Int64, _ wish: EtcdWatchRequest.Create) {
+        let bytes = service.eventBytes.response(events, withPrevious: wish.wantsPrevious) { service.header(revision) }
+        guard wish.wantsFragments, bytes.count > Self.fragmentBytesMax else { return call.send(bytes, field: 2, id) }
         let header = service.header(revision)
         var start = 0
         while start < events.count {
-            let end = wish.wantsFragments ? EtcdWatchStream.fragment(of: events, from: start, wish) : events.count
+            let end = Self.fragment(of: events, from: start, wish)
             call.send(
                 ProtobufWriter.response(header) { writer in
                     writer.int64(2, id)

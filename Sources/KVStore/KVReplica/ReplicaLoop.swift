@@ -266,6 +266,8 @@ extension ReplicaLoop {
             published.withLock { $0.publish(snapshot) }
         }
         if output.hasNewMembers { adoptMembers() }
+        // Many watchers take long, and the others need not wait for them.
+        if !output.notices.isEmpty { transport?.flush() }
         for notice in output.notices { deliver(notice) }
         for (ticket, result) in output.outcomes {
             if case .failure = result { counters.proposalsFailedTotal += 1 }
@@ -343,6 +345,7 @@ extension ReplicaLoop {
         status.isBehind = core.isFenced || numbers.commitIndex.distance(after: numbers.appliedIndex) > 1000
         status.keyCount = numbers.keyCount
         status.stateBytes = numbers.stateBytes
+        status.logBytes = core.raft.logBytes
         status.watchCount = core.watchCount
         status.leaseCount = numbers.leaseCount
         status.counters = counters

@@ -13,6 +13,8 @@ final class StateWriter: @unchecked Sendable {
     /// So many revisions or bytes are written sooner: what the window of recent events forgets is on disk by then.
     static let batchRevisionsMax = EventWindow.revisionsMaxDefault / 2
     static let batchBytesMax = EventWindow.bytesMaxDefault / 4
+    /// The log may grow by so much before the checkpoint that lets it go comes sooner.
+    static let logGrowthBytesMax = 8 << 20
     private let batchMilliseconds: Int64
     private let checkpointMilliseconds: Int64
     private let store: StateStore
@@ -25,6 +27,7 @@ final class StateWriter: @unchecked Sendable {
     private var isDirty = false
     private var lastWrite: Int64 = 0
     private var lastCheckpoint: Int64
+    private var logBytesAtCheckpoint = 0
 
     init(
         _ store: StateStore, _ eventLoop: any EventLoop, checkpointMilliseconds: Int64,
@@ -40,25 +43,37 @@ final class StateWriter: @unchecked Sendable {
         lastCheckpoint = Clock.milliseconds()
     }
 
-    /// Takes what is to be written when the thread is free and some of it has gathered.
+    /// Takes what is to be written when the thread is free and some of it has gathered. A checkpoint that is due goes
+    /// first: while writes go on there is always something to write.
     func offer(_ core: inout ReplicaCore) {
         guard !isBusy else { return }
         let now = Clock.milliseconds()
-        let isFull =
-            core.state.unsavedRevisions >= Self.batchRevisionsMax || core.state.unsavedBytes >= Self.batchBytesMax
-        guard now - lastWrite >= batchMilliseconds || isFull else { return }
-        if core.hasUnsavedState, let changes = core.takeStateChanges() {
+        if isDirty, isCheckpointDue(now, core.raft.logBytes) {
+            isDirty = false
+            lastCheckpoint = now
+            logBytesAtCheckpoint = core.raft.logBytes
+            run { store throws(DiskError) in try store.checkpoint() }
+        } else if isBatchDue(now, core), let changes = core.takeStateChanges() {
             isDirty = true
             lastWrite = now
             run { store throws(DiskError) in
                 try StateWriter.writeRetrying(store, changes)
                 return nil
             }
-        } else if isDirty, now - lastCheckpoint >= checkpointMilliseconds {
-            isDirty = false
-            lastCheckpoint = now
-            run { store throws(DiskError) in try store.checkpoint() }
         }
+    }
+
+    /// Measured against what the log was at the last one, so that a log that is large anyway does not ask for one at once.
+    private func isCheckpointDue(_ now: Int64, _ logBytes: Int) -> Bool {
+        logBytesAtCheckpoint = min(logBytesAtCheckpoint, logBytes)
+        return now - lastCheckpoint >= checkpointMilliseconds
+            || logBytes - logBytesAtCheckpoint >= Self.logGrowthBytesMax
+    }
+
+    private func isBatchDue(_ now: Int64, _ core: borrowing ReplicaCore) -> Bool {
+        guard core.hasUnsavedState else { return false }
+        return now - lastWrite >= batchMilliseconds || core.state.unsavedRevisions >= Self.batchRevisionsMax
+            || core.state.unsavedBytes >= Self.batchBytesMax
     }
 
     private func run(_ body: @escaping @Sendable (StateStore) throws(DiskError) -> LogIndex?) {

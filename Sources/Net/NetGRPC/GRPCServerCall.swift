@@ -13,8 +13,35 @@ package protocol GRPCService: Sendable {
 }
 
 enum GRPCServerOutgoing: Sendable {
-    case message([UInt8])
+    case message(GRPCServerMessage)
     case finish(GRPCStatus, GRPCMetadata)
+}
+
+/// Bytes that several calls may share, and behind them an integer field that is this call's own; 0 is left out.
+struct GRPCServerMessage: Sendable {
+    var bytes: [UInt8]
+    var tag: UInt64 = 0
+    var value: UInt64 = 0
+
+    var count: Int { value == 0 ? bytes.count : bytes.count + Self.length(tag) + Self.length(value) }
+
+    private static func length(_ varint: UInt64) -> Int { max(1, (70 - varint.leadingZeroBitCount) / 7) }
+
+    func write(_ buffer: inout ByteBuffer) {
+        buffer.writeBytes(bytes)
+        guard value != 0 else { return }
+        Self.write(tag, &buffer)
+        Self.write(value, &buffer)
+    }
+
+    private static func write(_ varint: UInt64, _ buffer: inout ByteBuffer) {
+        var rest = varint
+        while rest >= 0x80 {
+            buffer.writeInteger(UInt8(truncatingIfNeeded: rest) | 0x80)
+            rest >>= 7
+        }
+        buffer.writeInteger(UInt8(truncatingIfNeeded: rest))
+    }
 }
 
 /// One call on the server.
@@ -67,7 +94,17 @@ package final class GRPCServerCall: Sendable {
     package func metadata(_ name: String) -> String? { name.hasPrefix(":") ? nil : fields.first(name: name) }
 
     /// Sends one response message.
-    package func send(_ message: [UInt8]) { enqueue(.message(message), bytes: message.count) }
+    package func send(_ message: [UInt8]) {
+        enqueue(.message(GRPCServerMessage(bytes: message)), bytes: message.count)
+    }
+
+    /// Sends one response message: bytes that other calls may send too, without a copy, and behind them one integer field
+    /// of this call's own.
+    package func send(_ shared: [UInt8], field: Int, _ value: Int64) {
+        let message = GRPCServerMessage(
+            bytes: shared, tag: UInt64(UInt32(truncatingIfNeeded: field)) << 3, value: UInt64(bitPattern: value))
+        enqueue(.message(message), bytes: message.count)
+    }
 
     /// Ends the call with this status (OK by default). Only the first counts.
     package func finish(_ status: GRPCStatus = GRPCStatus(.ok), trailers: GRPCMetadata = []) {

@@ -4,28 +4,37 @@ import NIOCore
 
 extension GRPCServerConnection {
     /// One message. Counted as accepted when the socket took it.
-    func send(_ message: [UInt8], of stream: GRPCServerStream, _ call: GRPCServerCall) {
+    func send(_ message: GRPCServerMessage, of stream: GRPCServerStream, _ call: GRPCServerCall) {
         writeHead(stream)
-        let length = message.count + 5
+        let count = message.count
+        let length = count + 5
         let isReady = stream.pending.readableBytes == 0 && (context?.channel.isWritable ?? false)
         if isReady, length <= min(sendWindow, stream.sendWindow, peer.frameBytes) {
             output.writeFrame(.data, stream: stream.id, length: length)
-            Self.write(message, &output)
+            Self.write(message, count, &output)
             sendWindow -= length
             stream.sendWindow -= length
-            written.append((call, message.count))
+            note(call, count)
             return scheduleFlush()
         }
         if stream.pending.readableBytes == 0 { blocked.append(stream.id) }
-        Self.write(message, &stream.pending)
-        stream.pendingMessages.append((call, message.count))
+        Self.write(message, count, &stream.pending)
+        stream.pendingMessages.append((call, count))
         sendBlocked()
     }
 
-    private static func write(_ message: [UInt8], _ buffer: inout ByteBuffer) {
-        buffer.writeInteger(UInt8(0))
-        buffer.writeInteger(UInt32(truncatingIfNeeded: message.count))
-        buffer.writeBytes(message)
+    private static func write(_ message: GRPCServerMessage, _ count: Int, _ buffer: inout ByteBuffer) {
+        buffer.writeMultipleIntegers(UInt8(0), UInt32(truncatingIfNeeded: count))
+        message.write(&buffer)
+    }
+
+    /// The messages of one call in a row are counted as one.
+    private func note(_ call: GRPCServerCall, _ bytes: Int) {
+        if let last = written.indices.last, written[last].call === call {
+            written[last].bytes += bytes
+        } else {
+            written.append((call, bytes))
+        }
     }
 
     /// The last of a stream; after what still waits.

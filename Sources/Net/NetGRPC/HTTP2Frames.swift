@@ -71,9 +71,7 @@ struct HTTP2FrameHead {
 
 extension ByteBuffer {
     mutating func writeFrame(_ type: HTTP2FrameType, flags: UInt8 = 0, stream: UInt32 = 0, length: Int) {
-        writeInteger(UInt32(truncatingIfNeeded: length) << 8 | UInt32(type.rawValue))
-        writeInteger(flags)
-        writeInteger(stream)
+        writeMultipleIntegers(UInt32(truncatingIfNeeded: length) << 8 | UInt32(type.rawValue), flags, stream)
     }
 
     mutating func writeWindowUpdate(_ stream: UInt32, _ bytes: Int) {

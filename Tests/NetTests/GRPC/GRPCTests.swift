@@ -7,6 +7,8 @@ import NetPKI
 import Synchronization
 import Testing
 
+private let sharedNumbers: [Int64] = [0, 1, 127, 128, 16_383, 16_384, .max, -1]
+
 private struct TestService: GRPCService {
     func handle(_ call: GRPCServerCall) {
         switch call.path {
@@ -17,6 +19,11 @@ private struct TestService: GRPCService {
         case "/t.T/Many":
             call.onUnary { _ in
                 for index in 0..<1000 { call.send(Array("\(index)".utf8)) }
+                call.finish()
+            }
+        case "/t.T/Shared":
+            call.onUnary { bytes in
+                for number in sharedNumbers { call.send(bytes, field: 200, number) }
                 call.finish()
             }
         case "/t.T/Chat":
@@ -91,6 +98,32 @@ struct GRPCTests {
         try await withGRPC(.tcp(host: "127.0.0.1", port: 0)) { port in
             let channel = GRPCChannel(target: .tcp(host: "127.0.0.1", port: port, tls: nil), group: testGroup)
             try await exercise(channel, user: "nobody")
+            await channel.close()
+        }
+    }
+
+    @Test func `bytes that messages share are followed by each one's own number, in one window and cut to several`()
+        async throws
+    {
+        try await withGRPC(.tcp(host: "127.0.0.1", port: 0)) { port in
+            let channel = GRPCChannel(target: .tcp(host: "127.0.0.1", port: port, tls: nil), group: testGroup)
+            for size in [0, 10, 300_000] {
+                var writer = ProtobufWriter()
+                writer.byteArray(1, [UInt8](repeating: 7, count: size))
+                let stream = try await channel.serverStream("/t.T/Shared", writer.bytes)
+                var numbers: [Int64] = []
+                while let message = try await stream.next() {
+                    var reader = ProtobufReader(message)
+                    var found: (bytes: Int, number: Int64) = (0, 0)
+                    while try reader.next() {
+                        if reader.field == 1 { found.bytes = try reader.byteArray().count }
+                        if reader.field == 200 { found.number = try reader.int64() }
+                    }
+                    #expect(found.bytes == size)
+                    numbers.append(found.number)
+                }
+                #expect(numbers == sharedNumbers)
+            }
             await channel.close()
         }
     }
