@@ -125,6 +125,6 @@ extension Report {
         let value = try row.number(3)
         return Figure(
             load: try row.text(0), system: try row.system(1), name: try row.text(2), value: value.isNaN ? nil : value,
-            unit: try row.text(4), note: try row.text(5))
+            unit: try row.text(4), note: row.cells.count > 5 ? row.cells[5] : "")
     }
 }
