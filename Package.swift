@@ -136,7 +136,7 @@ let package = Package(
             ]),
         // Chaos
         .target(
-            name: "Simulation", dependencies: ["Raft", "KVCore", "KVDisk"], path: "chaos/Simulation",
+            name: "Simulation", dependencies: ["Raft", "KVCore", "KVDisk", "CSQLite"], path: "chaos/Simulation",
             exclude: ["README.md"],
             swiftSettings: strict),
         .executableTarget(

@@ -31,10 +31,11 @@ final class Database: @unchecked Sendable {
     private let path: String
     private var statements: [String: Statement] = [:]
 
-    init(path: String, durability: Durability) throws(DiskError) {
+    /// `vfs`: SQLite's name for the files to use; nil: those of the machine.
+    init(path: String, durability: Durability, vfs: String? = nil) throws(DiskError) {
         var opened: OpaquePointer?
         let flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX
-        let code = sqlite3_open_v2(path, &opened, flags, nil)
+        let code = sqlite3_open_v2(path, &opened, flags, vfs)
         guard let opened else { throw .failed("\(path): out of memory") }
         handle = opened
         self.path = path

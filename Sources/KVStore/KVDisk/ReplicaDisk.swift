@@ -6,7 +6,8 @@ import Raft
 
 /// The opened storage of one replica.
 package struct ReplicaDisk: Sendable {
-    package let directory: DataDirectory
+    /// Held for its lock; nil where the files are twins.
+    private let directory: DataDirectory?
     package let log: LogStore
     package let state: StateStore
     package let restored: Restored
@@ -18,9 +19,22 @@ package struct ReplicaDisk: Sendable {
 
     /// `initial`: the members of a new cluster; used only when the directory is empty.
     package init(path: String, initial: Configuration) throws(DiskError) {
-        directory = try DataDirectory(path)
+        let directory = try DataDirectory(path)
         try directory.refuseOldLog()
-        state = try StateStore(directory)
+        try self.init(
+            StateStore(path: directory.statePath), initial: initial, directory: directory
+        ) { () throws(DiskError) in
+            try LogFolder(directory.logPath, mark: LogMarkFile(path: directory.markPath))
+        }
+    }
+
+    /// On any files: what every start does.
+    package init(
+        _ state: StateStore, initial: Configuration, directory: DataDirectory? = nil,
+        medium: () throws(DiskError) -> any LogMedium
+    ) throws(DiskError) {
+        self.directory = directory
+        self.state = state
         let found = try state.load()
         isNew = found == nil
         if found == nil { try state.create(initial) }
@@ -30,8 +44,7 @@ package struct ReplicaDisk: Sendable {
         guard !isStateDamaged || configuration.allVoters.count > 1 else {
             throw .damaged("state.sqlite is not what was written, and there is no other member to fetch it from")
         }
-        let mark = try LogMarkFile(path: directory.markPath)
-        let opened = try LogStore.open(try LogFolder(directory.logPath, mark: mark))
+        let opened = try LogStore.open(try medium())
         log = opened.log
         restored = try log.restored(
             opened.found, applied: machine.counters.applied, configuration: configuration)

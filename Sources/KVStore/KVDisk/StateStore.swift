@@ -24,8 +24,9 @@ package final class StateStore: Sendable {
     let database: Database
     private let guarded = Mutex(Guarded())
 
-    init(_ directory: DataDirectory) throws(DiskError) {
-        database = try Database(path: directory.statePath, durability: .normal)
+    /// `vfs`: in simulations, SQLite's name for a twin of the files.
+    package init(path: String, vfs: String? = nil) throws(DiskError) {
+        database = try Database(path: path, durability: .normal, vfs: vfs)
         try database.execute(
             """
             CREATE TABLE IF NOT EXISTS meta(

@@ -1,0 +1,270 @@
+// The twin of a directory of files. What was written and not synced may be lost at a power cut, in any of its sectors;
+// names come and go likewise; a write may end half done, or fail, or find no room. Every write, sync, cut and removal is
+// a step, and the process can end inside any of them.
+
+import Raft
+
+/// The files of one process's machine.
+package final class FileTwin {
+    package static let sectorBytes = 512
+
+    final class File {
+        /// As every process sees it.
+        fileprivate(set) var bytes: [UInt8] = []
+        /// What a power cut leaves at least.
+        fileprivate var synced: [UInt8] = []
+        fileprivate var changes: [Change] = []
+        fileprivate var isEverSynced = false
+    }
+    fileprivate enum Change {
+        case write([UInt8], at: Int)
+        case cut(to: Int)
+    }
+    private enum NameChange {
+        case made(String, File)
+        case gone(String)
+    }
+    enum Outcome { case done, full, failed }
+    package enum Trouble { case write, sync }
+    package struct Counts {
+        package var writes = 0
+        package var syncs = 0
+        package var tears = 0
+        package var lostWrites = 0
+        package var refusals = 0
+    }
+
+    private var files: [String: File] = [:]
+    private var syncedFiles: [String: File] = [:]
+    private var nameChanges: [NameChange] = []
+    private var random: SeededGenerator
+    package private(set) var counts = Counts()
+    /// Of the present process; those of an earlier one reach nothing any more.
+    package private(set) var life = 0
+    /// Steps since the process began.
+    package private(set) var steps = 0
+    /// The process ends inside the step after so many; nil: it does not.
+    package var stepsLeft: Int?
+    /// It has ended, at a step or by an error: nothing is done any more.
+    package private(set) var isEnded = false
+    /// The next write, or sync, fails.
+    package var trouble: Trouble?
+    package var isFull = false
+
+    package init(seed: UInt64) { random = SeededGenerator(seed: seed) }
+
+    func below(_ bound: Int) -> Int { bound <= 1 ? 0 : Int(random.next() % UInt64(bound)) }
+    func fill(_ bytes: UnsafeMutableRawBufferPointer) {
+        for place in bytes.indices { bytes[place] = UInt8(truncatingIfNeeded: random.next()) }
+    }
+}
+
+// MARK: What a process asks
+
+extension FileTwin {
+    func exists(_ name: String) -> Bool { files[name] != nil }
+
+    func open(_ name: String, makes: Bool) -> File? {
+        if let file = files[name] { return file }
+        guard makes, takeStep() else { return nil }
+        let file = File()
+        files[name] = file
+        nameChanges.append(.made(name, file))
+        return file
+    }
+
+    func remove(_ name: String, isSynced: Bool) -> Outcome {
+        guard takeStep() else { return .failed }
+        files[name] = nil
+        nameChanges.append(.gone(name))
+        if isSynced { syncNames() }
+        return .done
+    }
+
+    func write(_ bytes: UnsafeRawBufferPointer, at offset: Int, _ file: File) -> Outcome {
+        guard !isEnded else { return .failed }
+        counts.writes += 1
+        if !takeStep() || trouble == .write {
+            trouble = nil
+            isEnded = true
+            tear(bytes, at: offset, file)
+            return .failed
+        }
+        if isFull, offset + bytes.count > file.bytes.count {
+            counts.refusals += 1
+            let room = max(0, file.bytes.count - offset)
+            put(UnsafeRawBufferPointer(rebasing: bytes.prefix(below(room + 1))), at: offset, file)
+            return .full
+        }
+        put(bytes, at: offset, file)
+        return .done
+    }
+
+    func cut(_ file: File, to count: Int) -> Outcome {
+        guard takeStep() else { return .failed }
+        guard count < file.bytes.count else { return .done }
+        file.bytes.removeLast(file.bytes.count - count)
+        file.changes.append(.cut(to: count))
+        return .done
+    }
+
+    /// `withNames`: of the directory too. What a failed sync leaves is any part of what was to be synced.
+    func sync(_ file: File, withNames: Bool) -> Outcome {
+        guard !isEnded else { return .failed }
+        counts.syncs += 1
+        if !takeStep() { return .failed }
+        if trouble == .sync {
+            trouble = nil
+            isEnded = true
+            losePower(file)
+            return .failed
+        }
+        for change in file.changes { FileTwin.apply(change, to: &file.synced) }
+        file.changes = []
+        if withNames { syncNames() }
+        return .done
+    }
+
+    /// False: the process ends here.
+    private func takeStep() -> Bool {
+        guard !isEnded else { return false }
+        steps += 1
+        guard let left = stepsLeft else { return true }
+        stepsLeft = left - 1
+        if left > 0 { return true }
+        stepsLeft = nil
+        isEnded = true
+        return false
+    }
+
+    private func syncNames() {
+        for change in nameChanges { FileTwin.apply(change, to: &syncedFiles) }
+        nameChanges = []
+    }
+
+    /// The front of it arrives, or any of its sectors.
+    private func tear(_ bytes: UnsafeRawBufferPointer, at offset: Int, _ file: File) {
+        counts.tears += 1
+        if below(2) == 0 {
+            return put(UnsafeRawBufferPointer(rebasing: bytes.prefix(below(bytes.count + 1))), at: offset, file)
+        }
+        for part in FileTwin.sectors(offset, bytes.count) where below(2) == 0 {
+            let piece = bytes[(part.lowerBound - offset)..<(part.upperBound - offset)]
+            put(UnsafeRawBufferPointer(rebasing: piece), at: part.lowerBound, file)
+        }
+    }
+
+    private func put(_ bytes: UnsafeRawBufferPointer, at offset: Int, _ file: File) {
+        guard !bytes.isEmpty else { return }
+        let copy = Array(bytes)
+        FileTwin.put(copy, at: offset, &file.bytes)
+        file.changes.append(.write(copy, at: offset))
+    }
+}
+
+// MARK: What happens to it
+
+extension FileTwin {
+    /// Another process takes over what is there.
+    package func begin() {
+        life += 1
+        (steps, stepsLeft, trouble, isEnded, isFull) = (0, nil, nil, false, false)
+    }
+
+    /// The process is gone; what it has open reaches nothing any more.
+    package func end() { isEnded = true }
+
+    /// Power is gone, and with it any part of what was not synced.
+    package func losePower() {
+        isEnded = true
+        var names = syncedFiles
+        for change in nameChanges.prefix(below(nameChanges.count + 1)) { FileTwin.apply(change, to: &names) }
+        (files, syncedFiles, nameChanges) = (names, names, [])
+        for name in files.keys.sorted() { if let file = files[name] { losePower(file) } }
+    }
+
+    /// Nothing of it, all, a beginning, or any sectors.
+    private func losePower(_ file: File) {
+        let changes = file.changes
+        file.changes = []
+        let kind = below(4), kept = below(changes.count + 1)
+        for (place, change) in changes.enumerated() {
+            switch kind {
+            case 0: continue
+            case 1 where place < kept: FileTwin.apply(change, to: &file.synced)
+            case 1 where place > kept: continue
+            case 3: FileTwin.apply(change, to: &file.synced)
+            default: keepSome(of: change, &file.synced)
+            }
+        }
+        if kind != 3 { counts.lostWrites += changes.count }
+        file.bytes = file.synced
+    }
+
+    private func keepSome(of change: Change, _ bytes: inout [UInt8]) {
+        guard case .write(let new, let offset) = change else {
+            if below(2) == 0 { FileTwin.apply(change, to: &bytes) }
+            return
+        }
+        for part in FileTwin.sectors(offset, new.count) where below(2) == 0 {
+            FileTwin.put(
+                Array(new[(part.lowerBound - offset)..<(part.upperBound - offset)]), at: part.lowerBound, &bytes)
+        }
+    }
+
+    /// What lies in a file, to look for a place to alter.
+    package func contents(of name: String) -> [UInt8] { files[name]?.bytes ?? [] }
+
+    /// Bits of a byte are others than were written, for good.
+    package func alter(_ name: String, at place: Int, mask: UInt8) {
+        guard let file = files[name], place < file.bytes.count else { return }
+        let byte = file.bytes[place] ^ mask
+        file.bytes[place] = byte
+        file.changes.append(.write([byte], at: place))
+    }
+
+    /// As if all of it had been synced.
+    package func syncAll() {
+        syncNames()
+        for file in files.values {
+            file.synced = file.bytes
+            file.changes = []
+        }
+    }
+}
+
+extension FileTwin {
+    private static func apply(_ change: Change, to bytes: inout [UInt8]) {
+        switch change {
+        case .write(let new, let offset): put(new, at: offset, &bytes)
+        case .cut(let count): if count < bytes.count { bytes.removeLast(bytes.count - count) }
+        }
+    }
+
+    private static func apply(_ change: NameChange, to names: inout [String: File]) {
+        switch change {
+        case .made(let name, let file): names[name] = file
+        case .gone(let name): names[name] = nil
+        }
+    }
+
+    private static func put(_ new: [UInt8], at offset: Int, _ bytes: inout [UInt8]) {
+        let end = offset + new.count
+        if bytes.count < end { bytes += [UInt8](repeating: 0, count: end - bytes.count) }
+        bytes.withUnsafeMutableBytes { all in
+            new.withUnsafeBytes { all[offset..<end].copyBytes(from: $0) }
+        }
+    }
+
+    /// The parts of a range that lie in one sector each.
+    private static func sectors(_ offset: Int, _ count: Int) -> [Range<Int>] {
+        var parts: [Range<Int>] = []
+        var start = offset
+        while start < offset + count {
+            let end = min(offset + count, (start / sectorBytes + 1) * sectorBytes)
+            parts.append(start..<end)
+            start = end
+        }
+        return parts
+    }
+}

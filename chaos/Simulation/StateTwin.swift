@@ -1,0 +1,57 @@
+// The state database as shipped (SQLite, schema, folding, checkpoints, loading, installation) on a twin of its files.
+
+import KVDisk
+
+/// The database of one host, over all its lives.
+package final class StateTwin {
+    static let path = "state.sqlite"
+    package let files: FileTwin
+    private let vfs: TwinVFS
+    package private(set) var store: StateStore?
+    /// Of the last operation: where the next one may be struck.
+    private var stepsSeen = 8
+
+    package init(seed: UInt64) {
+        files = FileTwin(seed: seed)
+        vfs = TwinVFS(files)
+    }
+
+    deinit { end() }
+
+    /// A process begins; what it opens it must let go before the next one does.
+    package func open(isStruck: Bool = false) throws(DiskError) -> StateStore {
+        end()
+        files.begin()
+        if isStruck { files.stepsLeft = files.below(stepsSeen) }
+        let store = try StateStore(path: StateTwin.path, vfs: vfs.name)
+        self.store = store
+        return store
+    }
+
+    /// `isStruck`: the process ends at some step of it, if it has so many.
+    package func perform<Result>(
+        isStruck: Bool, _ body: (StateStore) throws(DiskError) -> Result
+    ) throws(DiskError) -> Result {
+        guard let store, !files.isEnded else { throw .failed("the process has ended") }
+        let before = files.steps
+        files.stepsLeft = isStruck ? files.below(stepsSeen + 2) : nil
+        defer {
+            stepsSeen = max(8, files.steps - before)
+            files.stepsLeft = nil
+        }
+        let result = try body(store)
+        if files.isEnded { throw .failed("the process has ended") }
+        return result
+    }
+
+    /// The process is gone.
+    package func end() {
+        files.end()
+        store = nil
+    }
+
+    package func losePower() {
+        end()
+        files.losePower()
+    }
+}
