@@ -112,7 +112,9 @@ private struct Follower {
         follower.apply(.compact(follower.machine.revision))
         try follower.write()
         follower.close()
-        try execute("UPDATE meta SET format = 1; DELETE FROM folded", path + "/state.sqlite")
+        try execute(
+            "UPDATE meta SET format = 1, counters = substr(counters, 1, length(counters) - 8); DELETE FROM folded",
+            path + "/state.sqlite")
         #expect(try follower.reopen().stateHash == follower.machine.stateHash)
         follower.apply(.txn(Txn(success: [.put(Key("more"), [2])])))
         try follower.write()

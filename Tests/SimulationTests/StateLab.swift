@@ -29,6 +29,8 @@ struct StateLab {
     private var serial: UInt64 = 0
     /// Entries are applied, and their effects written, before the log has them.
     private let appliesBeforeSave: Bool
+    /// The database was altered, and a reader of the past has met it.
+    private var isRotten = false, isToldLate = false
 
     init(seed: UInt64) throws {
         self.seed = seed
@@ -131,15 +133,31 @@ extension StateLab {
         return true
     }
 
+    /// True when it has waited for room, and says so.
+    mutating func checkpointOnFullDisk() -> Bool {
+        let synced = perform(false) { store throws(DiskError) in Optional.some(try store.checkpointIfRoom()) }
+        return synced == .some(.some(nil))
+    }
+
     /// A state from elsewhere: entries that this replica never had.
-    mutating func install(isStruck: Bool) -> Bool {
+    mutating func install(isStruck: Bool, waits: Bool = false) -> Bool {
         let before = (machine, entries.count)
         applySome()
         let (machine, index) = (machine, entries.count)
         let configuration = StateLab.configuration(at: index)
         written.append(index)
         saved = min(saved, before.1)
-        let isDone = perform(isStruck) { store throws(DiskError) in try store.install(machine, configuration) } != nil
+        let files = state.files
+        var tries = 0
+        let isDone =
+            perform(isStruck) { store throws(DiskError) in
+                guard waits else { return try store.install(machine, configuration) }
+                try store.install(machine, configuration) {
+                    tries += 1
+                    files.isFull = tries < 3
+                    return true
+                }
+            } != nil
         guard isDone else { return false }
         self.machine.discardChanges()
         durable = index
@@ -227,7 +245,9 @@ extension StateLab {
                 rows == Array(wanted.prefix(rows.count)) && rows.count >= min(wanted.count, 256),
                 "history \(rows.map(\.revision)), \(wanted.map(\.revision)) were written")
             _ = try disk.state.times(after: .zero)
-        } catch { require(false, "\(error)") }
+        } catch {
+            if case .damaged = error, isRotten { isToldLate = true } else { require(false, "\(error)") }
+        }
     }
 
     /// The log brings the state to where it was; what is nowhere was never promised.
@@ -246,6 +266,60 @@ extension StateLab {
         events = events.filter { $0.key <= machine.revision.rawValue }
         saved = max(saved, Int(disk.log.last.index.rawValue))
         written.removeAll { $0 > index }
+    }
+}
+
+// MARK: Damage
+
+extension StateLab {
+    enum Finding: CaseIterable { case same, damaged, refused }
+
+    /// One byte of the database is altered while nobody runs. What is found is the truth, or told apart from it; and the
+    /// state of another member takes its place.
+    mutating func rot() -> Finding? {
+        disk = nil
+        state.end()
+        // Everything in it was moved: the pages are read from the database.
+        if below(4) > 0 { state.files.empty("state.sqlite-wal") }
+        let name = "state.sqlite", count = state.files.contents(of: name).count
+        let place = Int(below(UInt64(count))), mask = UInt8(1 << below(8))
+        state.files.alter(name, at: place, mask: mask)
+        isRotten = true
+        var finding = look()
+        if isToldLate {
+            disk = nil
+            state.end()
+            finding = look()
+            require(finding == .damaged, "damage was met and forgotten")
+        }
+        if complaint != nil { complaint? += " (byte \(place) of \(count), bit \(mask))" }
+        return complaint == nil ? finding : nil
+    }
+
+    private mutating func look() -> Finding {
+        do throws(DiskError) {
+            let disk = try StateLab.open(state, log, isStruck: false)
+            self.disk = disk
+            guard !disk.isStateDamaged else {
+                replace(disk)
+                return .damaged
+            }
+            check(disk, isWhole: true)
+            return .same
+        } catch {
+            // Nothing that it says can be believed, not even who the others are.
+            return .refused
+        }
+    }
+
+    private mutating func replace(_ disk: ReplicaDisk) {
+        let index = truth.count - 1
+        do throws(DiskError) {
+            try disk.state.install(truth[index], StateLab.configuration(at: index))
+            (durable, written, saved) = (index, [index], min(saved, Int(disk.log.last.index.rawValue)))
+        } catch { require(false, "a damaged database takes no other state: \(error)") }
+        isRotten = false
+        restart(losesPower: true, isWhole: false)
     }
 }
 

@@ -33,3 +33,34 @@ func `a start finds what was written, not older than the last checkpoint, and ne
         #expect(lab.complaint == nil, "\(lab.complaint ?? "")")
     }
 }
+
+@Test func `an altered state database is told apart, or refused, and takes another state`() throws {
+    var found: [StateLab.Finding: Int] = [:]
+    for seed in 1...1000 as ClosedRange<UInt64> {
+        var lab = try StateLab(seed: seed)
+        for _ in 0..<1 + lab.below(12) {
+            lab.applySome()
+            _ = lab.write(isStruck: false)
+        }
+        _ = lab.checkpoint(isStruck: false)
+        if let finding = lab.rot() { found[finding, default: 0] += 1 }
+        #expect(lab.complaint == nil, "\(lab.complaint ?? "")")
+    }
+    #expect(StateLab.Finding.allCases.allSatisfy { found[$0, default: 0] > 10 }, "too quiet: \(found)")
+}
+
+@Test func `a full disk is waited for, and takes nothing`() throws {
+    var putOff = 0
+    for seed in 1...100 as ClosedRange<UInt64> {
+        var lab = try StateLab(seed: seed)
+        lab.applySome()
+        _ = lab.write(isStruck: false)
+        lab.state.files.isFull = true
+        if lab.checkpointOnFullDisk() { putOff += 1 }
+        let isDone = lab.below(2) == 0 ? lab.install(isStruck: false, waits: true) : lab.checkpoint(isStruck: false)
+        #expect(isDone)
+        lab.restart(losesPower: true, isWhole: false)
+        #expect(lab.complaint == nil, "\(lab.complaint ?? "")")
+    }
+    #expect(putOff > 5, "too quiet")
+}

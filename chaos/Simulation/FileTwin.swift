@@ -220,7 +220,13 @@ extension FileTwin {
         guard let file = files[name], place < file.bytes.count else { return }
         let byte = file.bytes[place] ^ mask
         file.bytes[place] = byte
-        file.changes.append(.write([byte], at: place))
+        if place < file.synced.count { file.synced[place] ^= mask }
+    }
+
+    /// All of a file is gone, for good.
+    package func empty(_ name: String) {
+        guard let file = files[name] else { return }
+        (file.bytes, file.synced, file.changes) = ([], [], [])
     }
 
     /// As if all of it had been synced.

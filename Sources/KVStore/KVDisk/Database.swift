@@ -90,6 +90,17 @@ final class Database: @unchecked Sendable {
         return Int(pages)
     }
 
+    /// Every page becomes the other's, in one transaction; what the pages were does not matter.
+    func become(_ other: Database) throws(DiskError) {
+        guard let copy = sqlite3_backup_init(handle, "main", other.handle, "main") else {
+            try check(sqlite3_errcode(handle))
+            throw .failed("\(path): cannot be replaced")
+        }
+        let moved = sqlite3_backup_step(copy, -1), ended = sqlite3_backup_finish(copy)
+        try check(ended)
+        guard moved == SQLITE_DONE else { throw .failed("\(path): was not replaced: \(moved)") }
+    }
+
     func check(_ code: Int32) throws(DiskError) {
         switch code {
         case SQLITE_OK, SQLITE_ROW, SQLITE_DONE: return

@@ -46,7 +46,9 @@ package struct ReplicaDisk: Sendable {
         }
         let opened = try LogStore.open(try medium())
         log = opened.log
-        restored = try log.restored(
-            opened.found, applied: machine.counters.applied, configuration: configuration)
+        let applied = machine.counters.applied
+        // The log is to begin behind this state: a power cut must not take it back.
+        if log.term(at: applied.index) != applied.term { _ = try state.checkpoint() }
+        restored = try log.restored(opened.found, applied: applied, configuration: configuration)
     }
 }

@@ -83,9 +83,7 @@ extension StateStore {
             .bind(1, next.rawValue)
         defer { statement.reset() }
         while try statement.step() {
-            let item = try decode(statement.bytes(0)) { (r: inout ByteReader) throws(DecodeError) in
-                try r.revisionEvents()
-            }
+            let item = try revisionEvents(statement.bytes(0))
             guard item.revision.rawValue == next.rawValue &+ 1 else { break }
             next = item.revision
             apply(item, to: &records)

@@ -8,17 +8,18 @@ extension StateStore {
     /// Revisions after one and through another that are still kept, oldest first, at most `historyRowsMax`. A revision
     /// that is missing at the front was compacted, or at the end is not written yet.
     package func history(after: Revision, through: Revision) throws(DiskError) -> [RevisionEvents] {
-        try locked { _ throws(DiskError) in
+        try condemningDamage { _ throws(DiskError) in
             let statement = try database.prepare(
                 "SELECT events FROM history WHERE revision > ?1 AND revision <= ?2 ORDER BY revision LIMIT ?3")
             try statement.bind(1, after.rawValue).bind(2, through.rawValue).bind(3, Self.historyRowsMax)
             defer { statement.reset() }
             var found: [RevisionEvents] = []
             while try statement.step() {
-                found.append(
-                    try decode(statement.bytes(0)) { (r: inout ByteReader) throws(DecodeError) in
-                        try r.revisionEvents()
-                    })
+                let item = try revisionEvents(statement.bytes(0))
+                guard item.revision > after, found.last.map({ $0.revision.next == item.revision }) ?? true else {
+                    throw .damaged("state.sqlite: no history before \(item.revision)")
+                }
+                found.append(item)
             }
             return found
         }
@@ -30,7 +31,7 @@ extension StateStore {
 
     /// What is known about revisions after one, in order.
     package func times(after revision: Revision) throws(DiskError) -> [RevisionTime] {
-        try locked { _ throws(DiskError) in
+        try condemningDamage { _ throws(DiskError) in
             let statement = try database.prepare(
                 "SELECT revision, unix_ms FROM times WHERE revision > ?1 ORDER BY revision")
             try statement.bind(1, revision.rawValue)

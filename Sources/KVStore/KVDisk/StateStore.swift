@@ -1,7 +1,7 @@
 // The applied state on disk: every record, the history of kept revisions, leases, sessions, members, and how far the
 // log was applied, always in one transaction with its effects. It follows memory in batches and is synced by
-// checkpoints only; the table of records follows the history later still (see StateStore+Folding); what a power cut takes from its end is applied again from the log, which is never compacted beyond
-// a checkpoint.
+// checkpoints only; the table of records follows the history later still (see StateStore+Folding); what a power cut takes
+// from its end is applied again from the log, which is never compacted beyond a checkpoint.
 import KVCore
 import Raft
 import Synchronization
@@ -16,13 +16,15 @@ package final class StateStore: Sendable {
         var timed = Revision.zero
         var timedAt: Int64 = 0
         var folding = Folding()
+        /// What was found is not what was written.
+        var isDamaged = false
     }
     static let historyRowsPerStep: Int64 = 4096
-    /// Of the rows. In 1 the table of records was never behind the history.
-    static let format: Int64 = 2
-    static let formats: ClosedRange<Int64> = 1...2
+    /// Of the rows. In 1 the table of records was never behind the history; before 3 rows had no checksums.
+    static let format: Int64 = 3
+    static let formats: ClosedRange<Int64> = 1...3
     let database: Database
-    private let guarded = Mutex(Guarded())
+    let guarded = Mutex(Guarded())
 
     /// `vfs`: in simulations, SQLite's name for a twin of the files.
     package init(path: String, vfs: String? = nil) throws(DiskError) {
@@ -44,7 +46,7 @@ package final class StateStore: Sendable {
     /// One transaction. Changes that are not newer than what is there are ignored: a snapshot overtook them. `now`: the
     /// wall clock, in milliseconds since 1970.
     package func write(_ changes: StateChanges, now: Int64 = 0) throws(DiskError) {
-        try locked { guarded throws(DiskError) in
+        try condemningDamage { guarded throws(DiskError) in
             guard changes.counters.applied.index > guarded.applied else { return }
             try database.transaction { () throws(DiskError) in
                 try writeHistory(changes.events)
@@ -68,21 +70,30 @@ package final class StateStore: Sendable {
         }
     }
 
-    /// Replaces everything, synced when it returns.
+    /// Replaces everything, synced when it returns. Of a damaged database not a page is kept.
     package func install(_ state: StateMachine, _ configuration: Configuration) throws(DiskError) {
         try locked { guarded throws(DiskError) in
-            try database.transaction { () throws(DiskError) in
-                for table in ["current", "history", "leases", "sessions", "times"] {
-                    try database.execute("DELETE FROM \(table)")
+            if guarded.isDamaged {
+                try rebuild(state, configuration)
+            } else {
+                do throws(DiskError) { try replaceRows(state, configuration) } catch {
+                    guard case .damaged = error else { throw error }
+                    try rebuild(state, configuration)
                 }
-                try writeAll(state)
-                try writeMeta(state.counters, state.stateHash, configuration, state.sortedMembers)
-                try writeFolded(state.revision)
             }
             try database.checkpoint()
-            guarded.applied = state.appliedIndex
-            guarded.compacted = .zero
-            guarded.folding = Folding(through: state.revision)
+            guarded = Guarded(applied: state.appliedIndex, folding: Folding(through: state.revision))
+        }
+    }
+
+    private func replaceRows(_ state: StateMachine, _ configuration: Configuration) throws(DiskError) {
+        try database.transaction { () throws(DiskError) in
+            for table in ["current", "history", "leases", "sessions", "times"] {
+                try database.execute("DELETE FROM \(table)")
+            }
+            try writeAll(state)
+            try writeMeta(state.counters, state.stateHash, configuration, state.sortedMembers)
+            try writeFolded(state.revision)
         }
     }
 
@@ -113,6 +124,7 @@ extension StateStore {
         for item in items {
             var writer = ByteWriter(capacity: item.bytes)
             writer.put(item)
+            writer.put(fixed: Self.sum([writer.bytes]))
             try statement.bind(1, item.revision.rawValue).bind(2, writer.bytes).run()
         }
     }
@@ -150,11 +162,11 @@ extension StateStore {
         writer.put(optional: hash) { $0.put(fixed: $1) }
         var directory = ByteWriter()
         directory.put(list: members) { $0.put($1) }
+        let peers = configuration.voters.isEmpty ? [] : configuration.encode()
+        writer.put(fixed: Self.sum([writer.bytes, peers, directory.bytes]))
         try database.prepare(
             "INSERT OR REPLACE INTO meta(id, format, counters, configuration, members) VALUES(0, \(Self.format), ?1, ?2, ?3)"
-        ).bind(1, writer.bytes).bind(2, configuration.voters.isEmpty ? [] : configuration.encode()).bind(
-            3, directory.bytes
-        ).run()
+        ).bind(1, writer.bytes).bind(2, peers).bind(3, directory.bytes).run()
     }
 
     /// Bounded: what is left goes with later batches.
@@ -179,121 +191,5 @@ extension StateStore {
         try writeHistory(state.history)
         for lease in state.leases.sorted { try write(lease.id, lease) }
         for session in state.sessions.sorted { try write(session.client, session) }
-    }
-}
-
-// MARK: Reading at start
-
-extension StateStore {
-    /// What was read, and whether it is what was written.
-    struct Found {
-        var state: StateMachine
-        var configuration: Configuration
-        var isDamaged = false
-    }
-
-    /// nil: nothing was ever written.
-    func load() throws(DiskError) -> Found? {
-        let meta = try database.prepare("SELECT format, counters, configuration, members FROM meta WHERE id = 0")
-        defer { meta.reset() }
-        guard try meta.step() else { return nil }
-        let format = meta.integer(0)
-        guard Self.formats.contains(format) else {
-            throw .failed("state.sqlite has format \(format), this program knows \(Self.formats)")
-        }
-        let (counters, hash) = try decode(meta.bytes(1)) { (r: inout ByteReader) throws(DecodeError) in
-            try r.countersAndHash()
-        }
-        let members = try decode(meta.bytes(3)) { (r: inout ByteReader) throws(DecodeError) in
-            try r.list { (r: inout ByteReader) throws(DecodeError) in try r.member() }
-        }
-        let configuration = meta.bytes(2).isEmpty ? Configuration.empty : Configuration(decoding: meta.bytes(2))
-        guard let configuration else { throw .damaged("state.sqlite: configuration") }
-        do throws(DiskError) {
-            let state = try loadState(counters, members, isFolded: format == 1)
-            return Found(
-                state: state, configuration: configuration, isDamaged: hash.map { $0 != state.stateHash } ?? false)
-        } catch {
-            guard case .damaged = error else { throw error }
-            guarded.withLock { $0 = Guarded(applied: counters.applied.index, compacted: .zero) }
-            let nothing = StateMachine(
-                counters: counters, records: OrderedTree(), leases: [], sessions: [], members: members, history: [])
-            return Found(state: nothing, configuration: configuration, isDamaged: true)
-        }
-    }
-
-    private func loadState(
-        _ counters: StateCounters, _ members: [Member], isFolded: Bool
-    ) throws(DiskError) -> StateMachine {
-        var builder = OrderedTreeBuilder()
-        try rows(
-            "SELECT record FROM current ORDER BY key", { (r: inout ByteReader) throws(DecodeError) in try r.record() }
-        ) {
-            builder.append($0)
-        }
-        guard var records = builder.finish() else { throw .damaged("state.sqlite: keys out of order") }
-        let folding = try replay(onto: &records, through: counters.revision, isFolded: isFolded)
-        var leases: [Lease] = []
-        try rows("SELECT lease FROM leases ORDER BY id", { (r: inout ByteReader) throws(DecodeError) in try r.lease() })
-        {
-            leases.append($0)
-        }
-        var sessions: [Session] = []
-        try rows("SELECT session FROM sessions", { (r: inout ByteReader) throws(DecodeError) in try r.session() }) {
-            sessions.append($0)
-        }
-        let history = try loadHistory(counters)
-        guarded.withLock { $0 = Guarded(applied: counters.applied.index, compacted: .zero, folding: folding) }
-        return StateMachine(
-            counters: counters, records: records, leases: leases, sessions: sessions, members: members, history: history
-        )
-    }
-
-    private func loadHistory(_ counters: StateCounters) throws(DiskError) -> [RevisionEvents] {
-        let first = max(
-            counters.compactRevision.rawValue, counters.revision.rawValue &- Int64(EventWindow.revisionsMaxDefault))
-        let newest = try database.prepare("SELECT events FROM history WHERE revision >= ?1 ORDER BY revision DESC")
-            .bind(1, first)
-        defer { newest.reset() }
-        var history: [RevisionEvents] = []
-        var bytes = 0
-        // What the window cannot hold is not read.
-        while bytes <= EventWindow.bytesMaxDefault, try newest.step() {
-            let item = try decode(newest.bytes(0)) { (r: inout ByteReader) throws(DecodeError) in
-                try r.revisionEvents()
-            }
-            bytes += item.bytes
-            history.append(item)
-        }
-        return history.reversed()
-    }
-
-    private func rows<T>(
-        _ sql: String, _ decoded: (inout ByteReader) throws(DecodeError) -> T, _ take: (T) -> Void
-    ) throws(DiskError) {
-        let statement = try database.prepare(sql)
-        defer { statement.reset() }
-        while try statement.step() { take(try decode(statement.bytes(0), decoded)) }
-    }
-
-    func decode<T>(
-        _ bytes: [UInt8], _ decoded: (inout ByteReader) throws(DecodeError) -> T
-    ) throws(DiskError) -> T {
-        var reader = ByteReader(bytes)
-        do throws(DecodeError) {
-            let value = try decoded(&reader)
-            guard reader.isAtEnd else { throw DecodeError() }
-            return value
-        } catch { throw .damaged("state.sqlite: a row cannot be read") }
-    }
-}
-
-extension ByteReader {
-    /// The hash is missing where an earlier program wrote.
-    fileprivate mutating func countersAndHash() throws(DecodeError) -> (StateCounters, UInt64?) {
-        var counters = try stateCounters()
-        guard !isAtEnd else { return (counters, nil) }
-        counters.clusterVersion = try byte()
-        return (counters, try optional { (r: inout ByteReader) throws(DecodeError) in try r.fixed() })
     }
 }

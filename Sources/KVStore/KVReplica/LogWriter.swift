@@ -84,7 +84,7 @@ final class LogWriter: Sendable {
             if let machine = one.state, let snapshot = one.raft.snapshot {
                 try saveRetrying(plain)
                 plain = []
-                try state.install(machine, snapshot.configuration)
+                try state.install(machine, snapshot.configuration) { waitForRoom() }
             }
             plain.append(one.raft)
         }
@@ -98,10 +98,16 @@ final class LogWriter: Sendable {
             do throws(DiskError) {
                 return try log.save(saves)
             } catch {
-                guard case .full = error, !isAbandoned.load(ordering: .relaxed) else { throw error }
-                usleep(200_000)
+                guard case .full = error, waitForRoom() else { throw error }
             }
         }
+    }
+
+    /// False: it is not wanted any more.
+    private func waitForRoom() -> Bool {
+        guard !isAbandoned.load(ordering: .relaxed) else { return false }
+        usleep(200_000)
+        return true
     }
 
     @discardableResult

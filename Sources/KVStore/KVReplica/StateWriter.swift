@@ -24,6 +24,7 @@ final class StateWriter: @unchecked Sendable {
     private let durable: @Sendable (LogIndex) -> Void
     private let failed: @Sendable (DiskError) -> Void
     private var isBusy = false
+    /// Something is written that no checkpoint has synced.
     private var isDirty = false
     private var lastWrite: Int64 = 0
     private var lastCheckpoint: Int64
@@ -52,7 +53,7 @@ final class StateWriter: @unchecked Sendable {
             isDirty = false
             lastCheckpoint = now
             logBytesAtCheckpoint = core.raft.logBytes
-            run { store throws(DiskError) in try store.checkpoint() }
+            run(isCheckpoint: true) { store throws(DiskError) in try store.checkpointIfRoom() }
         } else if isBatchDue(now, core), let changes = core.takeStateChanges() {
             isDirty = true
             lastWrite = now
@@ -76,7 +77,9 @@ final class StateWriter: @unchecked Sendable {
             || core.state.unsavedBytes >= Self.batchBytesMax
     }
 
-    private func run(_ body: @escaping @Sendable (StateStore) throws(DiskError) -> LogIndex?) {
+    private func run(
+        isCheckpoint: Bool = false, _ body: @escaping @Sendable (StateStore) throws(DiskError) -> LogIndex?
+    ) {
         isBusy = true
         thread.submit { [self] in
             let result: Result<LogIndex?, DiskError>
@@ -84,7 +87,10 @@ final class StateWriter: @unchecked Sendable {
             eventLoop.execute { [self] in
                 isBusy = false
                 switch result {
-                case .success(let index): if let index { durable(index) }
+                case .success(let index):
+                    if let index { durable(index) }
+                    // There was no room: later will do.
+                    if isCheckpoint, index == nil { isDirty = true }
                 case .failure(let error): failed(error)
                 }
             }
@@ -93,13 +99,12 @@ final class StateWriter: @unchecked Sendable {
 
     /// A full disk was rolled back: the same changes are tried until there is room. Memory serves meanwhile.
     private static func writeRetrying(_ store: StateStore, _ changes: StateChanges) throws(DiskError) {
-        for _ in 0..<600 {
-            do throws(DiskError) { return try store.write(changes, now: Clock.unixMilliseconds()) } catch {
-                guard case .full = error else { throw error }
-                usleep(100_000)
-            }
+        var left = 600
+        try store.write(changes, now: Clock.unixMilliseconds()) {
+            left -= 1
+            usleep(100_000)
+            return left > 0
         }
-        try store.write(changes, now: Clock.unixMilliseconds())
     }
 
     /// Writes the last changes, then ends the thread. Blocks.

@@ -1,0 +1,45 @@
+// A database that is not what was written: rows with checksums, pages that SQLite cannot follow, and how another state
+// takes the place of such a one. Damage that is met late is noted for the next start, since it may lie where
+// no start looks.
+import KVCore
+import Raft
+
+extension StateStore {
+    static func sum(_ parts: [[UInt8]]) -> UInt64 {
+        var hash = Hash64()
+        for part in parts { hash.add(part) }
+        return hash.value
+    }
+
+    /// Rows of an earlier program have no checksum.
+    func revisionEvents(_ bytes: [UInt8]) throws(DiskError) -> RevisionEvents {
+        try decode(bytes) { (r: inout ByteReader) throws(DecodeError) in
+            let item = try r.revisionEvents()
+            guard !r.isAtEnd else { return item }
+            guard try r.fixed() == Self.sum([Array(bytes.dropLast(8))]) else { throw DecodeError() }
+            return item
+        }
+    }
+
+    func condemningDamage<T: Sendable>(_ body: (inout Guarded) throws(DiskError) -> T) throws(DiskError) -> T {
+        try locked { guarded throws(DiskError) in
+            do throws(DiskError) { return try body(&guarded) } catch {
+                if case .damaged = error { try database.execute("PRAGMA user_version = 1") }
+                throw error
+            }
+        }
+    }
+
+    func isCondemned() throws(DiskError) -> Bool {
+        let version = try database.prepare("PRAGMA user_version")
+        defer { version.reset() }
+        return try version.step() && version.integer(0) != 0
+    }
+
+    /// A new database is made in memory, and all its pages take the place of the old ones in one transaction.
+    func rebuild(_ state: StateMachine, _ configuration: Configuration) throws(DiskError) {
+        let new = try StateStore(path: ":memory:")
+        try new.install(state, configuration)
+        try database.become(new.database)
+    }
+}

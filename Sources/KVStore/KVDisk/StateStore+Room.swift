@@ -1,0 +1,32 @@
+// A full disk is no end: what did not fit was rolled back, and is tried again until there is room.
+import KVCore
+import Raft
+
+extension StateStore {
+    /// `wait` is asked before each further try; when it says no, the error is thrown.
+    package func write(_ changes: StateChanges, now: Int64, wait: () -> Bool) throws(DiskError) {
+        try waiting(wait) { () throws(DiskError) in try write(changes, now: now) }
+    }
+
+    package func install(
+        _ state: StateMachine, _ configuration: Configuration, wait: () -> Bool
+    ) throws(DiskError) {
+        try waiting(wait) { () throws(DiskError) in try install(state, configuration) }
+    }
+
+    /// nil: there was no room; nothing is lost by it, and later will do.
+    package func checkpointIfRoom() throws(DiskError) -> LogIndex? {
+        do throws(DiskError) { return try checkpoint() } catch {
+            guard case .full = error else { throw error }
+            return nil
+        }
+    }
+
+    private func waiting(_ wait: () -> Bool, _ body: () throws(DiskError) -> Void) throws(DiskError) {
+        while true {
+            do throws(DiskError) { return try body() } catch {
+                guard case .full = error, wait() else { throw error }
+            }
+        }
+    }
+}
