@@ -17,6 +17,8 @@ struct Progress: Sendable {
     /// What is sent next.
     var next: LogIndex
     var state = State.probe(isSent: false)
+    /// It keeps no commands; also while it leaves.
+    var isWitness = false
     /// Heard from since the last quorum check.
     var isActive: Bool
     /// The latest ReadIndex round that it answered.

@@ -150,6 +150,7 @@ extension RaftCore {
         let next = log.last.index.next
         let progress = configuration.peers.filter { $0 != id }.map { peer in
             var progress = Progress(id: peer, next: next, isActive: true)
+            progress.isWitness = configuration.witness == peer
             progress.silentTicks = answered[peer] == nil ? settings.electionTicksMin : 0
             return progress
         }

@@ -132,7 +132,7 @@ extension RaftCore {
 
     private mutating func sendAppend(at position: Int) -> Bool {
         let progress = leading.progress[position]
-        let limit = sendLimit(progress.id)
+        let limit = sendLimit(progress)
         switch progress.state {
         case .snapshot, .probe(isSent: true): return false
         case .replicate(let inflights):
@@ -142,7 +142,7 @@ extension RaftCore {
         guard let term = log.term(at: progress.next.previous) else { return sendSnapshot(at: position) }
         var entries = log.slice(
             from: progress.next, through: limit, countMax: settings.appendEntriesMax, bytesMax: settings.appendBytesMax)
-        if progress.id == configuration.witness { entries = entries.map(\.stripped) }
+        if progress.isWitness { entries = entries.map(\.stripped) }
         let previous = EntryID(index: progress.next.previous, term: term)
         noteSent(entries, at: position)
         send(to: progress.id, .append(.init(previous: previous, entries: entries, commit: commitIndex)))

@@ -78,7 +78,9 @@ extension RaftCore {
         let next = log.last.index
         leading.isWitnessEngaged = leading.isWitnessEngaged && configuration.witness != nil
         leading.progress = (members + leading.leaving.map(\.peer)).sorted().filter { $0 != id }.map { peer in
-            old.first { $0.id == peer } ?? Progress(id: peer, next: next, isActive: true)
+            var progress = old.first { $0.id == peer } ?? Progress(id: peer, next: next, isActive: true)
+            progress.isWitness = progress.isWitness || configuration.witness == peer
+            return progress
         }
         if let target = leading.transfer?.target, !configuration.isVoter(target) { leading.transfer = nil }
     }

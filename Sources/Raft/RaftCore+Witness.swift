@@ -32,10 +32,10 @@ extension RaftCore {
     }
 
     /// How far a follower is sent the log. A witness is not ahead of those that may lead: one that had an entry which
-    /// they all lost would refuse them all. While it does not count, it has what is committed; else what its word alone
-    /// would commit, which is durable elsewhere.
-    func sendLimit(_ peer: PeerID) -> LogIndex {
-        guard peer == configuration.witness else { return log.last.index }
+    /// they all lost would refuse them all, also on its way out. While it does not count, it has what is committed; else
+    /// what its word alone would commit, which is durable elsewhere.
+    func sendLimit(_ peer: Progress) -> LogIndex {
+        guard peer.isWitness else { return log.last.index }
         guard leading.isWitnessEngaged else { return commitIndex }
         return max(commitIndex, reachedIndex(witness: log.last.index) ?? .zero)
     }

@@ -17,7 +17,8 @@ private let names = [
     "compacted-under-way", "old-copy",
     "removed-leader", "removed-follower", "used-id", "stale-read", "two-snapshots", "one-way", "heard-by-one",
     "flapping-links", "connection-lost-by-all", "retried-proposal",
-    "witness", "witness-log", "witness-members", "witness-snapshot"
+    "witness", "witness-log", "witness-members", "witness-snapshot",
+    "witness-leaves"
 ]
 
 @Test(arguments: names)

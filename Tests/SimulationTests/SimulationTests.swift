@@ -85,6 +85,7 @@ private func bound(_ bug: PlantedBug) -> (seeds: Int, weather: Weather) {
     case .corruptIsShort: (20, .rot)
     case .forgetsDamage, .commitsTornEntries: (40, .rot)
     case .truncatesBelowMark: (60, .rot)
+    case .countsWitnessAlways, .sendsWitnessAll, .sendsWitnessUnsaved: (20, .rot)
     }
 }
 

@@ -18,12 +18,16 @@ struct Checker {
         var touches = 0
         var ledTerm = Term.zero
         var leases: [LeaseID: Lease] = [:]
+        var countsWitness = false
     }
     private var leaders: [Term: PeerID] = [:]
     private var votes: [Ballot: PeerID] = [:]
     private var appended: [EntryID: UInt64] = [:]
     private(set) var committed: [Fact] = []
-    private var seen: [Seen]
+    var seen: [Seen]
+    /// The term before each entry, of all logs (only where one is a witness).
+    private var predecessors: [EntryID: Term] = [:]
+    let hasWitness: Bool
     /// The state's hash at some indexes.
     private var states: [LogIndex: UInt64] = [:]
     var oracle = Oracle()
@@ -39,7 +43,10 @@ struct Checker {
         var committedIn: Term
     }
 
-    init(hosts: Int) { seen = [Seen](repeating: Seen(), count: hosts) }
+    init(hosts: Int, hasWitness: Bool) {
+        seen = [Seen](repeating: Seen(), count: hosts)
+        self.hasWitness = hasWitness
+    }
 }
 
 extension Checker {
@@ -51,7 +58,8 @@ extension Checker {
         if host.lives != seen[position].life { begin(position, host, life) }
         seen[position].touches += 1
         return checkElection(position, life, report: &report) ?? checkMonotonic(position, host, life)
-            ?? checkLog(position, life) ?? checkCommit(position, life, hosts: hosts) ?? checkApplied(position, life)
+            ?? checkLog(position, life) ?? checkCommit(position, life, hosts: hosts, report: &report)
+            ?? checkApplied(position, life) ?? checkWitness(position, life, hosts: hosts, report: &report)
     }
 
     private mutating func begin(_ position: Int, _ host: Host, _ life: Host.Life) {
@@ -113,9 +121,18 @@ extension Checker {
         var previous = raft.term(at: max(start, raft.compactIndex)) ?? .zero
         var complaint: String?
         raft.forEachEntry(after: start) { entry in
-            let fingerprint = entry.fingerprint(after: previous)
+            let id = EntryID(index: entry.index, term: entry.term), before = previous
             previous = entry.term
-            let id = EntryID(index: entry.index, term: entry.term)
+            if hasWitness {
+                if predecessors.updateValue(before, forKey: id) ?? before != before {
+                    complaint = "host \(raft.id): logs differ before \(id)"
+                }
+                if entry.kind == (raft.settings.isWitness ? .normal : .stripped) {
+                    complaint = "host \(raft.id): keeps what it may not at \(id)"
+                }
+                if entry.kind == .stripped { return }
+            }
+            let fingerprint = entry.fingerprint(after: before)
             if appended[id, default: fingerprint] != fingerprint { complaint = "host \(raft.id): logs differ at \(id)" }
             appended[id] = fingerprint
         }
@@ -123,7 +140,9 @@ extension Checker {
     }
 
     /// Committed on a quorum, and never changed.
-    private mutating func checkCommit(_ position: Int, _ life: Host.Life, hosts: [Host]) -> String? {
+    private mutating func checkCommit(
+        _ position: Int, _ life: Host.Life, hosts: [Host], report: inout Report
+    ) -> String? {
         let raft = life.raft
         let start = max(seen[position].commit, raft.compactIndex)
         seen[position].commit = raft.commitIndex
@@ -132,7 +151,7 @@ extension Checker {
             guard let entry = raft.entry(at: index) else {
                 return "host \(raft.id): committed \(index) is not in the log"
             }
-            if let complaint = note(entry, raft: raft, hosts: hosts) { return complaint }
+            if let complaint = note(entry, at: position, raft, hosts, report: &report) { return complaint }
             index = index.next
         }
         if raft.compactIndex > .zero, let term = raft.term(at: raft.compactIndex) {
@@ -144,8 +163,14 @@ extension Checker {
         return nil
     }
 
-    private mutating func note(_ entry: Entry, raft: RaftCore, hosts: [Host]) -> String? {
+    private mutating func note(
+        _ entry: Entry, at position: Int, _ raft: RaftCore, _ hosts: [Host], report: inout Report
+    ) -> String? {
         let offset = Int(entry.index.rawValue) - 1
+        if raft.settings.isWitness {
+            guard offset >= committed.count || committed[offset].term != entry.term else { return nil }
+            return "witness \(raft.id): takes \(entry.index) for committed, nobody with data does"
+        }
         let fingerprint = entry.fingerprint(after: .zero)
         if offset < committed.count {
             return committed[offset].fingerprint == fingerprint
@@ -156,7 +181,8 @@ extension Checker {
         committed.append(Fact(term: entry.term, fingerprint: fingerprint, committedIn: raft.term))
         let id = EntryID(index: entry.index, term: entry.term)
         let outcome = raft.configuration.outcome { peer in hosts.first { $0.id == peer }?.disk.holds(id) }
-        return outcome == .won ? nil : "host \(raft.id): committed \(entry.index) is not durable on a quorum"
+        guard outcome == .won else { return "host \(raft.id): committed \(entry.index) is not durable on a quorum" }
+        return hasWitness ? checkBytes(of: id, at: position, raft, hosts, &report) : nil
     }
 
     /// State Machine Safety: what was applied is what was committed, and leads to one state everywhere.
@@ -174,7 +200,7 @@ extension Checker {
             return "host \(life.core.id): \(complaint)"
         }
         seen[position].leases = state.leases.leases
-        guard !life.isFlipped else { return nil }
+        guard !life.isFlipped, !life.raft.settings.isWitness else { return nil }
         if life.core.isFenced { return "host \(life.core.id): was fenced without a cause" }
         let hash = state.stateHash, known = states[state.appliedIndex, default: hash]
         states[state.appliedIndex] = known

@@ -62,6 +62,11 @@ struct Disk {
     }
 
     var last: LogIndex { log.last.index }
+    /// Of the log, or of the state where that is ahead.
+    var lastID: EntryID { state.applied.index > log.last.index ? state.applied : lastOfLog }
+    private var lastOfLog: EntryID {
+        EntryID(index: log.last.index, term: log.term(at: log.last.index) ?? log.base.term)
+    }
     var logCounts: LogTwin.Counts { twin.counts }
     var hardState: HardState { log.hardState }
 

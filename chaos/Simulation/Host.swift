@@ -7,7 +7,7 @@ import Raft
 struct Host {
     /// Another after the disk was wiped: ids are never used twice.
     private(set) var id: PeerID
-    let settings: RaftSettings
+    private(set) var settings: RaftSettings
     let limits: ReplicaLimits
     private(set) var initialMembers: [Member]
     private(set) var disk: Disk
@@ -48,6 +48,8 @@ struct Host {
         /// When a lease was first seen here (only for `PlantedBug.expiresByLocalClock`).
         var leasesSeen: [LeaseID: Int64] = [:]
         var compactSeen = Revision.zero
+        /// How far the witness was fed, and in which term (only for planted bugs).
+        var fed = EntryID.zero
         /// The cluster's version of entries, as far as told.
         var versionSeen: UInt8 = 0
 
@@ -72,10 +74,15 @@ struct Host {
         settings = plan.settings
         limits = plan.limits
         initialMembers = members
-        let voters = members.map(\.id)
+        let voters = members.map(\.id), witness = plan.witness.map { PeerID(UInt64($0) + 1) }
+        settings.isWitness = id == witness
         disk = Disk(
-            configuration: voters.isEmpty ? .empty : Configuration(voters: voters), seed: seed, planted: planted)
+            configuration: voters.isEmpty ? .empty : Configuration(voters: voters, witness: witness), seed: seed,
+            planted: planted)
     }
+
+    /// It votes, keeps no commands, and serves nobody.
+    var isWitness: Bool { settings.isWitness }
 
     /// Answers whether the log was found to be damaged.
     mutating func boot(seed: UInt64, now: UInt64) -> Bool {
@@ -90,7 +97,7 @@ struct Host {
             understands: planted == .guessesVersions ? 9 : understands)
         let life = Life(core: core, clockBase: clock - Int64(now / 1000), watched: machine.revision)
         if isDamaged { life.flippedAt = 0 }
-        life.core.watch(life.watch, .all, after: machine.revision)
+        if !isWitness { life.core.watch(life.watch, .all, after: machine.revision) }
         self.life = life
         return restored.voteMark != nil
     }
@@ -98,8 +105,9 @@ struct Host {
     func clock(at now: UInt64) -> Int64 { (life?.clockBase ?? 0) + Int64(now / 1000) }
 
     /// A new machine in the place of a lost one: it knows nothing and nobody knows it.
-    mutating func replace(by id: PeerID, seed: UInt64) {
+    mutating func replace(by id: PeerID, seed: UInt64, isWitness: Bool) {
         self.id = id
+        settings.isWitness = isWitness
         initialMembers = []
         disk = Disk(configuration: .empty, seed: seed, planted: planted)
     }

@@ -44,6 +44,10 @@ struct Plan {
 
     /// The longest time until a crashed host or a cut link is back.
     var repairMax: UInt64 = 3_000_000
+    /// The place of the voter that keeps no commands, if one does.
+    var witness: Int?
+    /// Out of 1000 faults so many copy a data directory, or bring an older copy back.
+    var copies: UInt64 = 0
     /// How soon an ambush strikes.
     var ambushMax: UInt64 = 25_000
 
@@ -82,6 +86,15 @@ struct Plan {
         if isStorm || weather == .storm { becomeStorm(pick) }
         if weather == .fog { becomeFog(pick) }
         if weather == .rot { becomeRot(pick) }
+    }
+
+    /// Drawn apart from the rest, which therefore is the same with and without.
+    mutating func drawWitness(seed: UInt64) {
+        var random = SeededGenerator(seed: seed ^ 0x5eed_5eed_5eed_5eed)
+        func pick(_ range: ClosedRange<UInt64>) -> UInt64 { UInt64.random(in: range, using: &random) }
+        if pick(0...2) == 0 { copies = pick(20...150) }
+        guard voters > Configuration.dataVotersMin, pick(0...2) == 0 else { return }
+        witness = Int(pick(0...UInt64(voters - 1)))
     }
 
     private mutating func becomeRot(_ pick: (ClosedRange<UInt64>) -> UInt64) {

@@ -33,4 +33,10 @@ package enum PlantedBug: String, CaseIterable, Sendable {
     case noFencing
     /// A lease ends by the wall clock of whoever looks.
     case expiresByLocalClock
+    /// The witness counts for commits although every voter with data is there.
+    case countsWitnessAlways
+    /// The witness is sent all there is.
+    case sendsWitnessAll
+    /// While it counts, it is sent what its leader has not saved yet.
+    case sendsWitnessUnsaved
 }

@@ -13,6 +13,7 @@ package struct Report: Sendable, CustomStringConvertible {
         case diskStalls, slowDisks, fullDisks, fullDiskWrites, failedWrites, failedSyncs
         case partitions, bridges, rings, oneWayPartitions, isolations, flaps, clogs, ambushes, betrayals, pauses
         case flippedStates, rottenStates, fencedStates, repairedStates
+        case witnesses, witnessCounted, witnessReleased, witnessCommits, witnessSnapshots, machinesGone
         case hints, upgrades, raisedVersions, stoppedPrograms, falseHints, transfers, membershipChanges, restarts
     }
     package let seed: UInt64

@@ -1,6 +1,7 @@
 // Entry point: one seed, one world, two phases. First everything may break and every promise is checked after every
-// step; then all is mended, and the cluster must become useful again within a bounded time. One thread, no clock, no
-// chance but the seed: the same seed gives the same trace in every process.
+// step; then all is mended, and the cluster must become useful again within a bounded time. Where one is a witness a
+// third phase takes a machine away (`World+Loss`). One thread, no clock, no chance but the seed: the same seed gives the
+// same trace in every process.
 
 import KVCore
 import Raft
@@ -19,6 +20,7 @@ package enum Simulation {
         world.begin()
         world.runFaults(steps: steps)
         world.runHealing()
+        world.runLoss()
         return world.finish()
     }
 
@@ -57,6 +59,8 @@ struct World {
     var doomed: Int?
     var nextValue: UInt64 = 1
     var isHealed = false
+    /// A machine that does not come back for now.
+    var gone: Int?
     /// Cuts that wait to be mended, by the number of their heal event.
     var cuts: [[(from: Int, to: Int)]] = []
     let keepsTrace: Bool
@@ -64,7 +68,9 @@ struct World {
 
     init(seed: UInt64, planted: PlantedBug?, weather: Weather, keepsTrace: Bool) {
         random = SeededGenerator(seed: seed)
-        plan = Plan(weather: weather, using: &random)
+        var plan = Plan(weather: weather, using: &random)
+        plan.drawWitness(seed: seed)
+        self.plan = plan
         self.planted = planted
         self.weather = weather
         let members = (1...UInt64(plan.voters)).map {
@@ -81,8 +87,9 @@ struct World {
         network.quality = plan.quality
         clients = [Client](repeating: Client(), count: plan.clients)
         watchers = (0..<3).map { Watcher.some($0 + Int(seed % 6)) }
-        checker = Checker(hosts: plan.hosts)
+        checker = Checker(hosts: plan.hosts, hasWitness: plan.witness != nil)
         report = Report(seed: seed)
+        if plan.witness != nil { report.count(.witnesses) }
         self.keepsTrace = keepsTrace
     }
 
@@ -128,9 +135,17 @@ extension World {
     mutating func runHealing() {
         guard report.violation == nil else { return }
         healAll()
+        recover("after healing")
+    }
+
+    mutating func recover(_ what: String) {
         let deadline = now + Simulation.healingMicroseconds
-        while now < deadline, report.violation == nil, !isRecovered, takeStep() {}
-        if report.violation == nil && !isRecovered { fail("not useful again after healing: \(situation)") }
+        run(until: deadline) { $0.isRecovered }
+        if report.violation == nil && !isRecovered { fail("not useful again \(what): \(situation)") }
+    }
+
+    mutating func run(until deadline: UInt64, orUntil isDone: (World) -> Bool = { _ in false }) {
+        while now < deadline, report.violation == nil, !isDone(self), takeStep() {}
     }
 
     mutating func finish() -> Report {
@@ -145,7 +160,7 @@ extension World {
         return report
     }
 
-    private mutating func takeStep() -> Bool {
+    mutating func takeStep() -> Bool {
         guard let (time, event) = queue.next() else { return false }
         now = max(now, time)
         report.steps += 1
@@ -153,6 +168,7 @@ extension World {
         judgeWatchers()
         defer { crashDoomed() }
         guard let touched else { return true }
+        if planted != nil { mistakeWitness(touched) }
         let elections = report[.elections]
         let complaint = checker.check(touched, of: hosts, report: &report)
         fail(complaint ?? checker.oracle.checkFences())
@@ -173,7 +189,7 @@ extension World {
     }
 
     /// Every client wrote since, and everybody in the leader's configuration has applied everything, to the same state.
-    private var isRecovered: Bool {
+    var isRecovered: Bool {
         guard clients.allSatisfy({ $0.writesHealed >= Simulation.writesToRecover }),
             let leader = hosts.compactMap(\.life).first(where: { $0.raft.isLeader }),
             leader.core.state.appliedIndex == leader.raft.lastIndex, leader.core.state.leases.leases.isEmpty,
@@ -181,9 +197,11 @@ extension World {
         else { return false }
         let hash = leader.core.state.stateHash
         return hosts.allSatisfy { host in
-            guard leader.raft.configuration.contains(host.id) else { return true }
+            guard leader.raft.configuration.contains(host.id), host.id != gone.map({ hosts[$0].id }) else {
+                return true
+            }
             return host.life?.core.state.appliedIndex == leader.core.state.appliedIndex
-                && host.life?.core.state.stateHash == hash
+                && (host.isWitness || host.life?.core.state.stateHash == hash)
         }
     }
 

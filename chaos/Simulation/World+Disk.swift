@@ -92,7 +92,9 @@ extension World {
         let wasFlipped = hosts[position].life?.isFlipped == true
         let installed = hosts[position].life?.core.statesInstalled
         hosts[position].life?.core.saved(save)
-        if hosts[position].life?.core.statesInstalled != installed { report.count(.snapshotsInstalled) }
+        if hosts[position].life?.core.statesInstalled != installed {
+            report.count(hosts[position].isWitness ? .witnessSnapshots : .snapshotsInstalled)
+        }
         if wasFlipped, hosts[position].life?.isFlipped == false { report.count(.repairedStates) }
     }
 

@@ -143,9 +143,10 @@ extension World {
         let isSafe = hosts.allSatisfy {
             $0.life?.isFlipped != true && !$0.disk.isStateRotten && $0.disk.lost == nil
                 && !($0.life?.raft.configuration.isJoint ?? false)
-                && ($0.life?.raft.configuration.voters.count ?? 3) >= 3
+                && ($0.life?.raft.configuration.withData.voters.count ?? 3) >= 3
         }
-        guard isSafe, plan.voters >= 3, let life = hosts[position].life, life.raft.configuration.contains(life.core.id)
+        guard isSafe, plan.voters >= 3, let life = hosts[position].life,
+            life.raft.configuration.withData.contains(life.core.id)
         else { return }
         if chance(600) { return rotState(position) }
         if keepsTrace { note("flip \(hosts[position].id)") }
@@ -191,7 +192,7 @@ extension World {
         if let former = hosts.indices.filter({ current.former.contains(hosts[$0].id) }).randomElement(using: &random) {
             return wipe(former)
         }
-        let strangers = hosts.map(\.id).filter { !current.contains($0) }
+        let strangers = hosts.filter { !current.contains($0.id) && !$0.isWitness }.map(\.id)
         if let learner = current.learners.randomElement(using: &random), chance(600) {
             request(.promote(learner), .membershipChanges)
         } else if let stranger = strangers.randomElement(using: &random), chance(600) {
@@ -218,11 +219,30 @@ extension World {
             let members = $0.life?.raft.configuration
             return members.map { $0.voters.count >= 3 && !$0.isJoint } ?? true
         }
-        guard isAlone, isSafe, plan.voters >= 3, chance(plan.damage), !leaders.isEmpty else { return }
+        guard isAlone, isSafe, plan.voters >= 3, chance(plan.damage), !leaders.isEmpty, isSpared(position) else {
+            return
+        }
         let kind = [Report.Counter.bitRot, .misdirectedWrites, .lostEnds][Int(below(3))]
         guard hosts[position].withDisk({ $0.rot(kind) }) else { return }
         report.count(kind)
         if keepsTrace { note("damage \(hosts[position].id)") }
+    }
+
+    /// With a witness an entry may be on one disk with data only: while it is, that disk is not damaged. What is there
+    /// may still be on its way to the witness, committed or not.
+    private func isSpared(_ position: Int) -> Bool {
+        guard plan.witness != nil, !hosts[position].isWitness else { return true }
+        let places = hosts.filter { $0.isWitness || $0.id == hosts[position].id }.map(\.disk.lastID)
+        return hosts.contains { other in
+            other.id != hosts[position].id && !other.isWitness && isDataVoter(other.id)
+                && other.disk.last.rawValue >= UInt64(checker.committed.count)
+                && places.allSatisfy { !other.disk.lastID.isBefore($0) }
+        }
+    }
+
+    /// For everybody who is up.
+    private func isDataVoter(_ peer: PeerID) -> Bool {
+        hosts.allSatisfy { $0.life?.raft.configuration.dataVoters.contains(peer) ?? true }
     }
 
     /// A machine that is no member loses its disk. It comes back under another name: ids are never used twice.
@@ -235,7 +255,8 @@ extension World {
         guard isStranger, isSettled, !leaders.contains(position), id.rawValue < 900 else { return }
         report.count(.wipedDisks)
         crash(position, isPowerCut: true)
-        hosts[position].replace(by: PeerID(id.rawValue + 100), seed: random.next())
+        let isWitness = plan.witness != nil && chance(500)
+        hosts[position].replace(by: PeerID(id.rawValue + 100), seed: random.next(), isWitness: isWitness)
         if chance(500) { hosts[position].understands = EntryFormat.oldest }
         if keepsTrace { note("\(id) is lost, \(hosts[position].id) takes its place") }
     }

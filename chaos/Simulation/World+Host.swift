@@ -29,7 +29,7 @@ extension World {
     }
 
     private mutating func restart(_ position: Int) -> Int? {
-        guard hosts[position].life == nil else { return nil }
+        guard hosts[position].life == nil, position != gone else { return nil }
         report.count(.restarts)
         boot(position)
         return position

@@ -31,7 +31,9 @@ extension World {
         if !isMove && watchers[number].host != nil { return nil }
         unwatch(number)
         let position = Int(below(UInt64(hosts.count)))
-        guard let life = hosts[position].life, hosts[position].pausedUntil <= now else { return nil }
+        guard let life = hosts[position].life, hosts[position].pausedUntil <= now, !hosts[position].isWitness else {
+            return nil
+        }
         life.lastWatch += 1
         let watch = WatchID(rawValue: life.lastWatch)
         life.watchers[watch] = number
