@@ -60,6 +60,32 @@ struct ServerTests {
         }
     }
 
+    @Test(.timeLimit(.minutes(1)), arguments: ["--http1.1", "--http2"])
+    func `a client that leaves before its answer is noticed, and one that got it too, once each`(
+        version: String
+    )
+        async throws
+    {
+        let pki = TestPKI.shared
+        let closed = Mutex<[String]>([])
+        let service: @Sendable (HTTPRequest, HTTPResponseWriter) -> Void = { request, response in
+            response.onClose { closed.withLock { $0.append(request.path) } }
+            if request.path == "/answered" { echo(request, response) }
+        }
+        try await withFolder { folder in
+            try PEMFile.write(pki.ca.certificatePEM, to: folder + "/ca.pem")
+            let common = ["-sS", version, "-m", "0.3", "--cacert", folder + "/ca.pem"]
+            try await withServer(tls: try pki.serverTLS(), service: service) { port in
+                let url = "https://127.0.0.1:\(port)"
+                for path in ["/answered", "/held"] {
+                    guard try await run("/usr/bin/curl", common + [url + path]) != nil else { return }
+                }
+                while closed.withLock({ $0.count }) < 2 { try await Task.sleep(for: .milliseconds(5)) }
+                #expect(closed.withLock { $0 } == ["/answered", "/held"])
+            }
+        }
+    }
+
     @Test func `an expired and a foreign client certificate leave the client unauthenticated with a reason`()
         async throws
     {

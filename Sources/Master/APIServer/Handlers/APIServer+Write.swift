@@ -26,8 +26,11 @@ extension APIServer {
         }
     }
 
-    /// Runs a write in a task of its own; a refusal is its answer.
-    func run(_ exchange: Exchange, _ work: @escaping @Sendable () async throws(StatusError) -> Void) {
+    /// Runs a request's work in a task of its own; a refusal is its answer.
+    @discardableResult
+    func run(
+        _ exchange: Exchange, _ work: @escaping @Sendable () async throws(StatusError) -> Void
+    ) -> Task<Void, Never> {
         Task {
             do throws(StatusError) { try await work() } catch { exchange.fail(error) }
         }
@@ -35,9 +38,7 @@ extension APIServer {
 
     /// The same, and nothing more is tried once the client is gone: it may have asked another master since.
     func runWrite(_ exchange: Exchange, _ work: @escaping @Sendable () async throws(StatusError) -> Void) {
-        let task = Task {
-            do throws(StatusError) { try await work() } catch { exchange.fail(error) }
-        }
+        let task = run(exchange, work)
         exchange.response.onClose { task.cancel() }
     }
 
