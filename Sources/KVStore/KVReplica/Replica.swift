@@ -15,7 +15,6 @@ package final class Replica: Sendable {
     private let port = Atomic<Int>(0)
     private let lastWatch = Atomic<UInt64>(0)
     let replays = Mutex<Set<WatchID>>([])
-    private let pastViews = Mutex<[(revision: Revision, view: KVView)]>([])
 
     /// Opens (or makes) the data directory and loads what it holds. Throws when it is locked, damaged or unwritable.
     package init(_ wanted: ReplicaConfiguration) throws {
@@ -149,13 +148,16 @@ package final class Replica: Sendable {
 
     /// The local state at an earlier revision, as far as recent history reaches.
     package func view(at revision: Revision) throws(ReadError) -> KVView {
+        let generation = loop.generation.load(ordering: .acquiring)
         let snapshot = loop.published.withLock { $0.read() }
         if revision < snapshot.view.compactRevision { throw .compacted(snapshot.view.compactRevision) }
-        if let known = pastViews.withLock({ $0.first { $0.revision == revision } }) { return known.view }
+        let now = Clock.milliseconds()
+        if let known = loop.pastViews.withLock({ $0.find(revision, now: now) }) { return known }
         let view = try snapshot.view(at: revision)
-        pastViews.withLock { views in
-            views.insert((revision, view), at: 0)
-            if views.count > 4 { views.removeLast() }
+        loop.pastViews.withLock { views in
+            // Not one of a state that was replaced meanwhile.
+            guard generation == loop.generation.load(ordering: .acquiring) else { return }
+            views.add(revision, view, now: now)
         }
         return view
     }

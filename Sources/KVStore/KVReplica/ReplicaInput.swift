@@ -1,5 +1,6 @@
 // What callers put into the replica's mailbox: from any thread, one lock and at most one wake-up a batch.
-// The mailbox is bounded by `pendingProposalsMax`; above, it refuses at once instead of growing.
+// What asks for work is bounded by `pendingProposalsMax`; above, it is refused at once. What gives work back (a cancelled
+// watch, the end) always enters: it is no more than what entered before it.
 import KVCore
 import Raft
 import Synchronization
@@ -16,6 +17,14 @@ enum ReplicaInput: Sendable {
     case observe(@Sendable (Leadership) -> Void)
     /// Anything rare.
     case run(@Sendable (ReplicaLoop) -> Void)
+
+    /// More of it may be asked without anything being finished in between.
+    var isBounded: Bool {
+        switch self {
+        case .propose, .keepAlive, .read, .watch: true
+        case .cancel, .observe, .run: false
+        }
+    }
 
     /// Answers it without the loop.
     func refuse(_ failure: ReplicaFailure) {
@@ -46,7 +55,7 @@ final class Mailbox: Sendable {
     func post(_ input: ReplicaInput) -> Posted {
         box.withLock { box in
             if box.isClosed { return .stopped }
-            if box.inputs.count >= inputsMax { return .overloaded }
+            if input.isBounded, box.inputs.count >= inputsMax { return .overloaded }
             box.inputs.append(input)
             defer { box.isScheduled = true }
             return box.isScheduled ? .queued : .first

@@ -39,6 +39,10 @@ final class ReplicaLoop: @unchecked Sendable {
     let published: Mutex<Published>
     let status: Mutex<ReplicaStatus>
     var core: ReplicaCore
+    let pastViews = Mutex(PastViews())
+    /// How often the state was replaced by a leader's.
+    let generation = Atomic<UInt64>(0)
+    private var lastPastViews: Int64 = 0
     /// For readers of the past, on other threads; nil after the end.
     let stateStore: Mutex<StateStore?>
     private var disk: ReplicaDisk?
@@ -227,8 +231,10 @@ extension ReplicaLoop {
     func pump() {
         guard !isEnded, !isPumping, transport != nil else { return }
         isPumping = true
-        core.advance(to: Clock.milliseconds())
+        let now = Clock.milliseconds()
+        core.advance(to: now)
         while let output = takeOutput() { obey(output) }
+        letGoPastViews(now)
         if let fault = core.fault { fatal("cannot go on: \(fault)") }
         transport?.flush()
         stateWriter?.offer(&core)
@@ -265,6 +271,7 @@ extension ReplicaLoop {
             let snapshot = core.snapshot
             published.withLock { $0.publish(snapshot) }
         }
+        if output.save?.state != nil { forgetPastViews() }
         if output.hasNewMembers { adoptMembers() }
         // Many watchers take long, and the others need not wait for them.
         if !output.notices.isEmpty { transport?.flush() }
@@ -278,6 +285,20 @@ extension ReplicaLoop {
         for alarm in output.alarms {
             configuration.logger.critical("states differ", metadata: ["alarm": "\(alarm)"])
         }
+    }
+
+    /// Of a state that was replaced. Views that are being made of it are not kept either.
+    private func forgetPastViews() {
+        generation.add(1, ordering: .acquiringAndReleasing)
+        pastViews.withLock { $0.removeAll() }
+    }
+
+    /// Each keeps a whole tree alive.
+    private func letGoPastViews(_ now: Int64) {
+        guard now - lastPastViews >= 1000 else { return }
+        lastPastViews = now
+        let compacted = core.state.compactRevision
+        pastViews.withLock { if !$0.isEmpty { $0.letGo(now: now, compacted: compacted) } }
     }
 
     private func deliver(_ notice: WatchNotice) {
