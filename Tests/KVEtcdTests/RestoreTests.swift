@@ -81,6 +81,49 @@ import Testing
         Shell.remove(folder)
     }
 
+    @Test func `a directory whose making was cut off is not started from, nor recovered`() async throws {
+        let folder = Shell.temporaryDirectory()
+        let me = Member(id: PeerID(1), name: "m1", host: "127.0.0.1", port: 2380)
+        let store = NewStore(records: OrderedTree(), leases: [], revision: Revision(9))
+        try store.write(to: "\(folder)/data", members: [me], me: me.id, cluster: 77)
+        #expect(try StoppedStore("\(folder)/data").identity?.cluster == 77)
+        rename("\(folder)/data/identity", "\(folder)/data/identity.pending")
+        #expect(throws: ConfigurationError.self) { try StoppedStore("\(folder)/data") }
+        await #expect(throws: ConfigurationError.self) { try await Face(directory: "\(folder)/data") }
+        // Made again from the start it is whole.
+        Shell.remove("\(folder)/data")
+        try store.write(to: "\(folder)/data", members: [me], me: me.id, cluster: 78)
+        #expect(try StoppedStore("\(folder)/data").identity?.cluster == 78)
+        Shell.remove(folder)
+    }
+
+    @Test func `altered keys are not recovered, nor is a revision beyond the last one`() throws {
+        let folder = Shell.temporaryDirectory()
+        let members = [1, 2].map { Member(id: PeerID($0), name: "m\($0)", host: "127.0.0.1", port: 2380) }
+        var records = OrderedTree()
+        let value = Array("the value that is altered".utf8)
+        records.put(
+            KeyValue(
+                key: Key("a"), value: value, createRevision: Revision(2), modRevision: Revision(2), version: 1))
+        try NewStore(records: records, leases: [], revision: Revision(9)).write(
+            to: "\(folder)/data", members: members, me: PeerID(1), cluster: 77)
+        do {
+            let stopped = try StoppedStore("\(folder)/data")
+            for bump in [-1, Int64.max, 1 << 62] {
+                #expect(throws: ConfigurationError.self) { try stopped.begin(after: bump) }
+            }
+        }
+        // Everything in it is in the database too.
+        unlink("\(folder)/data/state.sqlite-wal")
+        var altered = try bytes(of: "\(folder)/data/state.sqlite")
+        let place = try #require(
+            (0..<altered.count - value.count).first { Array(altered[$0..<$0 + value.count]) == value })
+        altered[place] ^= 1
+        try write(altered, to: "\(folder)/data/state.sqlite")
+        #expect(throws: ConfigurationError.self) { try StoppedStore("\(folder)/data") }
+        Shell.remove(folder)
+    }
+
     @Test(.enabled(if: Shell.has("etcdctl") && Shell.has("etcd"))) func `etcd's own snapshot is restored`() async throws
     {
         let etcd = try RealEtcd()

@@ -1,12 +1,15 @@
 // Who a data directory is, where that does not follow from flags: one that joined a running cluster was given its
 // number there, one that was restored belongs to a new cluster that the members of the old one cannot talk to. A small
-// file beside the databases; it is written once, before they are.
+// file beside the databases, written once. While a directory is being made it has another name, which nobody starts from:
+// data without its identity would belong to the old cluster.
 import Glibc
 import Raft
 
 /// The cluster and the member that a data directory belongs to.
 package struct StoreIdentity: Hashable, Sendable {
     package static let fileName = "identity"
+    /// Of a directory whose data is not whole yet.
+    package static let pendingFileName = "identity.pending"
     private static let heading = "tern store identity 1"
     private static let bytesMax = 4096
     package var cluster: UInt64
@@ -19,6 +22,9 @@ package struct StoreIdentity: Hashable, Sendable {
 
     /// nil: the directory has none.
     package init?(_ directory: String) throws(ConfigurationError) {
+        guard access("\(directory)/\(Self.pendingFileName)", F_OK) != 0 else {
+            throw ConfigurationError("the making of \(directory) did not come to its end: remove it and begin again")
+        }
         let path = "\(directory)/\(Self.fileName)"
         let descriptor = open(path, O_RDONLY | O_CLOEXEC)
         if descriptor < 0 {
@@ -40,20 +46,34 @@ package struct StoreIdentity: Hashable, Sendable {
         self.member = PeerID(member)
     }
 
-    /// Durable when it returns.
-    package func write(to directory: String) throws(ConfigurationError) {
-        let path = "\(directory)/\(Self.fileName)"
+    /// Durable when it returns; `making` the data comes before it, and the directory is refused until both are there.
+    package func write(to directory: String, making: () throws -> Void = {}) throws {
+        let pending = "\(directory)/\(Self.pendingFileName)"
         let text = """
             \(Self.heading)
             cluster \(String(cluster, radix: 16))
             member \(String(member.rawValue, radix: 16))
 
             """
-        let descriptor = open(path + ".new", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o600)
-        guard descriptor >= 0 else { throw ConfigurationError("\(path): errno \(errno)") }
+        let descriptor = open(pending, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o600)
+        guard descriptor >= 0 else { throw ConfigurationError("\(pending): errno \(errno)") }
         let bytes = Array(text.utf8)
         let isWritten = Glibc.write(descriptor, bytes, bytes.count) == bytes.count && fsync(descriptor) == 0
         close(descriptor)
-        guard isWritten, rename(path + ".new", path) == 0 else { throw ConfigurationError("\(path): errno \(errno)") }
+        guard isWritten else { throw ConfigurationError("\(pending): errno \(errno)") }
+        try Self.sync(directory)
+        try making()
+        guard rename(pending, "\(directory)/\(Self.fileName)") == 0 else {
+            throw ConfigurationError("\(pending): errno \(errno)")
+        }
+        try Self.sync(directory)
+    }
+
+    /// Makes the names in it durable.
+    private static func sync(_ directory: String) throws(ConfigurationError) {
+        let descriptor = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+        guard descriptor >= 0 else { throw ConfigurationError("\(directory): errno \(errno)") }
+        defer { close(descriptor) }
+        guard fsync(descriptor) == 0 else { throw ConfigurationError("\(directory): errno \(errno)") }
     }
 }

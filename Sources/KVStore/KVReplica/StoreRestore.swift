@@ -31,8 +31,11 @@ package struct NewStore: Sendable {
         counters.compactRevision = revision
         let machine = StateMachine(
             counters: counters, records: records, leases: leases, sessions: [], members: members, history: [])
-        try ReplicaDisk.begin(directory, machine, Configuration(voters: members.map(\.id)))
-        try StoreIdentity(cluster: cluster, member: me).write(to: directory)
+        // Makes the directory when there is none.
+        _ = try DataDirectory(directory)
+        try StoreIdentity(cluster: cluster, member: me).write(to: directory) {
+            try ReplicaDisk.begin(directory, machine, Configuration(voters: members.map(\.id)))
+        }
     }
 }
 
@@ -45,13 +48,20 @@ package struct StoppedStore: Sendable {
     package let uncommitted: UInt64
     /// The log was longer once.
     package let isDamaged: Bool
+    /// Room enough above it.
+    private static let revisionMax: Int64 = 1 << 62
     private let disk: ReplicaDisk
 
     package init(_ directory: String) throws {
         guard access(directory + "/state.sqlite", F_OK) == 0 else {
             throw ConfigurationError("\(directory) is no data directory")
         }
+        identity = try StoreIdentity(directory)
         let disk = try ReplicaDisk(path: directory, initial: .empty)
+        guard !disk.isStateDamaged else {
+            throw ConfigurationError(
+                "the keys in \(directory) are not what was written: use another member's data, or a snapshot")
+        }
         var machine = disk.machine
         var configuration = disk.restored.snapshot.configuration
         for entry in disk.restored.entries where entry.index > machine.appliedIndex {
@@ -62,8 +72,7 @@ package struct StoppedStore: Sendable {
             if entry.kind == .configuration { configuration = Configuration(decoding: entry.data) ?? configuration }
         }
         uncommitted = machine.appliedIndex.distance(after: disk.restored.hardState.commit)
-        isDamaged = disk.restored.voteMark != nil || disk.isStateDamaged
-        identity = try StoreIdentity(directory)
+        isDamaged = disk.restored.voteMark != nil
         self.disk = disk
         self.machine = machine
         self.configuration = configuration
@@ -77,8 +86,12 @@ package struct StoppedStore: Sendable {
             store: disk.state)
     }
 
-    /// Everything that this member has, for a new cluster.
-    package func begin(after bump: Int64) -> NewStore {
+    /// Everything that this member has, for a new cluster. Throws when the new revision is none.
+    package func begin(after bump: Int64) throws(ConfigurationError) -> NewStore {
+        let (revision, isTooLarge) = machine.revision.rawValue.addingReportingOverflow(bump)
+        guard bump >= 0, !isTooLarge, revision < Self.revisionMax else {
+            throw ConfigurationError("the revision cannot be raised by \(bump)")
+        }
         var records = OrderedTree()
         machine.view.forEach(.all) { record in
             records.put(record)
@@ -88,6 +101,6 @@ package struct StoppedStore: Sendable {
             Lease(id: lease.id, ttlMilliseconds: lease.ttlMilliseconds, deadline: lease.ttlMilliseconds)
         }
         return NewStore(
-            records: records, leases: leases, revision: Revision(machine.revision.rawValue + max(0, bump)))
+            records: records, leases: leases, revision: Revision(revision))
     }
 }

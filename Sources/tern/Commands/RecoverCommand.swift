@@ -53,10 +53,11 @@ extension MemberCommand {
                 throw CommandFailure("\(name) with token \(initialClusterToken) is not among the members: \(names)")
             }
             let others = machine.sortedMembers.filter { $0.id != id && stopped.configuration.contains($0.id) }
+            let store = try stopped.begin(after: bumpRevision)
             var lines = [
                 "kept:  \(machine.view.keyCount) keys up to revision \(machine.revision), entry \(machine.appliedIndex)",
                 "lost:  whatever others acknowledged after entry \(machine.appliedIndex) and this member never received",
-                "new:   one voter, \(me.name); revision \(machine.revision.rawValue + bumpRevision); watchers read anew",
+                "new:   one voter, \(me.name); revision \(store.revision); watchers read anew",
                 "shut out: \(others.isEmpty ? "nobody" : others.map(\.name).joined(separator: ", "))"
             ]
             if stopped.uncommitted > 0 {
@@ -65,7 +66,7 @@ extension MemberCommand {
             if stopped.isDamaged {
                 lines.append("note:  this member's log is damaged: it had more once. Another member may have it whole")
             }
-            return Plan(store: stopped.begin(after: bumpRevision), me: me, lines: lines)
+            return Plan(store: store, me: me, lines: lines)
         }
 
         private func setAside() throws -> String {
