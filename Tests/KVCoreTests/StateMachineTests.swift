@@ -37,6 +37,10 @@ import Testing
                 == .refused(.duplicateKey))
         #expect(driver.txn(Txn(success: [put, .txn(Txn(success: [put]))])) == .refused(.duplicateKey))
         #expect(driver.txn(Txn(success: [.txn(Txn(success: [put], failure: [put]))])).result?.succeeded == true)
+        // Also where the outermost branch is a single transaction.
+        #expect(driver.txn(Txn(success: [.txn(Txn(success: [put, put]))])) == .refused(.duplicateKey))
+        let twice = Txn(success: [put, .delete(Key("a"))])
+        #expect(driver.txn(Txn(success: [], failure: [.txn(twice)])) == .refused(.duplicateKey))
         #expect(driver.txn(Txn(success: [.put(Key(""), [1])])) == .refused(.emptyKey))
         #expect(driver.machine.revision == Revision(2))
     }

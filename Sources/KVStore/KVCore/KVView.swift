@@ -43,6 +43,14 @@ package struct KVView: Sendable {
         return RangeResult(items: items, more: more, count: total)
     }
 
+    /// How many records a request looks at, at most; costs as little as a search.
+    package func visits(_ request: RangeRequest) -> Int {
+        if request.countOnly || request.range.single != nil { return 1 }
+        let total = tree.count(request.range)
+        let stopsEarly = !request.isSorted && !request.isFiltered && request.limit > 0
+        return stopsEarly ? min(total, Int(clamping: request.limit)) : total
+    }
+
     private func filtered(_ request: RangeRequest, limit: Int) -> [KeyValue] {
         var items: [KeyValue] = []
         if let key = request.range.single {
@@ -56,21 +64,78 @@ package struct KVView: Sendable {
         return items
     }
 
+    /// With a limit, no more than that and one are kept while looking.
     private func sorted(_ request: RangeRequest) -> [KeyValue] {
-        var items = filtered(request, limit: Int.max)
-        let descending = request.sortOrder == .descending
-        items.sort { a, b in
-            switch request.order(a, b) {
-            case let order where order != 0: descending ? order > 0 : order < 0
-            default: descending ? b.key < a.key : a.key < b.key
-            }
+        let limit = request.limit > 0 ? Int(clamping: request.limit) : Int.max
+        guard limit < tree.count(request.range) else {
+            return filtered(request, limit: .max).sorted(by: request.isBefore)
         }
-        return items
+        var best = Best(limit + 1, request.isBefore)
+        tree.forEach(request.range) { item in
+            if request.admits(item) { best.offer(item) }
+            return true
+        }
+        return best.sorted()
+    }
+}
+
+/// The first few of many in an order: a heap whose top is the last of them.
+private struct Best {
+    private var heap: [KeyValue] = []
+    private let count: Int
+    private let isBefore: (KeyValue, KeyValue) -> Bool
+
+    init(_ count: Int, _ isBefore: @escaping (KeyValue, KeyValue) -> Bool) {
+        self.count = count
+        self.isBefore = isBefore
+    }
+
+    mutating func offer(_ item: KeyValue) {
+        if heap.count < count {
+            heap.append(item)
+            rise(heap.count - 1)
+        } else if let top = heap.first, isBefore(item, top) {
+            heap[0] = item
+            sink()
+        }
+    }
+
+    func sorted() -> [KeyValue] { heap.sorted(by: isBefore) }
+
+    private mutating func rise(_ start: Int) {
+        var i = start
+        while i > 0, isBefore(heap[(i - 1) / 2], heap[i]) {
+            heap.swapAt(i, (i - 1) / 2)
+            i = (i - 1) / 2
+        }
+    }
+
+    private mutating func sink() {
+        var i = 0
+        while true {
+            var last = i
+            for child in [2 * i + 1, 2 * i + 2] where child < heap.count && isBefore(heap[last], heap[child]) {
+                last = child
+            }
+            if last == i { return }
+            heap.swapAt(i, last)
+            i = last
+        }
     }
 }
 
 extension RangeRequest {
     var isSorted: Bool { sortTarget != .key || sortOrder == .descending }
+
+    var isFiltered: Bool { modRevisions != nil || createRevisions != nil }
+
+    func isBefore(_ a: KeyValue, _ b: KeyValue) -> Bool {
+        let isDescending = sortOrder == .descending
+        switch order(a, b) {
+        case let order where order != 0: return isDescending ? order > 0 : order < 0
+        default: return isDescending ? b.key < a.key : a.key < b.key
+        }
+    }
 
     func admits(_ item: KeyValue) -> Bool {
         (modRevisions.map { $0.contains(item.modRevision.rawValue) } ?? true)

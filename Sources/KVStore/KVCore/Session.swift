@@ -35,7 +35,7 @@ package enum Outcome: Hashable, Sendable {
 }
 
 /// Why a committed command changed nothing.
-package enum Refusal: Hashable, Sendable {
+package enum Refusal: Error, Hashable, Sendable {
     case malformed
     case unsupportedVersion(UInt8)
     case compacted(Revision)

@@ -3,30 +3,37 @@
 // revision for all of it. Nothing is written before everything is known to be allowed.
 
 extension StateMachine {
+    /// Records that the ranges of one transaction look at.
+    static let visitedMax = 1_000_000
+
     mutating func transact(_ txn: Txn, _ change: inout Change) -> Outcome {
         var decisions: [Bool] = []
         if let refusal = TxnShape.check(txn) { return .refused(refusal) }
-        if let refusal = decide(txn, &decisions) { return .refused(refusal) }
+        var visited = 0
+        if let refusal = decide(txn, &decisions, &visited) { return .refused(refusal) }
+        // Every replica does this work while it applies, and does nothing else meanwhile.
+        if visited > Self.visitedMax { return .refused(.tooManyOperations) }
         var next = decisions[...]
         let result = run(txn, &next, &change)
         return .txn(result)
     }
 
     /// Decides the comparisons (depth first, in order) and checks the operations that will run.
-    private func decide(_ txn: Txn, _ decisions: inout [Bool]) -> Refusal? {
-        let succeeded = txn.compares.allSatisfy { holds($0) }
+    private func decide(_ txn: Txn, _ decisions: inout [Bool], _ visited: inout Int) -> Refusal? {
+        let succeeded = txn.compares.allSatisfy { tree.satisfies($0) }
         decisions.append(succeeded)
         for op in succeeded ? txn.success : txn.failure {
-            if let refusal = check(op, &decisions) { return refusal }
+            if let refusal = check(op, &decisions, &visited) { return refusal }
         }
         return nil
     }
 
-    private func check(_ op: Op, _ decisions: inout [Bool]) -> Refusal? {
+    private func check(_ op: Op, _ decisions: inout [Bool], _ visited: inout Int) -> Refusal? {
         switch op {
-        case .txn(let nested): return decide(nested, &decisions)
+        case .txn(let nested): return decide(nested, &decisions, &visited)
         case .delete: return nil
         case .range(let request):
+            visited += view.visits(request)
             guard let at = request.revision, at > .zero else { return nil }
             if at > revision { return .future(revision) }
             if at < compactRevision { return .compacted(compactRevision) }
@@ -89,12 +96,12 @@ extension StateMachine {
 
 // MARK: Comparisons
 
-extension StateMachine {
-    private func holds(_ compare: Compare) -> Bool {
-        if let key = compare.range.single { return Self.holds(compare, tree.get(key)) }
+extension OrderedTree {
+    func satisfies(_ compare: Compare) -> Bool {
+        if let key = compare.range.single { return Self.holds(compare, get(key)) }
         var found = false
         var all = true
-        tree.forEach(compare.range) { record in
+        forEach(compare.range) { record in
             found = true
             all = Self.holds(compare, record)
             return all

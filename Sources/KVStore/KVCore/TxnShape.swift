@@ -7,10 +7,17 @@ enum TxnShape {
     static func check(_ txn: Txn) -> Refusal? {
         var total = 0
         if let refusal = measure(txn, depth: 0, &total) { return refusal }
-        for branch in [txn.success, txn.failure] where branch.count > 1 {
+        for branch in [txn.success, txn.failure] where !isAlone(branch) {
             if writes(of: branch) == nil { return .duplicateKey }
         }
         return nil
+    }
+
+    /// One operation that writes one thing at most: nothing to compare, as in nearly every transaction.
+    private static func isAlone(_ branch: [Op]) -> Bool {
+        guard branch.count <= 1 else { return false }
+        if case .txn? = branch.first { return false }
+        return true
     }
 
     private static func measure(_ txn: Txn, depth: Int, _ total: inout Int) -> Refusal? {
