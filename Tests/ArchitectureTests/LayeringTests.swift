@@ -50,7 +50,7 @@ func imports(_ text: String) -> Set<String> {
         ("Sources/Worker/Network", ["API", "CLinux"]),
         ("Sources/Worker/DNSServer", ["API", "NetDNS"]),
         ("Sources/Worker/Kubelet", ["API", "APIClient", "NetHTTP", "NetGRPC", "NetPKI", "CLinux"]),
-        ("chaos/Simulation", ["Raft", "KVCore", "KVDisk"])
+        ("chaos/Simulation", ["Raft", "KVCore", "KVDisk", "CSQLite"])
     ]
     static let ours: Set<String> = [
         "Raft", "API", "APIClient", "NetPKI", "NetDNS", "NetBalancer", "NetGRPC", "NetHTTP", "KVCore", "KVDisk",

@@ -77,7 +77,10 @@ private func bound(_ bug: PlantedBug) -> (seeds: Int, weather: Weather) {
     switch bug {
     case .acknowledgesBeforeSync, .noFencing, .expiresByLocalClock: (10, .mixed)
     case .ignoresLogInPreVotes, .dropsEvent, .repeatsEvent: (40, .mixed)
-    case .guessesVersions, .trustsState: (60, .mixed)
+    case .appliesBeforeEffects, .checkpointsWithoutSync, .forgetsUnfolded: (10, .mixed)
+    case .compactsAheadOfCheckpoint: (40, .mixed)
+    case .guessesVersions: (60, .mixed)
+    case .trustsState: (40, .rot)
     case .readsWithoutRound: (80, .mixed)
     case .ignoresLogInVotes: (10, .storm)
     case .commitsOldTerms: (300, .storm)

@@ -1,5 +1,5 @@
-// The twin of a replica's storage. The log is the real one on the twin of its files (`LogTwin`); the state follows on its
-// own and is synced by checkpoints. A crash may strike between any two steps; a power cut also takes what was not synced.
+// The twin of a replica's storage: log and state as shipped, on twins of their files (`LogTwin`, `StateDisk`). The state
+// follows on its own and is synced by checkpoints. A crash may strike between any two steps; a power cut also takes what was not synced.
 
 import KVCore
 import KVDisk
@@ -8,7 +8,7 @@ import Raft
 /// Where a crash can strike a host's durable work.
 package enum CrashPoint: Int, CaseIterable, Sendable {
     case beforeSave, afterInstall, afterLowering, tornHead, tornSave, beforeMark, afterSave
-    case beforeState, beforeCheckpoint, afterCheckpoint
+    case beforeState, insideState, beforeCheckpoint, insideCheckpoint, afterCheckpoint, insideInstall, insideStart
     case beforeCompaction, tornCompaction, afterCompaction, afterApply
 }
 
@@ -29,6 +29,8 @@ struct Disk {
         case full
         /// The process has ended, at a crash point or by an error of the disk.
         case crashed, failed
+        /// Nothing went wrong, and it failed.
+        case broken(String)
     }
     private var twin: LogTwin
     /// Of the present life, or of the last one: what is durable.
@@ -37,10 +39,7 @@ struct Disk {
     private(set) var isDamageKnown = false
     /// What the damage took, whether its owner knows it yet or not.
     private(set) var lost: LogIndex?
-    private(set) var state: DurableState
-    private(set) var isStateRotten = false
-    private var synced: DurableState
-    private var unsynced: [StateChanges] = []
+    private var state: StateDisk
     private(set) var logQueue: [LogOperation] = []
     private(set) var stateQueue: [StateOperation] = []
     let planted: PlantedBug?
@@ -48,8 +47,7 @@ struct Disk {
     private var tornCommit = LogIndex.zero
 
     init(configuration: Configuration, seed: UInt64, planted: PlantedBug?) {
-        state = DurableState(configuration: configuration)
-        synced = state
+        state = StateDisk(configuration, seed: mix64(seed), planted: planted)
         twin = LogTwin(seed: seed, planted: planted)
         log = Disk.open(twin).log
         self.planted = planted
@@ -69,6 +67,9 @@ struct Disk {
     }
     var logCounts: LogTwin.Counts { twin.counts }
     var hardState: HardState { log.hardState }
+    var isStateRotten: Bool { state.isRotten }
+    var stateCounts: FileTwin.Counts { state.counts }
+    var stateRefusals: Int { state.refusals }
 
     /// The entry is here for good, by itself or as part of the state. What was damaged counts: its owner may have
     /// acknowledged it before, and keeps still until it is fetched again.
@@ -92,7 +93,7 @@ extension Disk {
         defer { (twin.crash, twin.trouble, twin.isFull) = (nil, nil, false) }
         do throws(DiskError) {
             guard case .save = first else { return try compact(first, crash) }
-            return try save(batch(countMax), crash)
+            return try save(batch(countMax), crash, isFull)
         } catch {
             if case .full = error { return .full }
             return trouble != nil && twin.trouble == nil ? .failed : .crashed
@@ -109,13 +110,20 @@ extension Disk {
         return batch
     }
 
-    private mutating func save(_ batch: [ReplicaSave], _ crash: CrashPoint?) throws(DiskError) -> LogResult {
+    private mutating func save(
+        _ batch: [ReplicaSave], _ crash: CrashPoint?, _ isFull: Bool
+    ) throws(DiskError) -> LogResult {
         if crash == .beforeSave { return .crashed }
         if let first = batch.first, let metadata = first.raft.snapshot, let installed = first.state {
-            state = DurableState(installed, configuration: metadata.configuration)
-            synced = state
-            unsynced = []
-            isStateRotten = false
+            let conditions = StateDisk.Conditions(
+                isStruck: crash == .insideInstall, trouble: twin.trouble, isFull: isFull)
+            switch state.install(installed, metadata.configuration, conditions) {
+            case .done: break
+            case .full: return .full
+            case .crashed: return .crashed
+            case .failed: return .failed
+            case .broken(let text): return .broken(text)
+            }
             if crash == .afterInstall { return .crashed }
         }
         if planted == .commitsTornEntries { tornCommit = batch.last?.raft.hardState.commit ?? .zero }
@@ -143,30 +151,30 @@ extension Disk {
         return crash == .afterCompaction ? .crashed : .done(nil)
     }
 
-    /// Does the oldest work on the state; nil when `crash` was reached on the way. A checkpoint answers how far it got.
-    mutating func finishState(crash: CrashPoint?) -> (isDone: Bool, synced: LogIndex?) {
-        guard let operation = stateQueue.first else { return (true, nil) }
+    /// Does the oldest work on the state. A checkpoint answers how far it got. `now`: milliseconds of a wall clock.
+    mutating func finishState(
+        crash: CrashPoint?, trouble: LogTwin.Trouble?, isFull: Bool, now: Int64
+    ) -> StateDisk.Ending {
+        guard let operation = stateQueue.first else { return .done(nil) }
+        var conditions = StateDisk.Conditions(trouble: trouble, isFull: isFull)
+        let ending: StateDisk.Ending
         switch operation {
         case .write(let changes):
-            if crash == .beforeState { return (false, nil) }
-            write(changes)
-            stateQueue.removeFirst()
-            return (true, nil)
+            if crash == .beforeState { return .crashed }
+            conditions.isStruck = crash == .insideState
+            ending = state.write(changes, now: now, conditions)
         case .checkpoint:
-            if crash == .beforeCheckpoint { return (false, nil) }
-            synced = state
-            unsynced = []
-            stateQueue.removeFirst()
-            return (crash != .afterCheckpoint, synced.applied.index)
+            if crash == .beforeCheckpoint { return .crashed }
+            conditions.isStruck = crash == .insideCheckpoint
+            ending = state.checkpoint(conditions)
         }
+        guard case .done(let synced) = ending else { return ending }
+        stateQueue.removeFirst()
+        return synced != nil && crash == .afterCheckpoint ? .crashed : ending
     }
 
-    /// What a snapshot overtook is ignored.
-    private mutating func write(_ changes: StateChanges) {
-        guard changes.counters.applied.index > state.applied.index else { return }
-        state.add(changes)
-        unsynced.append(changes)
-    }
+    /// How far the state is, synced or not.
+    var stateApplied: LogIndex { state.applied.index }
 }
 
 // MARK: Trouble
@@ -177,19 +185,18 @@ extension Disk {
         for _ in 0..<min(survivors, logQueue.count) where !logQueue.isEmpty {
             _ = finishLog(countMax: 1, crash: nil, trouble: nil, isFull: false)
         }
-        for _ in 0..<min(survivors, stateQueue.count) { _ = finishState(crash: nil) }
+        for _ in 0..<min(survivors, stateQueue.count) {
+            _ = finishState(crash: nil, trouble: nil, isFull: false, now: 0)
+        }
+        state.end()
         defer { (logQueue, stateQueue) = ([], []) }
         return logQueue.count
     }
 
-    /// The machine loses power: of what was not synced only a beginning is there. `chance` draws below its argument.
-    /// Answers whether the mark was torn. The mark of a damaged log is all that is left to tell: it is spared.
-    mutating func losePower(_ chance: (Int) -> Int) -> Bool {
-        let kept = unsynced.prefix(chance(unsynced.count + 1))
-        state = synced
-        for changes in kept { state.add(changes) }
-        synced = state
-        unsynced = []
+    /// The machine loses power: of what was not synced only a part is there. Answers
+    /// whether the mark was torn. The mark of a damaged log is all that is left to tell: it is spared.
+    mutating func losePower() -> Bool {
+        state.losePower()
         return twin.losePower(mayTear: !isDamageKnown && lost == nil)
     }
 
@@ -203,30 +210,21 @@ extension Disk {
         return true
     }
 
-    /// The state's database is altered, what is synced of it and what is not. False when it holds nothing yet.
-    mutating func rotState() -> Bool {
-        guard state.applied.index > .zero else { return false }
-        synced = state
-        unsynced = []
-        state.rot()
-        synced = state
-        isStateRotten = true
-        return true
-    }
+    mutating func rotState() -> Bool { state.rot() }
+    mutating func noteWrongState() { state.noteWrong() }
 
-    /// What a replica finds at start.
-    mutating func restore() -> Restored {
-        synced = state
-        unsynced = []
-        let opened = Disk.open(twin)
-        log = opened.log
+    /// What a replica finds at start; nil when the process ended meanwhile.
+    mutating func start(isStruck: Bool) throws(DiskError) -> StateDisk.Found? {
         do throws(DiskError) {
-            var restored = try log.restored(
-                opened.found, applied: state.applied, configuration: state.metadata.configuration)
-            mistake(&restored)
-            isDamageKnown = restored.voteMark != nil
-            return restored
-        } catch { preconditionFailure("a log that does not fit its state: \(error)") }
+            var found = try state.start(twin, isStruck: isStruck)
+            log = found.log
+            mistake(&found.restored)
+            isDamageKnown = found.restored.voteMark != nil
+            return found
+        } catch {
+            guard isStruck, state.isEnded else { throw error }
+            return nil
+        }
     }
 
     private mutating func mistake(_ restored: inout Restored) {

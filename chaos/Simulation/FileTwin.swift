@@ -25,7 +25,7 @@ package final class FileTwin {
         case gone(String)
     }
     enum Outcome { case done, full, failed }
-    package enum Trouble { case write, sync }
+    package typealias Trouble = LogTwin.Trouble
     package struct Counts {
         package var writes = 0
         package var syncs = 0
@@ -50,6 +50,8 @@ package final class FileTwin {
     /// The next write, or sync, fails.
     package var trouble: Trouble?
     package var isFull = false
+    /// The mistake of a program that does not sync.
+    var ignoresSyncs = false
 
     package init(seed: UInt64) { random = SeededGenerator(seed: seed) }
 
@@ -119,6 +121,7 @@ extension FileTwin {
             losePower(file)
             return .failed
         }
+        if ignoresSyncs { return .done }
         for change in file.changes { FileTwin.apply(change, to: &file.synced) }
         file.changes = []
         if withNames { syncNames() }

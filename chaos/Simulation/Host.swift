@@ -1,6 +1,7 @@
 // One simulated process: a replica and its disk. Everything that a crash takes away lives in `Life`.
 
 import KVCore
+import KVDisk
 import Raft
 
 /// A machine that runs one replica.
@@ -84,12 +85,17 @@ struct Host {
     /// It votes, keeps no commands, and serves nobody.
     var isWitness: Bool { settings.isWitness }
 
-    /// Answers whether the log was found to be damaged.
-    mutating func boot(seed: UInt64, now: UInt64) -> Bool {
+    struct Start {
+        var isLogDamaged: Bool
+        var isStateDamaged: Bool
+    }
+
+    /// nil: the process ended before it ran. `isStruck`: it may.
+    mutating func boot(seed: UInt64, now: UInt64, isStruck: Bool) throws(DiskError) -> Start? {
+        guard let found = try disk.start(isStruck: isStruck) else { return nil }
         lives += 1
-        let restored = disk.restore()
-        let (machine, isRotten) = disk.state.load()
-        let isDamaged = isRotten && planted != .trustsState
+        let (restored, machine) = (found.restored, found.machine)
+        let isDamaged = found.isDamaged && planted != .trustsState
         let clock = Int64(seed % 1_000_000)
         let core = ReplicaCore(
             id: id, settings: settings, limits: limits, restored: restored, state: machine,
@@ -99,7 +105,7 @@ struct Host {
         if isDamaged { life.flippedAt = 0 }
         if !isWitness { life.core.watch(life.watch, .all, after: machine.revision) }
         self.life = life
-        return restored.voteMark != nil
+        return Start(isLogDamaged: restored.voteMark != nil, isStateDamaged: isDamaged)
     }
 
     func clock(at now: UInt64) -> Int64 { (life?.clockBase ?? 0) + Int64(now / 1000) }

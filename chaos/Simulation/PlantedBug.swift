@@ -25,6 +25,14 @@ package enum PlantedBug: String, CaseIterable, Sendable {
     case commitsTornEntries
     /// Entries are cut off before the mark is lowered.
     case truncatesBelowMark
+    /// How far the state is applied is written before what that did, in a transaction of its own.
+    case appliesBeforeEffects
+    /// The log is compacted as far as the state is written, synced or not.
+    case compactsAheadOfCheckpoint
+    /// A checkpoint moves pages and syncs nothing.
+    case checkpointsWithoutSync
+    /// At start the table of records is taken to be as far as the history is.
+    case forgetsUnfolded
     /// A state that was altered on the disk is served.
     case trustsState
     /// An older program takes a newer entry for what it looks like.

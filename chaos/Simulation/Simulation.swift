@@ -156,6 +156,12 @@ extension World {
             report.count(.segmentsReturned, host.disk.logCounts.returns)
             report.count(.logsSetAside, host.disk.logCounts.setAsides)
             report.count(.tornWrites, host.disk.logCounts.tears)
+            report.count(.stateWrites, host.disk.stateCounts.writes)
+            report.count(.stateSyncs, host.disk.stateCounts.syncs)
+            report.count(.tornStateWrites, host.disk.stateCounts.tears)
+            report.count(.lostStateWrites, host.disk.stateCounts.lostWrites)
+            report.count(.refusedStateWrites, host.disk.stateCounts.refusals)
+            report.count(.refusedStates, host.disk.stateRefusals)
         }
         return report
     }

@@ -1,5 +1,6 @@
 // The state database as shipped (SQLite, schema, folding, checkpoints, loading, installation) on a twin of its files.
 
+import CSQLite
 import KVDisk
 
 /// The database of one host, over all its lives.
@@ -42,6 +43,21 @@ package final class StateTwin {
         let result = try body(store)
         if files.isEnded { throw .failed("the process has ended") }
         return result
+    }
+
+    /// The mistake: the table of records is taken to be as far as the history is.
+    func forgetUnfolded() {
+        end()
+        files.begin()
+        var handle: OpaquePointer?
+        defer { sqlite3_close_v2(handle) }
+        guard sqlite3_open_v2(StateTwin.path, &handle, SQLITE_OPEN_READWRITE, vfs.name) == SQLITE_OK else { return }
+        sqlite3_exec(
+            handle,
+            """
+            PRAGMA locking_mode=EXCLUSIVE;
+            UPDATE folded SET revision = (SELECT max(revision) FROM history) WHERE EXISTS(SELECT 1 FROM history);
+            """, nil, nil, nil)
     }
 
     /// The process is gone.

@@ -13,7 +13,7 @@ extension World {
     /// Steps that are rare are struck where they come.
     private mutating func aim(at save: ReplicaSave, _ position: Int) {
         if save.state != nil {
-            if chance(200) { hosts[position].crashPoint = .afterInstall }
+            if chance(200) { hosts[position].crashPoint = chance(500) ? .afterInstall : .insideInstall }
         } else if let first = save.raft.entries.first?.index, first <= hosts[position].disk.last, chance(plan.aim) {
             hosts[position].crashPoint = chance(500) ? .afterLowering : .tornSave
         }
@@ -65,6 +65,11 @@ extension World {
         return nil
     }
 
+    private mutating func endWithoutCause(_ position: Int, _ text: String) -> Int? {
+        fail("host \(hosts[position].id) ended, and its disk is well: \(text)")
+        return nil
+    }
+
     mutating func finishLog(_ position: Int, _ life: Int) -> Int? {
         let event = Event.logDone(host: position, life: life)
         guard hosts[position].lives == life, let batchMax = hosts[position].life?.batchMax,
@@ -79,6 +84,7 @@ extension World {
         case .full: return waitForRoom(event)
         case .crashed: return crashAtPoint(position)
         case .failed: return endByError(position)
+        case .broken(let text): return endWithoutCause(position, text)
         case .done(let save?): saved(save, position)
         case .done(nil): break
         }
@@ -103,13 +109,24 @@ extension World {
         guard hosts[position].life != nil, hosts[position].lives == life, !isPaused(position, event),
             !isDiskStalled(position, event)
         else { return nil }
-        if hosts[position].fullUntil > now { return waitForRoom(event) }
-        if hosts[position].ioError != nil { return endByError(position) }
+        let host = hosts[position]
+        let clock = Int64(now / 1000) + 1
+        let ending = hosts[position].withDisk {
+            $0.finishState(
+                crash: host.crashPoint, trouble: host.ioError, isFull: host.fullUntil > now, now: clock)
+        }
+        switch ending {
+        case .full: return waitForRoom(event)
+        case .crashed: return crashAtPoint(position)
+        case .failed: return endByError(position)
+        case .broken(let text): return endWithoutCause(position, text)
+        case .done(let synced):
+            if let synced { hosts[position].life?.core.stateDurable(at: synced) }
+            if planted == .compactsAheadOfCheckpoint {
+                hosts[position].life?.core.stateDurable(at: hosts[position].disk.stateApplied)
+            }
+        }
         hosts[position].life?.isStateBusy = false
-        let point = hosts[position].crashPoint
-        let result = hosts[position].withDisk { $0.finishState(crash: point) }
-        guard result.isDone else { return crashAtPoint(position) }
-        if let synced = result.synced { hosts[position].life?.core.stateDurable(at: synced) }
         drain(position)
         writeState(position)
         return position
@@ -131,6 +148,7 @@ extension World {
         if hosts[position].life?.core.hasUnsavedState == true, chance(600),
             let changes = hosts[position].life?.core.takeStateChanges()
         {
+            if hosts[position].life?.isFlipped == true { hosts[position].withDisk { $0.noteWrongState() } }
             begin(.write(changes), position)
         } else {
             begin(.checkpoint, position)

@@ -81,11 +81,8 @@ extension World {
         }
     }
 
-    private mutating func losePower(_ position: Int) {
-        var draws = SeededGenerator(seed: random.next())
-        if hosts[position].withDisk({ $0.losePower { Int(draws.next() % UInt64(max(1, $0))) } }) {
-            report.count(.tornMarks)
-        }
+    mutating func losePower(_ position: Int) {
+        if hosts[position].withDisk({ $0.losePower() }) { report.count(.tornMarks) }
     }
 
     private mutating func cutPower() {

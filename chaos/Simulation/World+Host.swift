@@ -1,6 +1,7 @@
 // Events at hosts: messages, ticks, finished writes, boots; and the obedience to what a replica wants done.
 
 import KVCore
+import KVDisk
 import Raft
 
 extension World {
@@ -37,11 +38,33 @@ extension World {
 
     mutating func boot(_ position: Int) {
         let seed = random.next()
-        let isDamaged = hosts[position].boot(seed: seed, now: now)
-        if isDamaged, hosts[position].disk.lost == nil {
+        let isStruck = !isHealed && (chance(100) || hosts[position].crashPoint == .insideStart)
+        do throws(DiskError) {
+            guard let start = try hosts[position].boot(seed: seed, now: now, isStruck: isStruck) else {
+                return endAtStart(position)
+            }
+            began(position, start)
+        } catch { fail("host \(hosts[position].id) cannot start: \(error)") }
+    }
+
+    private mutating func endAtStart(_ position: Int) {
+        report.count(.insideStart)
+        if keepsTrace { note("crash \(hosts[position].id) while it starts") }
+        _ = hosts[position].withDisk { $0.crash(survivors: 0) }
+        hosts[position].crashPoint = nil
+        if chance(500) { losePower(position) }
+        schedule(.restart(host: position), after: 1_000, 200_000)
+    }
+
+    private mutating func began(_ position: Int, _ start: Host.Start) {
+        let disk = hosts[position].disk
+        if start.isLogDamaged, disk.lost == nil {
             fail("host \(hosts[position].id): takes its log for damaged, and it never was")
         }
-        if isDamaged { report.count(.damagedStarts) } else { hosts[position].withDisk { $0.forgetLoss() } }
+        if start.isStateDamaged, !disk.isStateRotten {
+            fail("host \(hosts[position].id): takes its state for damaged, and it never was")
+        }
+        if start.isLogDamaged { report.count(.damagedStarts) } else { hosts[position].withDisk { $0.forgetLoss() } }
         hosts[position].pausedUntil = 0
         if keepsTrace { note("boot \(hosts[position].id)") }
         schedule(.tick(host: position, life: hosts[position].lives), after: 1, Simulation.tickMicroseconds)

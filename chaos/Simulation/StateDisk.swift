@@ -1,0 +1,184 @@
+// The state of a host on its disk: the database as shipped, on a twin of its files. The process may end inside any
+// operation on it.
+
+import KVCore
+import KVDisk
+import Raft
+
+/// The state of one host on its disk.
+struct StateDisk {
+    /// What an operation meets.
+    struct Conditions {
+        /// The process ends inside it.
+        var isStruck = false
+        var trouble: LogTwin.Trouble?
+        var isFull = false
+    }
+    enum Ending {
+        /// A checkpoint says how far.
+        case done(LogIndex?)
+        /// To be tried again.
+        case full
+        /// The process has ended, at a crash point or by an error of the disk.
+        case crashed, failed
+        /// Nothing went wrong, and it failed.
+        case broken(String)
+    }
+    struct Found {
+        var log: LogStore
+        var restored: Restored
+        var machine: StateMachine
+        var isDamaged: Bool
+    }
+
+    private let twin: StateTwin
+    private let initial: Configuration
+    private let planted: PlantedBug?
+    /// What it holds, and what of it no power cut takes.
+    private var written = StateCounters()
+    private var writtenDurably = StateCounters()
+    /// It was altered, or what was written to it was wrong.
+    private(set) var isRotten = false
+    private var alteration: (place: Int, mask: UInt8)?
+    /// So many starts were refused.
+    private(set) var refusals = 0
+
+    init(_ initial: Configuration, seed: UInt64, planted: PlantedBug?) {
+        twin = StateTwin(seed: seed)
+        self.initial = initial
+        self.planted = planted
+        twin.files.ignoresSyncs = planted == .checkpointsWithoutSync
+    }
+
+    /// What is there, or at least will be after a power cut.
+    var applied: EntryID { written.applied }
+    var counts: FileTwin.Counts { twin.files.counts }
+    /// The process has ended inside a step.
+    var isEnded: Bool { twin.files.isEnded }
+}
+
+// MARK: What a process does
+
+extension StateDisk {
+    mutating func write(_ changes: StateChanges, now: Int64, _ conditions: Conditions) -> Ending {
+        if planted == .appliesBeforeEffects, let claim = claim(of: changes) {
+            _ = perform(Conditions()) { store throws(DiskError) in
+                try store.write(claim, now: now)
+                return nil
+            }
+            if conditions.isStruck { return .crashed }
+        }
+        let ending = perform(conditions) { store throws(DiskError) in
+            try store.write(changes, now: now)
+            return nil
+        }
+        if case .done = ending, changes.counters.applied.index > written.applied.index { written = changes.counters }
+        return ending
+    }
+
+    /// The mistake: how far it is applied is written by itself, before what that did.
+    private func claim(of changes: StateChanges) -> StateChanges? {
+        let applied = changes.counters.applied
+        guard applied.index.previous > written.applied.index else { return nil }
+        var claim = StateChanges()
+        claim.counters = written
+        claim.counters.applied = EntryID(index: applied.index.previous, term: applied.term)
+        claim.members = changes.members
+        claim.configuration = changes.configuration
+        return claim
+    }
+
+    mutating func checkpoint(_ conditions: Conditions) -> Ending {
+        let ending = perform(conditions) { store throws(DiskError) in try store.checkpoint() }
+        if case .done = ending { writtenDurably = written }
+        return ending
+    }
+
+    mutating func install(
+        _ machine: StateMachine, _ configuration: Configuration, _ conditions: Conditions
+    ) -> Ending {
+        let ending = perform(conditions) { store throws(DiskError) in
+            try store.install(machine, configuration)
+            return nil
+        }
+        guard case .done = ending else { return ending }
+        (written, writtenDurably) = (machine.counters, machine.counters)
+        (isRotten, alteration) = (false, nil)
+        return ending
+    }
+
+    private func perform(
+        _ conditions: Conditions, _ body: (StateStore) throws(DiskError) -> LogIndex?
+    ) -> Ending {
+        let files = twin.files
+        (files.trouble, files.isFull) = (conditions.trouble, conditions.isFull)
+        defer { (files.trouble, files.isFull) = (nil, false) }
+        do throws(DiskError) { return .done(try twin.perform(isStruck: conditions.isStruck, body)) } catch {
+            if case .full = error, conditions.isFull { return .full }
+            if conditions.trouble != nil, files.trouble == nil { return .failed }
+            return files.isEnded || isRotten ? .crashed : .broken("\(error)")
+        }
+    }
+}
+
+// MARK: Ends and starts
+
+extension StateDisk {
+    func end() { twin.end() }
+
+    /// Of what was not synced only a part is there.
+    mutating func losePower() {
+        twin.losePower()
+        written = writtenDurably
+    }
+
+    /// What a replica finds at start. Damage that no start meets is taken back: it would not count as the one fault
+    /// that there may be. So is damage with which no start is possible: the machine was lost, and another one has come.
+    mutating func start(_ medium: LogTwin, isStruck: Bool) throws(DiskError) -> Found {
+        do throws(DiskError) {
+            let found = try open(medium, isStruck: isStruck)
+            guard isRotten, !found.isDamaged, twin.files.steps == 0 else { return found }
+        } catch {
+            guard isRotten, !twin.files.isEnded else { throw error }
+            refusals += 1
+        }
+        end()
+        if let one = alteration { twin.files.alter(StateTwin.path, at: one.place, mask: one.mask) }
+        (isRotten, alteration) = (false, nil)
+        return try open(medium, isStruck: isStruck)
+    }
+
+    private mutating func open(_ medium: LogTwin, isStruck: Bool) throws(DiskError) -> Found {
+        if planted == .forgetsUnfolded { twin.forgetUnfolded() }
+        let store = try twin.open(isStruck: isStruck)
+        let disk = try ReplicaDisk(store, initial: initial) { medium }
+        if twin.files.isEnded { throw .failed("the process has ended") }
+        twin.files.stepsLeft = nil
+        written = disk.machine.counters
+        return Found(
+            log: disk.log, restored: disk.restored, machine: disk.machine, isDamaged: disk.isStateDamaged)
+    }
+}
+
+// MARK: Damage
+
+extension StateDisk {
+    /// What the process has in memory is wrong, and it goes on writing.
+    mutating func noteWrong() { isRotten = true }
+
+    /// A bit of a page is another than was written, for good. False when there is nothing yet.
+    mutating func rot() -> Bool {
+        guard applied.index > .zero, !isRotten, case .done = checkpoint(Conditions()) else { return false }
+        end()
+        // Everything in it was moved: the pages are read from the database.
+        twin.files.empty(StateTwin.path + "-wal")
+        let bytes = twin.files.contents(of: StateTwin.path)
+        var place = twin.files.below(bytes.count)
+        // What is not in use is mostly zero.
+        for _ in 0..<50 where bytes[place] == 0 { place = twin.files.below(bytes.count) }
+        let mask = UInt8(1) << UInt8(twin.files.below(8))
+        twin.files.alter(StateTwin.path, at: place, mask: mask)
+        (isRotten, alteration) = (true, (place, mask))
+        return true
+    }
+}
