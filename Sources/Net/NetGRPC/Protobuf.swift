@@ -126,6 +126,9 @@ package struct ProtobufWriter {
 
     package init() {}
 
+    /// With room for so many bytes.
+    package init(capacity: Int) { bytes.reserveCapacity(capacity) }
+
     package mutating func uint64(_ field: Int, _ value: UInt64) {
         guard value != 0 else { return }
         tag(field, 0)

@@ -6,16 +6,23 @@ import Glibc
 package final class BoltWriter {
     private struct Element {
         var flags: UInt32
-        var key: [UInt8]
-        var value: [UInt8]
+        var keyBytes: Int
+        var valueBytes: Int
     }
     private struct Child {
         var key: [UInt8]
         var page: UInt64
     }
+    /// So many bytes of pages go to the file at once.
+    private static let gatheredBytesMax = 1 << 20
     private let descriptor: Int32
     private var nextPage: UInt64 = 2
+    /// Pages that are not in the file yet, and the number of the first.
+    private var gathered = PageBytes()
+    private var gatheredFrom: UInt64 = 2
+    /// What the next leaf holds: the elements, and their keys and values one after the other.
     private var elements: [Element] = []
+    private var contents: [UInt8] = []
     private var elementsBytes = BoltFormat.pageHeaderBytes
     private var children: [Child] = []
     private var lastKey: [UInt8]?
@@ -45,17 +52,20 @@ package final class BoltWriter {
         if let lastKey, !lastKey.lexicographicallyPrecedes(key) { throw BoltError("keys are out of order") }
         guard !key.isEmpty, key.count + value.count < 1 << 30 else { throw BoltError("a record of this size") }
         lastKey = key
-        try append(Element(flags: 0, key: key, value: value))
+        try append(0, key, value)
     }
 
     /// Writes what is left and the meta pages; answers the size of the file.
     package func finish() throws -> Int {
         for bucket in buckets.sorted(by: { $0.name.lexicographicallyPrecedes($1.name) }) {
-            try append(Element(flags: BoltFormat.bucketElement, key: bucket.name, value: bucket.value))
+            try append(BoltFormat.bucketElement, bucket.name, bucket.value)
         }
         let root = try finishTree()
+        try writeGathered()
         for page in 0..<2 {
-            try write(BoltWriter.meta(page: UInt64(page), root: root, end: nextPage), at: UInt64(page))
+            var meta = PageBytes(bytes: BoltWriter.meta(page: UInt64(page), root: root, end: nextPage))
+            meta.pad(to: BoltFormat.pageBytes)
+            try write(meta.bytes, at: UInt64(page))
         }
         return Int(nextPage) * BoltFormat.pageBytes
     }
@@ -82,31 +92,32 @@ package final class BoltWriter {
 // MARK: Pages
 
 extension BoltWriter {
-    private func append(_ element: Element) throws {
-        let bytes = BoltFormat.elementBytes + element.key.count + element.value.count
+    private func append(_ flags: UInt32, _ key: [UInt8], _ value: [UInt8]) throws {
+        let bytes = BoltFormat.elementBytes + key.count + value.count
         if !elements.isEmpty, elementsBytes + bytes > BoltFormat.pageBytes { try flushLeaf() }
-        elements.append(element)
+        elements.append(Element(flags: flags, keyBytes: key.count, valueBytes: value.count))
+        contents += key
+        contents += value
         elementsBytes += bytes
     }
 
     private func flushLeaf() throws {
         guard let first = elements.first else { return }
-        let page = try allocate(elementsBytes) { page, overflow in
-            var out = PageBytes()
+        let page = try allocate(elementsBytes) { page, overflow, out in
             out.header(page: page, flags: BoltFormat.leafFlag, count: elements.count, overflow: overflow)
             var position = elements.count * BoltFormat.elementBytes
             for (i, element) in elements.enumerated() {
                 out.put(element.flags)
                 out.put(UInt32(clamping: position - i * BoltFormat.elementBytes))
-                out.put(UInt32(clamping: element.key.count))
-                out.put(UInt32(clamping: element.value.count))
-                position += element.key.count + element.value.count
+                out.put(UInt32(clamping: element.keyBytes))
+                out.put(UInt32(clamping: element.valueBytes))
+                position += element.keyBytes + element.valueBytes
             }
-            for element in elements { out.bytes += element.key + element.value }
-            return out
+            out.bytes += contents
         }
-        children.append(Child(key: first.key, page: page))
-        elements = []
+        children.append(Child(key: Array(contents[..<first.keyBytes]), page: page))
+        elements.removeAll(keepingCapacity: true)
+        contents.removeAll(keepingCapacity: true)
         elementsBytes = BoltFormat.pageHeaderBytes
     }
 
@@ -121,10 +132,8 @@ extension BoltWriter {
     }
 
     private func writeEmptyLeaf() throws {
-        let page = try allocate(BoltFormat.pageHeaderBytes) { page, _ in
-            var out = PageBytes()
+        let page = try allocate(BoltFormat.pageHeaderBytes) { page, _, out in
             out.header(page: page, flags: BoltFormat.leafFlag, count: 0, overflow: 0)
-            return out
         }
         children.append(Child(key: [], page: page))
     }
@@ -150,8 +159,7 @@ extension BoltWriter {
     }
 
     private func branch(_ below: ArraySlice<Child>, _ bytes: Int) throws -> UInt64 {
-        try allocate(bytes) { page, overflow in
-            var out = PageBytes()
+        try allocate(bytes) { page, overflow, out in
             out.header(page: page, flags: BoltFormat.branchFlag, count: below.count, overflow: overflow)
             var position = below.count * BoltFormat.elementBytes
             for (i, child) in below.enumerated() {
@@ -161,27 +169,31 @@ extension BoltWriter {
                 position += child.key.count
             }
             for child in below { out.bytes += child.key }
-            return out
         }
     }
 
     /// The next pages for so many bytes, filled by `body` from their number and how many more there are than one.
-    private func allocate(_ bytes: Int, _ body: (UInt64, Int) -> PageBytes) throws -> UInt64 {
+    private func allocate(_ bytes: Int, _ body: (UInt64, Int, inout PageBytes) -> Void) throws -> UInt64 {
         let page = nextPage
         let count = max(1, (bytes + BoltFormat.pageBytes - 1) / BoltFormat.pageBytes)
-        var out = body(page, count - 1)
-        out.pad(to: count * BoltFormat.pageBytes)
-        try write(out.bytes, at: page)
+        let end = gathered.bytes.count + count * BoltFormat.pageBytes
+        body(page, count - 1, &gathered)
+        gathered.pad(to: end)
         nextPage += UInt64(count)
+        if gathered.bytes.count >= Self.gatheredBytesMax { try writeGathered() }
         return page
     }
 
-    private func write(_ page: [UInt8], at number: UInt64) throws {
-        var whole = PageBytes(bytes: page)
-        whole.pad(to: BoltFormat.pageBytes)
+    private func writeGathered() throws {
+        try write(gathered.bytes, at: gatheredFrom)
+        gathered.bytes.removeAll(keepingCapacity: true)
+        gatheredFrom = nextPage
+    }
+
+    private func write(_ pages: [UInt8], at number: UInt64) throws {
         var done = 0
-        while done < whole.bytes.count {
-            let count = whole.bytes[done...].withUnsafeBytes {
+        while done < pages.count {
+            let count = pages[done...].withUnsafeBytes {
                 pwrite(descriptor, $0.baseAddress, $0.count, off_t(number) * off_t(BoltFormat.pageBytes) + off_t(done))
             }
             if count < 0, errno == EINTR { continue }

@@ -88,6 +88,8 @@ package struct SnapshotWriter {
 
     /// What was there at `base`, in the order of its revisions.
     private func keptRecords() throws -> [KeyValue] {
+        // Nothing ever changed at the first revision.
+        guard base > Revision(1) else { return [] }
         var kept: [KeyValue] = []
         export.snapshot.view.forEach(.all) { record in
             if record.modRevision <= base { kept.append(record) }
@@ -130,7 +132,7 @@ extension SnapshotWriter {
     }
 
     private static func value(_ record: KeyValue) -> [UInt8] {
-        var writer = ProtobufWriter()
+        var writer = ProtobufWriter(capacity: record.bytes)
         writer.fields(of: record)
         return writer.bytes
     }
@@ -200,8 +202,13 @@ struct SnapshotKey {
     }
 
     var bytes: [UInt8] {
-        bigEndian(UInt64(bitPattern: main)) + [UInt8(ascii: "_")] + bigEndian(UInt64(bitPattern: sub))
-            + (isTombstone ? [UInt8(ascii: "t")] : [])
+        var bytes: [UInt8] = []
+        bytes.reserveCapacity(18)
+        withUnsafeBytes(of: main.bigEndian) { bytes.append(contentsOf: $0) }
+        bytes.append(UInt8(ascii: "_"))
+        withUnsafeBytes(of: sub.bigEndian) { bytes.append(contentsOf: $0) }
+        if isTombstone { bytes.append(UInt8(ascii: "t")) }
+        return bytes
     }
 
     /// nil: the bytes are something else.
