@@ -39,7 +39,8 @@ struct Transcript {
         var text = lines.joined(separator: "\n")
         text = text.replacing(#/"(cluster_id|member_id|ID|raft_term)":[0-9]+/#) { match in "\"\(match.output.1)\":0" }
         text = text.replacing(#/"(ClusterID|MemberID|RaftTerm)" : [0-9]+/#) { match in "\"\(match.output.1)\" : 0" }
-        text = text.replacing(#/ ?[0-9a-f]{15,16}\b/#) { _ in " <id>" }
+        // Padded to 16 places, with leading zeros left out.
+        text = text.replacing(#/ *\b[0-9a-f]{12,16}\b/#) { _ in " <id>" }
         text = text.replacing(#/127\.0\.0\.1:[0-9]{2,5}/#) { _ in "127.0.0.1:PORT" }
         text = text.replacing(#/took = .*/#) { _ in "took" }
         text = text.replacing(#/ETCD_INITIAL_CLUSTER=.*/#) { _ in "ETCD_INITIAL_CLUSTER" }

@@ -21,7 +21,7 @@ package struct ReadTxn: Sendable {
     private let txn: Txn
     private let decisions: [Bool]
     /// How many records will be looked at, about.
-    package private(set) var visited = 0
+    package let visited: Int
 
     /// Throws when the transaction is malformed, or would look at more than a transaction may.
     package init(_ txn: Txn, in view: KVView) throws(Refusal) {
@@ -29,9 +29,10 @@ package struct ReadTxn: Sendable {
         self.view = view
         self.txn = txn
         var decisions: [Bool] = []
-        visited = Self.decide(txn, view, &decisions)
+        var visited = 0
+        try Self.decide(txn, view, &decisions, &visited)
         self.decisions = decisions
-        guard visited <= StateMachine.visitedMax else { throw .tooManyOperations }
+        self.visited = visited
     }
 
     package func run() -> TxnResult {
@@ -39,18 +40,21 @@ package struct ReadTxn: Sendable {
         return run(txn, &next)
     }
 
-    private static func decide(_ txn: Txn, _ view: KVView, _ decisions: inout [Bool]) -> Int {
+    private static func decide(
+        _ txn: Txn, _ view: KVView, _ decisions: inout [Bool], _ visited: inout Int
+    ) throws(Refusal) {
+        for compare in txn.compares { visited += view.tree.visits(compare) }
+        guard visited <= StateMachine.visitedMax else { throw .tooManyOperations }
         let succeeded = txn.compares.allSatisfy { view.tree.satisfies($0) }
         decisions.append(succeeded)
-        var visited = 0
         for op in succeeded ? txn.success : txn.failure {
             switch op {
-            case .txn(let nested): visited += decide(nested, view, &decisions)
+            case .txn(let nested): try decide(nested, view, &decisions, &visited)
             case .range(let request): visited += view.visits(request)
             case .put, .delete: continue
             }
         }
-        return visited
+        guard visited <= StateMachine.visitedMax else { throw .tooManyOperations }
     }
 
     private func run(_ txn: Txn, _ decisions: inout ArraySlice<Bool>) -> TxnResult {

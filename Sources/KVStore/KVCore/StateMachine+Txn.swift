@@ -3,7 +3,7 @@
 // revision for all of it. Nothing is written before everything is known to be allowed.
 
 extension StateMachine {
-    /// Records that the ranges of one transaction look at.
+    /// Records that the comparisons and ranges of one transaction look at.
     static let visitedMax = 1_000_000
 
     mutating func transact(_ txn: Txn, _ change: inout Change) -> Outcome {
@@ -11,7 +11,6 @@ extension StateMachine {
         if let refusal = TxnShape.check(txn) { return .refused(refusal) }
         var visited = 0
         if let refusal = decide(txn, &decisions, &visited) { return .refused(refusal) }
-        // Every replica does this work while it applies, and does nothing else meanwhile.
         if visited > Self.visitedMax { return .refused(.tooManyOperations) }
         var next = decisions[...]
         let result = run(txn, &next, &change)
@@ -20,6 +19,9 @@ extension StateMachine {
 
     /// Decides the comparisons (depth first, in order) and checks the operations that will run.
     private func decide(_ txn: Txn, _ decisions: inout [Bool], _ visited: inout Int) -> Refusal? {
+        for compare in txn.compares { visited += tree.visits(compare) }
+        // Every replica does this work while it applies, and does nothing else meanwhile.
+        guard visited <= Self.visitedMax else { return .tooManyOperations }
         let succeeded = txn.compares.allSatisfy { tree.satisfies($0) }
         decisions.append(succeeded)
         for op in succeeded ? txn.success : txn.failure {
@@ -97,6 +99,9 @@ extension StateMachine {
 // MARK: Comparisons
 
 extension OrderedTree {
+    /// How many records a comparison looks at, at most.
+    func visits(_ compare: Compare) -> Int { compare.range.single == nil ? count(compare.range) : 1 }
+
     func satisfies(_ compare: Compare) -> Bool {
         if let key = compare.range.single { return Self.holds(compare, get(key)) }
         var found = false

@@ -1,5 +1,5 @@
-// Range, Put, DeleteRange, Txn, Compact. Reads are gathered on the call's own event loop, so that a large one never
-// holds the replica's.
+// Range, Put, DeleteRange, Txn, Compact. Reads are gathered on the call's own event loop, so that they never hold the
+// replica's, and those that look at a lot on threads of their own, so that they do not hold other clients' either.
 import KVCore
 import KVReplica
 import NIOCore
@@ -23,7 +23,9 @@ extension EtcdService {
     private func answer(_ call: GRPCServerCall, _ request: RangeRequest) {
         view(call, at: request.revision, request.range) { [self] view in
             let revision = request.revision == nil ? view.revision : nil
-            call.reply(ProtobufWriter.response(header(revision)) { $0.range(view.range(request)) })
+            ReadPool.run(call, visiting: view.visits(request)) { [self] in
+                call.reply(ProtobufWriter.response(header(revision)) { $0.range(view.range(request)) })
+            }
         }
     }
 
@@ -33,11 +35,14 @@ extension EtcdService {
         _ call: GRPCServerCall, at revision: Revision?, _ range: KeyRange, _ body: @escaping @Sendable (KVView) -> Void
     ) {
         guard let revision else { return body(replica.view()) }
-        replica.view(at: revision, range) { result in
-            switch result {
-            case .success(let view): call.eventLoop.execute { body(view) }
-            case .failure(.refused(let error)): call.finish(EtcdStatus.status(error))
-            case .failure(.unavailable): call.finish(EtcdStatus.timeout)
+        // Undoes what came since.
+        ReadPool.run(call, visiting: .max) { [self] in
+            replica.view(at: revision, range) { result in
+                switch result {
+                case .success(let view): call.eventLoop.execute { body(view) }
+                case .failure(.refused(let error)): call.finish(EtcdStatus.status(error))
+                case .failure(.unavailable): call.finish(EtcdStatus.timeout)
+                }
             }
         }
     }
@@ -48,7 +53,10 @@ extension EtcdService {
         let begin: @Sendable () -> Void = { [self] in
             view(call, at: request.revision, request.range) { [self] view in
                 let revision = request.revision == nil ? view.revision : nil
-                stream(call, view.range(request), from: 0, header(revision))
+                ReadPool.run(call, visiting: view.visits(request)) { [self] in
+                    let result = view.range(request)
+                    call.eventLoop.execute { [self] in stream(call, result, from: 0, header(revision)) }
+                }
             }
         }
         if isSerializable { return begin() }
@@ -107,7 +115,25 @@ extension EtcdService {
     func txn(_ call: GRPCServerCall, _ message: [UInt8]) throws(GRPCStatus) {
         try bound(message)
         let txn = try EtcdRequests.txn(ProtobufReader(message))
+        if txn.readsPresentOnly { return read(call, txn) }
         try propose(call, txn) { [self] writer, result in writer.txn(result, header(result.revision)) }
+    }
+
+    /// Needs no entry in the log, and no work of the replica.
+    private func read(_ call: GRPCServerCall, _ txn: Txn) {
+        replica.barrier { [self] result in
+            if case .failure(let error) = result { return call.finish(EtcdStatus.status(error)) }
+            call.eventLoop.execute { [self] in
+                let view = replica.view()
+                do throws(Refusal) {
+                    let read = try ReadTxn(txn, in: view)
+                    ReadPool.run(call, visiting: read.visited) { [self] in
+                        let header = header(view.revision)
+                        call.reply(ProtobufWriter.response(header) { $0.txn(read.run(), header) })
+                    }
+                } catch { call.finish(EtcdStatus.status(error)) }
+            }
+        }
     }
 
     private func bound(_ message: [UInt8]) throws(GRPCStatus) {
@@ -124,7 +150,9 @@ extension EtcdService {
         replica.propose(txn, fence: nil) { [self] result in
             switch result {
             case .success(let result):
-                call.reply(ProtobufWriter.response(header(result.revision)) { body(&$0, result) })
+                ReadPool.run(call, visiting: result.records) { [self] in
+                    call.reply(ProtobufWriter.response(header(result.revision)) { body(&$0, result) })
+                }
             case .failure(let error): call.finish(EtcdStatus.status(error))
             }
         }
@@ -135,6 +163,20 @@ extension EtcdService {
         task(call) { [self] () async throws(GRPCStatus) in
             try await asking { () async throws(ProposeError) in try await replica.compact(to: revision) }
             return ProtobufWriter.response(header())
+        }
+    }
+}
+
+extension TxnResult {
+    /// How many it carries.
+    fileprivate var records: Int {
+        results.reduce(0) { sum, result in
+            switch result {
+            case .range(let range): sum + range.items.count
+            case .delete(_, let previous): sum + previous.count
+            case .put: sum
+            case .txn(let nested): sum + nested.records
+            }
         }
     }
 }

@@ -62,20 +62,25 @@ extension EtcdService {
 
     func hash(_ call: GRPCServerCall, _ message: [UInt8]) throws(GRPCStatus) {
         let view = replica.view()
-        call.reply(
-            ProtobufWriter.response(header(view.revision)) { $0.uint64(2, UInt64(EtcdService.hash(of: view))) })
+        ReadPool.run(call, visiting: view.keyCount) { [self] in
+            let hash = UInt64(EtcdService.hash(of: view))
+            call.reply(ProtobufWriter.response(header(view.revision)) { $0.uint64(2, hash) })
+        }
     }
 
     /// A hash of the keys as they were at a revision; comparable among tern's own members only.
     func hashKV(_ call: GRPCServerCall, _ message: [UInt8]) throws(GRPCStatus) {
         let revision = try EtcdRequests.numbers(message)[1] ?? 0
         view(call, at: revision > 0 ? Revision(revision) : nil, .all) { [self] view in
-            call.reply(
-                ProtobufWriter.response(header()) { writer in
-                    writer.uint64(2, UInt64(EtcdService.hash(of: view)))
-                    writer.int64(3, view.compactRevision.rawValue)
-                    writer.int64(4, view.revision.rawValue)
-                })
+            ReadPool.run(call, visiting: view.keyCount) { [self] in
+                let hash = UInt64(EtcdService.hash(of: view))
+                call.reply(
+                    ProtobufWriter.response(header()) { writer in
+                        writer.uint64(2, hash)
+                        writer.int64(3, view.compactRevision.rawValue)
+                        writer.int64(4, view.revision.rawValue)
+                    })
+            }
         }
     }
 

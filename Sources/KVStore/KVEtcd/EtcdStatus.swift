@@ -22,6 +22,7 @@ enum EtcdStatus {
     static let compacted = GRPCStatus(.outOfRange, "etcdserver: mvcc: required revision has been compacted")
     static let future = GRPCStatus(.outOfRange, "etcdserver: mvcc: required revision is a future revision")
     static let noLeader = GRPCStatus(.unavailable, "etcdserver: no leader")
+    static let tooManyRequests = GRPCStatus(.resourceExhausted, "etcdserver: too many requests")
     static let timeout = GRPCStatus(.unavailable, "etcdserver: request timed out")
     static let stopped = GRPCStatus(.unavailable, "etcdserver: server stopped")
     static let notLeader = precondition("not leader")
