@@ -173,6 +173,8 @@ extension Disk {
         return synced != nil && crash == .afterCheckpoint ? .crashed : ending
     }
 
+    func history() throws(DiskError) -> [RevisionEvents] { try state.history() }
+
     /// How far the state is, synced or not.
     var stateApplied: LogIndex { state.applied.index }
 }

@@ -12,7 +12,7 @@ package struct Report: Sendable, CustomStringConvertible {
             tornWrites, segments, segmentsReturned, tornMarks, wipedDisks
         case diskStalls, slowDisks, fullDisks, fullDiskWrites, failedWrites, failedSyncs
         case partitions, bridges, rings, oneWayPartitions, isolations, flaps, clogs, ambushes, betrayals, pauses
-        case stateWrites, stateSyncs, tornStateWrites, lostStateWrites, refusedStateWrites, refusedStates
+        case keptRevisions, stateWrites, stateSyncs, tornStateWrites, lostStateWrites, refusedStateWrites, refusedStates
         case flippedStates, rottenStates, fencedStates, repairedStates
         case witnesses, witnessCounted, witnessReleased, witnessCommits, witnessSnapshots, machinesGone
         case hints, upgrades, raisedVersions, stoppedPrograms, falseHints, transfers, membershipChanges, restarts

@@ -149,6 +149,7 @@ extension World {
     }
 
     mutating func finish() -> Report {
+        if report.violation == nil { checkHistories() }
         report.time = now
         report.count(.leasesEnded, checker.oracle.leases.ended)
         for host in hosts {

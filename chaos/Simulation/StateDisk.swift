@@ -107,6 +107,19 @@ extension StateDisk {
         return ending
     }
 
+    /// All revisions that the database keeps.
+    func history() throws(DiskError) -> [RevisionEvents] {
+        guard let store = twin.store else { return [] }
+        var found: [RevisionEvents] = []
+        while true {
+            let more = try store.history(after: found.last?.revision ?? .zero, through: written.revision)
+            if more.isEmpty { break }
+            found += more
+        }
+        guard let last = found.last, last.revision < written.revision else { return found }
+        throw .damaged("the past ends with \(last.revision), the state is at \(written.revision)")
+    }
+
     private func perform(
         _ conditions: Conditions, _ body: (StateStore) throws(DiskError) -> LogIndex?
     ) -> Ending {
