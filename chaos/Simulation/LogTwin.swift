@@ -33,6 +33,8 @@ package final class LogTwin: LogMedium {
     private var mark: [UInt8]?
     /// Written since the mark was last synced; a power cut leaves any of them, or none that can be read.
     private var writtenMarks: [[UInt8]] = []
+    /// Its sync failed, and later ones do not notice: a power cut puts back what was there before.
+    private var doubtful: (segment: UInt64, offset: Int, before: [UInt8])?
     private var random: SeededGenerator
     private let planted: PlantedBug?
     /// What comes next.
@@ -47,6 +49,7 @@ package final class LogTwin: LogMedium {
         var returns = 0
         var setAsides = 0
         var tears = 0
+        var doubts = 0
     }
     private(set) var counts = Counts()
 
@@ -118,11 +121,35 @@ extension LogTwin {
         }
         switch trouble {
         case .write?: tear(bytes, at: offset, segment)
-        case .sync?: if below(2) == 0 { put(bytes, at: offset, segment) } else { tear(bytes, at: offset, segment) }
-        case nil: return put(bytes, at: offset, segment)
+        case .sync?: failSync(bytes, at: offset, segment)
+        case nil:
+            put(bytes, at: offset, segment)
+            return forgetDoubt(offset, bytes.count, segment)
         }
         trouble = nil
         throw .failed("input/output error")
+    }
+
+    /// The disk has it or a part of it, or none, and everybody sees it until the power is cut.
+    private func failSync(_ bytes: [UInt8], at offset: Int, _ segment: Segment) {
+        switch below(3) {
+        case 0: put(bytes, at: offset, segment)
+        case 1: tear(bytes, at: offset, segment)
+        default:
+            let before = segment.bytes.dropFirst(offset).prefix(bytes.count)
+            let rest = [UInt8](repeating: 0, count: bytes.count - before.count)
+            doubtful = (segment.number, offset, Array(before) + rest)
+            put(bytes, at: offset, segment)
+            counts.doubts += 1
+        }
+    }
+
+    /// It was written again, and synced then.
+    private func forgetDoubt(_ offset: Int, _ count: Int, _ segment: Segment) {
+        guard let one = doubtful, one.segment == segment.number, offset <= one.offset,
+            offset + count >= one.offset + one.before.count
+        else { return }
+        doubtful = nil
     }
 
     private func put(_ bytes: [UInt8], at offset: Int, _ segment: Segment) {
@@ -158,6 +185,10 @@ extension LogTwin {
             segments = (back + segments).sorted { $0.number < $1.number }
             retired = []
         }
+        if let one = doubtful, let segment = segments.first(where: { $0.number == one.segment }) {
+            segment.bytes.replaceSubrange(one.offset..<one.offset + one.before.count, with: one.before)
+        }
+        doubtful = nil
         guard !writtenMarks.isEmpty else { return false }
         defer { writtenMarks = [] }
         let pick = below(writtenMarks.count + 2)

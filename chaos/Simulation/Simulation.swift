@@ -157,6 +157,7 @@ extension World {
             report.count(.segmentsReturned, host.disk.logCounts.returns)
             report.count(.logsSetAside, host.disk.logCounts.setAsides)
             report.count(.tornWrites, host.disk.logCounts.tears)
+            report.count(.doubtfulSyncs, host.disk.logCounts.doubts)
             report.count(.stateWrites, host.disk.stateCounts.writes)
             report.count(.stateSyncs, host.disk.stateCounts.syncs)
             report.count(.tornStateWrites, host.disk.stateCounts.tears)

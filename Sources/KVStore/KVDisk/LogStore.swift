@@ -243,11 +243,19 @@ extension LogStore {
         (hardState, recorded) = (replay.hardState, replay.hardState)
         (base, last) = (replay.base, replay.last)
         (chain, places) = (replay.chain, replay.places)
+        try writeAgain()
         if let known = medium.readMark().flatMap(LogMark.init(decoding:)), heed(known) {
             // It may be synced nowhere yet, and is all that is left to tell.
             try medium.writeMark(known.encode(), isSynced: true)
         }
         return Found(hardState: hardState, base: base, entries: replay.entries)
+    }
+
+    /// The last process may have ended by a sync that failed. What it wrote is seen then, and perhaps on no disk, and a
+    /// later sync would not tell: only bytes that are written again are synced for sure.
+    private func writeAgain() throws(DiskError) {
+        guard let segment = segments.last else { return }
+        try segment.write(Array(try segment.read().prefix(end)), at: 0)
     }
 
     /// A log that lost its end may have lost a vote with it, and only that. What is committed here up to the mark is
