@@ -65,9 +65,11 @@ extension ReplicaCore {
     }
 
     private mutating func endSessions(_ stamp: Int64) {
-        let ids = state.sessions.expired(at: stamp, idle: limits.sessionIdleMilliseconds)
+        let idle = min(
+            limits.sessionIdleMilliseconds, state.sessions.isFull ? limits.crowdedIdleMilliseconds : .max)
+        let ids = state.sessions.expired(at: stamp, idle: idle)
         guard !ids.isEmpty, !isDutyPending({ if case .expireSessions = $0 { true } else { false } }) else { return }
-        proposeDuty(.expireSessions(ids, idleMilliseconds: limits.sessionIdleMilliseconds))
+        proposeDuty(.expireSessions(ids, idleMilliseconds: idle))
     }
 
     /// While leases run, log time is kept in the log, so that a new leader begins near to where this one was.

@@ -35,6 +35,8 @@ struct ProposalTable: Sendable {
     /// Serials in `.waiting`, in order.
     var queue: [UInt64] = []
     var openSince: ProposalPlace = .waiting
+    /// The table of sessions is full: not before this.
+    var openNotBefore: Int64 = 0
     var keepAlives: [(ticket: Ticket, lease: LeaseID)] = []
     /// No proposal is due before this.
     var nextExpiry = Int64.max
@@ -121,6 +123,7 @@ extension ReplicaCore {
         gatherKeepAlives()
         guard !proposals.queue.isEmpty || !proposals.isOpen, let leader = raft.leader else { return }
         guard proposals.isOpen else {
+            if leader == id { makeRoomForSession() }
             if !proposals.queue.isEmpty || leader == id { openSession(leader) }
             return
         }
@@ -142,7 +145,18 @@ extension ReplicaCore {
         EntryFormat.encode(ClientProposal(id: id, command: command))
     }
 
+    /// What needs no session is appended before there is one.
+    private mutating func makeRoomForSession() {
+        let serials = proposals.queue.filter {
+            if case .expireSessions? = proposals.pending[$0]?.command { true } else { false }
+        }
+        guard !serials.isEmpty else { return }
+        proposals.queue.removeAll { serials.contains($0) }
+        appendHere(serials)
+    }
+
     private mutating func openSession(_ leader: PeerID) {
+        guard proposals.openNotBefore <= now else { return }
         switch proposals.openSince {
         case .appended(let term) where term == raft.term: return
         case .forwarded(let peer, _, let at) where peer == leader && now - at < limits.resendMilliseconds / 4: return
@@ -284,7 +298,9 @@ extension ReplicaCore {
     }
 
     private mutating func settleOpening(_ outcome: Outcome) {
-        if case .done = outcome { proposals.opened() } else { proposals.openSince = .waiting }
+        if case .done = outcome { return proposals.opened() }
+        proposals.openSince = .waiting
+        proposals.openNotBefore = now + limits.resendMilliseconds
     }
 
     /// A snapshot skipped entries: what it knows of this client is in its session.

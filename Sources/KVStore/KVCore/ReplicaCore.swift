@@ -71,6 +71,8 @@ package struct ReplicaLimits: Hashable, Sendable {
     package var stateBytesMax = 2 << 30
     package var compactionMilliseconds: Int64 = 300_000
     package var sessionIdleMilliseconds: Int64 = 3_600_000
+    /// The same while the table of sessions is full; above `answerMilliseconds`, or what still waits might be cut off.
+    package var crowdedIdleMilliseconds: Int64 = 60_000
     /// Entries kept behind the durable state for followers that lag.
     package var logTailEntries: UInt64 = 4096
     /// Above, only a short tail is kept.

@@ -154,6 +154,7 @@ package struct SessionTable: Sendable {
 
     package subscript(_ client: ClientID) -> Session? { sessions[client] }
     package var sorted: [Session] { sessions.values.sorted { $0.client < $1.client } }
+    package var isFull: Bool { sessions.count >= Self.sessionsMax }
 
     /// The outcome of a proposal that must not be executed: it was before, or its session is gone.
     func known(_ id: ProposalID) -> Outcome? {

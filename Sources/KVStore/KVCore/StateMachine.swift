@@ -70,6 +70,9 @@ package struct StateMachine: Sendable {
             return Applied(index: entry.index, id: nil, outcome: .refused(.malformed), events: [])
         }
         if entry.isFenced { return Applied(index: entry.index, id: proposal.id, outcome: .fenced, events: []) }
+        if case .expireSessions = proposal.command, entry.fence != nil {
+            return expireUnasked(proposal, at: entry.index)
+        }
         return execute(proposal, at: entry.index)
     }
 
@@ -135,9 +138,16 @@ package struct StateMachine: Sendable {
 extension StateMachine {
     private mutating func openSession(_ client: ClientID) -> Outcome {
         if sessions[client] != nil { return .done(revision) }
-        guard sessions.sessions.count < SessionTable.sessionsMax else { return .refused(.tooManySessions) }
+        guard !sessions.isFull else { return .refused(.tooManySessions) }
         sessions.set(Session(client: client, lastUsed: logTime))
         return .done(revision)
+    }
+
+    /// A leader's duty: it changes nothing when it is repeated, and needs no session, or a full table would stay full.
+    private mutating func expireUnasked(_ proposal: ClientProposal, at index: LogIndex) -> Applied {
+        var change = Change(at: revision.next)
+        let outcome = perform(proposal.command, &change, seed: index)
+        return Applied(index: index, id: proposal.id, outcome: outcome, events: [])
     }
 
     private mutating func expire(_ clients: [ClientID], idle: Int64) -> Outcome {

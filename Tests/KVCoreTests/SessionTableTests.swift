@@ -1,0 +1,65 @@
+// A full session table ends the sessions that nobody uses; meanwhile nobody spins.
+import KVCore
+import Raft
+import Testing
+
+/// A member alone, after so many boots that no session is left for it.
+private func crowded() -> ReplicaCore {
+    let sessions = (0..<SessionTable.sessionsMax).map {
+        Session(client: ClientID(rawValue: UInt64($0) + 1), lastUsed: 0)
+    }
+    let state = StateMachine(
+        counters: StateCounters(), records: OrderedTree(), leases: [], sessions: sessions, members: [], history: [])
+    return ReplicaCore(
+        id: PeerID(1), settings: RaftSettings(), limits: ReplicaLimits(),
+        restored: .fresh(Configuration(voters: [PeerID(1)])), state: state, initialMembers: [], seed: 1, now: 0)
+}
+
+/// Obeys for a while; answers how many entries were saved, and what came of proposals.
+private func run(
+    _ core: inout ReplicaCore, from start: Int64, through end: Int64
+) -> (entries: Int, outcomes: [Result<Outcome, ReplicaFailure>]) {
+    var entries = 0
+    var outcomes: [Result<Outcome, ReplicaFailure>] = []
+    for time in stride(from: start, through: end, by: 10) {
+        core.advance(to: time)
+        for _ in 0..<100 {
+            guard let output = core.takeOutput() else { break }
+            outcomes += output.outcomes.map(\.result)
+            guard let save = output.save else { continue }
+            entries += save.raft.entries.count
+            core.saved(save.raft.id)
+        }
+    }
+    return (entries, outcomes)
+}
+
+@Test func `a full table of sessions is cleared of those that were silent for a minute, without a session`() {
+    var core = crowded()
+    let first = run(&core, from: 10, through: 5_000)
+    #expect(first.entries < 20, "asking for a session is paced")
+    #expect(core.state.sessions.sessions.count == SessionTable.sessionsMax)
+    _ = run(&core, from: 5_010, through: 70_000)
+    #expect(core.state.sessions.sessions.count == 1, "its own")
+    core.propose(Ticket(rawValue: 1), .txn(Txn(success: [.put(Key("a"), [1])])))
+    let last = run(&core, from: 70_010, through: 70_100)
+    guard case .success(.txn)? = last.outcomes.first else {
+        Issue.record("no outcome: \(last.outcomes)")
+        return
+    }
+}
+
+@Test func `sessions end by a fenced command of nobody's; without a fence it needs a session`() {
+    var driver = Driver()
+    let stranger = ProposalID(client: ClientID(rawValue: 5), serial: 9, settledBelow: 9)
+    driver.time = 100_000
+    let command = Command.expireSessions([driver.client], idleMilliseconds: 60_000)
+    let bare = driver.applyRaw(ClientProposal(id: stranger, command: command))
+    #expect(bare.outcome == .refused(.sessionExpired))
+    #expect(driver.machine.sessions[driver.client] != nil)
+    let old = driver.applyRaw(ClientProposal(id: stranger, command: command), fence: Term(7))
+    #expect(old.outcome == .fenced)
+    let fenced = driver.applyRaw(ClientProposal(id: stranger, command: command), fence: Term(1))
+    #expect(fenced.outcome == .done(driver.machine.revision))
+    #expect(driver.machine.sessions.sessions.isEmpty)
+}
