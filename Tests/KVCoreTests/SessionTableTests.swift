@@ -63,3 +63,30 @@ private func run(
     #expect(fenced.outcome == .done(driver.machine.revision))
     #expect(driver.machine.sessions.sessions.isEmpty)
 }
+
+/// Follower `asked` is suspended after it has forwarded a write that is executed meanwhile; its session ends, and the log
+/// with it.
+@Test func `a write that a snapshot skipped is not executed again when its session has ended meanwhile`() {
+    var limits = ReplicaLimits()
+    limits.sessionIdleMilliseconds = 2_000
+    limits.logTailEntries = 4
+    var lab = ReplicaLab(3, limits: limits)
+    let leader = lab.elect(), asked = (leader + 1) % 3
+    lab.put("before", at: asked)
+    lab.pass(100)
+    let ticket = lab.propose(.txn(Txn(success: [.put(Key("x"), [1])])), at: asked)
+    lab.act(asked)
+    lab.cut = [asked]
+    lab.settle()
+    lab.run(.txn(Txn(success: [.put(Key("x"), [2])])), at: leader)
+    lab.pass(6_000)
+    for number in 0..<20 { lab.put("k\(number)", at: leader) }
+    #expect(lab.cores[leader].state.sessions[lab.cores[asked].clientID] == nil, "it was silent for too long")
+    for i in lab.cores.indices where i != asked { lab.cores[i].stateDurable(at: lab.cores[i].state.appliedIndex) }
+    lab.cut = []
+    lab.pass(3_000)
+    #expect(lab.cores[asked].statesInstalled == 1)
+    #expect(lab.outcomes[ticket] == .failure(.unknownOutcome))
+    for core in lab.cores { #expect(core.view.get(Key("x"))?.value == [2]) }
+    #expect(lab.put("after", at: asked) != nil)
+}

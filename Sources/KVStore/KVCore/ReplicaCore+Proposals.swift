@@ -59,7 +59,7 @@ struct ProposalTable: Sendable {
 
     mutating func opened() { isOpen = true }
 
-    /// The session is gone: nothing of it that is still pending was or will be executed.
+    /// The session is gone, and what was executed before is settled: nothing that is still pending was or will be.
     mutating func renew() {
         client = ClientID(rawValue: mix64(client.rawValue))
         isOpen = false
@@ -305,7 +305,7 @@ extension ReplicaCore {
 
     /// A snapshot skipped entries: what it knows of this client is in its session.
     mutating func settleFromSession() {
-        guard let session = state.sessions[proposals.client] else { return proposals.renew() }
+        guard let session = state.sessions[proposals.client] else { return renewAfterSnapshot() }
         proposals.opened()
         for serial in proposals.pending.keys.sorted() {
             if let outcome = session.outcomes[serial] {
@@ -314,6 +314,14 @@ extension ReplicaCore {
                 finish(serial, .failure(.unknownOutcome))
             }
         }
+    }
+
+    /// The session ended among the skipped entries, and its outcomes with it.
+    private mutating func renewAfterSnapshot() {
+        for serial in proposals.pending.keys.sorted() where proposals.pending[serial]?.wasSent == true {
+            finish(serial, .failure(.unknownOutcome))
+        }
+        proposals.renew()
     }
 
     /// Gives up on what waited too long; sends again what was forwarded and got no answer.
