@@ -90,3 +90,23 @@ private func run(
     for core in lab.cores { #expect(core.view.get(Key("x"))?.value == [2]) }
     #expect(lab.put("after", at: asked) != nil)
 }
+
+@Test func `above the limit of its state a cluster still deletes, at any member`() {
+    var limits = ReplicaLimits()
+    limits.stateBytesMax = 4_000
+    var lab = ReplicaLab(3, limits: limits)
+    let leader = lab.elect(), asked = (leader + 1) % 3
+    for number in 0..<100 { lab.put("key\(number)", at: leader) }
+    lab.pass(100)
+    #expect(lab.cores[asked].state.stateBytes > limits.stateBytesMax)
+    let refused = lab.propose(.txn(Txn(success: [.put(Key("more"), [1])])), at: asked)
+    lab.settle()
+    #expect(lab.outcomes[refused] == .failure(.noSpace))
+    let deleted = lab.propose(.txn(Txn(success: [.delete(.prefix(Key("key")), returnPrevious: false)])), at: asked)
+    lab.settle()
+    guard case .success(.txn)? = lab.outcomes[deleted] else {
+        Issue.record("no outcome: \(String(describing: lab.outcomes[deleted]))")
+        return
+    }
+    #expect(lab.put("more", at: asked) != nil)
+}

@@ -240,12 +240,12 @@ extension ReplicaCore {
         for batch in batches { append(batch.list, from: batch.peer) }
     }
 
+    /// What makes the state grow beyond its limit was refused where it was asked for.
     private mutating func append(_ list: [ForwardedProposal], from peer: PeerID) {
         var refused: [UInt64] = []
         for one in list {
             let fits = one.data.count <= limits.proposalBytesMax + 64
-            let hasRoom = state.stateBytes <= limits.stateBytesMax
-            if !fits || !hasRoom || append(one.data, fence: one.fence) != nil { refused.append(one.serial) }
+            if !fits || append(one.data, fence: one.fence) != nil { refused.append(one.serial) }
         }
         if !refused.isEmpty { output.messages.append(Envelope(to: peer, .proposeRefused(refused))) }
     }
