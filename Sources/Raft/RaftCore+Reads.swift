@@ -65,27 +65,29 @@ extension RaftCore {
 extension RaftCore {
     /// Sends what waits to the leader, as one question.
     mutating func forwardReads() {
-        guard let leader, !forwarded.waiting.isEmpty else { return }
+        guard let leader, !forwarded.waiting.isEmpty || forwarded.asksAgain else { return }
         let context = forwarded.nextContext
         forwarded.nextContext += 1
-        forwarded.sent.append(.init(context: context, ids: forwarded.waiting))
+        if !forwarded.waiting.isEmpty { forwarded.sent.append(.init(context: context, ids: forwarded.waiting)) }
         forwarded.waiting = []
+        forwarded.asksAgain = false
+        forwarded.silentTicks = 0
         send(to: leader, .readIndex(context: context))
     }
 
+    /// The index was taken after this question, so after every one before it: all of them are answered.
     mutating func finishForwarded(context: UInt64, index: LogIndex) {
-        guard let position = forwarded.sent.firstIndex(where: { $0.context == context }) else { return }
-        for read in forwarded.sent.remove(at: position).ids { readResults.append(ReadResult(id: read, index: index)) }
+        guard context < forwarded.nextContext else { return }
+        let answered = forwarded.sent.prefix { $0.context <= context }
+        forwarded.sent.removeFirst(answered.count)
+        for read in answered.flatMap(\.ids) { readResults.append(ReadResult(id: read, index: index)) }
     }
 
-    /// Questions that got no answer are asked anew.
+    /// What got no answer is asked anew, with one question for all; answers to the former ones serve as well.
     mutating func ageForwarded() {
         guard !forwarded.sent.isEmpty else { return }
-        for position in forwarded.sent.indices { forwarded.sent[position].age += 1 }
-        while let oldest = forwarded.sent.first, oldest.age >= settings.readRetryTicks {
-            forwarded.waiting += oldest.ids
-            forwarded.sent.removeFirst()
-        }
+        forwarded.silentTicks += 1
+        if forwarded.silentTicks >= settings.readRetryTicks { forwarded.asksAgain = true }
     }
 
     /// Leadership changes: whoever waits may ask again.
@@ -96,6 +98,7 @@ extension RaftCore {
         }
         forwarded.waiting = []
         forwarded.sent = []
+        forwarded.asksAgain = false
         guard case .leader(let state) = role else { return }
         for origin in state.reads.early + state.reads.pending.map(\.origin) {
             if case .local(let read) = origin { readResults.append(ReadResult(id: read)) }

@@ -82,10 +82,13 @@ struct ForwardedReads: Sendable {
     struct Batch: Sendable {
         var context: UInt64
         var ids: [ReadID]
-        var age = 0
     }
     var waiting: [ReadID] = []
+    /// Not answered yet, in order of their contexts.
     var sent: [Batch] = []
+    /// Ticks since the last question.
+    var silentTicks = 0
+    var asksAgain = false
     /// Drawn at random at start, so that an answer to a former life of this peer matches nothing.
     var nextContext: UInt64
     var count: Int { sent.reduce(waiting.count) { $0 + $1.ids.count } }

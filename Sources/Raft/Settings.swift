@@ -9,7 +9,7 @@ package struct RaftSettings: Hashable, Sendable {
     package var electionTicksMax = 30
     /// A leader whose save takes longer hands over; and stops leading `electionTicksMin` later, handed over or not.
     package var saveStallTicks = 50
-    /// A forwarded read without an answer is asked again, under a fresh context.
+    /// Forwarded reads without an answer are asked again, under a fresh context; a late answer is good too.
     package var readRetryTicks = 10
     /// Of one append message.
     package var appendBytesMax = 1 << 20
