@@ -39,7 +39,7 @@ struct ProposalTable: Sendable {
     var openNotBefore: Int64 = 0
     var keepAlives: [(ticket: Ticket, lease: LeaseID)] = []
     /// No proposal is due before this.
-    var nextExpiry = Int64.max
+    var nextExpiry = Int64.min
 
     init(seed: UInt64) { client = ClientID(rawValue: mix64(seed)) }
 
@@ -269,6 +269,7 @@ extension ReplicaCore {
 
     /// Leadership moved: whatever has no outcome is sent to the new leader. Duties are not: each leader has its own.
     mutating func redispatch() {
+        proposals.nextExpiry = .min
         if case .forwarded(_, let term, _) = proposals.openSince, term != raft.term { proposals.openSince = .waiting }
         for serial in proposals.pending.keys.sorted() {
             guard let proposal = proposals.pending[serial] else { continue }
@@ -326,21 +327,27 @@ extension ReplicaCore {
 
     /// Gives up on what waited too long; sends again what was forwarded and got no answer.
     mutating func expireProposals() {
-        guard !proposals.pending.isEmpty else { return }
+        guard !proposals.pending.isEmpty, now >= proposals.nextExpiry else { return }
         var late: [UInt64] = []
+        // What is added or sent from now on is not due sooner.
+        var next = now + min(patience, limits.resendMilliseconds)
         for (serial, proposal) in proposals.pending {
-            let age = now - proposal.since
-            var isLate = age >= limits.answerMilliseconds || (age >= limits.holdMilliseconds && raft.leader == nil)
-            if case .forwarded(_, _, let at) = proposal.place, now - at >= limits.resendMilliseconds { isLate = true }
-            if isLate { late.append(serial) }
+            var due = proposal.since + patience
+            if case .forwarded(_, _, let at) = proposal.place { due = min(due, at + limits.resendMilliseconds) }
+            if due <= now { late.append(serial) } else { next = min(next, due) }
         }
+        proposals.nextExpiry = next
         for serial in late.sorted() { expire(serial) }
+    }
+
+    /// How long a proposal waits for its outcome, as things are.
+    private var patience: Int64 {
+        min(limits.answerMilliseconds, raft.leader == nil ? limits.holdMilliseconds : .max)
     }
 
     private mutating func expire(_ serial: UInt64) {
         guard let proposal = proposals.pending[serial] else { return }
-        let age = now - proposal.since
-        if age >= limits.answerMilliseconds || (age >= limits.holdMilliseconds && raft.leader == nil) {
+        if now - proposal.since >= patience {
             return finish(serial, .failure(proposal.wasSent ? .unknownOutcome : .noLeader))
         }
         proposals.requeue(serial)

@@ -13,19 +13,49 @@ struct ReadTable: Sendable {
     /// Confirmed at an index that is not applied yet.
     var confirmed: [(index: LogIndex, waiting: [Waiting])] = []
     var lastID: UInt64 = 0
-    var confirmedCount: Int { confirmed.reduce(0) { $0 + $1.waiting.count } }
-    var count: Int { gathered.count + asked.values.reduce(0) { $0 + $1.count } + confirmedCount }
-    var isEmpty: Bool { gathered.isEmpty && asked.isEmpty && confirmed.isEmpty }
+    /// Of all three.
+    var count = 0
+    /// None is older.
+    private var oldest = Int64.max
+
+    mutating func add(_ waiting: Waiting) {
+        gathered.append(waiting)
+        count += 1
+        oldest = min(oldest, waiting.since)
+    }
+
+    /// Takes those out that wait since then or longer; looks at them only when there may be one.
+    mutating func takeLate(_ bound: Int64) -> [Waiting] {
+        guard count > 0, oldest <= bound else { return [] }
+        var late: [Waiting] = []
+        oldest = Self.sift(&gathered, bound, &late)
+        for id in asked.keys.sorted() {
+            guard var waiting = asked[id] else { continue }
+            oldest = min(oldest, Self.sift(&waiting, bound, &late))
+            asked[id] = waiting
+        }
+        for i in confirmed.indices { oldest = min(oldest, Self.sift(&confirmed[i].waiting, bound, &late)) }
+        count -= late.count
+        return late
+    }
+
+    /// Answers the oldest that stays.
+    private static func sift(_ list: inout [Waiting], _ bound: Int64, _ late: inout [Waiting]) -> Int64 {
+        late += list.filter { $0.since <= bound }
+        list.removeAll { $0.since <= bound }
+        return list.reduce(.max) { min($0, $1.since) }
+    }
 }
 
 extension ReplicaCore {
-    package static var readsGatheredMax: Int { 65_536 }
+    /// Under way, wherever they are.
+    package static var readsMax: Int { 65_536 }
 
     /// Asks for a moment from which on the local state is not stale.
     package mutating func read(_ ticket: Ticket) {
         guard !raft.settings.isWitness else { return output.reads.append((ticket, .noLeader)) }
-        guard reads.gathered.count < Self.readsGatheredMax else { return output.reads.append((ticket, .overloaded)) }
-        reads.gathered.append(.init(ticket: ticket, since: now))
+        guard reads.count < Self.readsMax else { return output.reads.append((ticket, .overloaded)) }
+        reads.add(.init(ticket: ticket, since: now))
     }
 
     mutating func dispatchReads() {
@@ -57,24 +87,14 @@ extension ReplicaCore {
     }
 
     private mutating func grant(_ waiting: [ReadTable.Waiting]) {
+        reads.count -= waiting.count
         for one in waiting { output.reads.append((one.ticket, nil)) }
     }
 
     /// Reads that wait for too long are given up.
     mutating func expireReads() {
-        guard !reads.isEmpty else { return }
         let bound = now - (raft.leader == nil ? limits.holdMilliseconds : limits.answerMilliseconds)
-        var late = reads.gathered.filter { $0.since <= bound }
-        reads.gathered.removeAll { $0.since <= bound }
-        for id in reads.asked.keys.sorted() {
-            late += reads.asked[id]?.filter { $0.since <= bound } ?? []
-            reads.asked[id]?.removeAll { $0.since <= bound }
-        }
-        for i in reads.confirmed.indices {
-            late += reads.confirmed[i].waiting.filter { $0.since <= bound }
-            reads.confirmed[i].waiting.removeAll { $0.since <= bound }
-        }
-        for one in late { output.reads.append((one.ticket, .noLeader)) }
+        for one in reads.takeLate(bound) { output.reads.append((one.ticket, .noLeader)) }
     }
 
     mutating func failReads(_ failure: ReplicaFailure) {
