@@ -24,6 +24,16 @@ package struct SnapshotChunk: Hashable, Sendable {
     package var message: Message?
     /// Of a state for a replica whose own is wrong: its log stays.
     package var isRepair = false
+
+    package init(
+        transfer: UInt64, sequence: UInt64, data: [UInt8], message: Message? = nil, isRepair: Bool = false
+    ) {
+        self.transfer = transfer
+        self.sequence = sequence
+        self.data = data
+        self.message = message
+        self.isRepair = isRepair
+    }
 }
 
 /// The body of one message between replicas.

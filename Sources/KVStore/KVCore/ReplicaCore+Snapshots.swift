@@ -18,7 +18,7 @@ struct SnapshotReceiver: Sendable {
     let peer: PeerID
     let transfer: UInt64
     var next: UInt64 = 0
-    var sink = SnapshotSink()
+    var sink: SnapshotSink
     var heardAt: Int64
 }
 
@@ -101,8 +101,11 @@ extension ReplicaCore {
 extension ReplicaCore {
     mutating func receive(_ chunk: SnapshotChunk, from peer: PeerID) {
         guard installing == nil, staged == nil else { return }
+        guard raft.leader == nil || raft.leader == peer else { return decline(chunk, peer) }
         if chunk.sequence == 0, receiver?.transfer != chunk.transfer {
-            receiver = SnapshotReceiver(peer: peer, transfer: chunk.transfer, heardAt: now)
+            receiver = SnapshotReceiver(
+                peer: peer, transfer: chunk.transfer, sink: SnapshotSink(bytesMax: limits.snapshotBytesMax),
+                heardAt: now)
         }
         guard var current = receiver, current.transfer == chunk.transfer, current.peer == peer else {
             return refuse(chunk, peer)
@@ -123,6 +126,11 @@ extension ReplicaCore {
 
     private mutating func refuse(_ chunk: SnapshotChunk, _ peer: PeerID) {
         receiver = nil
+        decline(chunk, peer)
+    }
+
+    /// What is being received from somebody else goes on.
+    private mutating func decline(_ chunk: SnapshotChunk, _ peer: PeerID) {
         output.messages.append(Envelope(to: peer, .snapshotAnswer(transfer: chunk.transfer, next: nil)))
     }
 

@@ -80,6 +80,12 @@ package struct ReplicaLimits: Hashable, Sendable {
     /// At every so many entries replicas compare their states; the same on all of them.
     package var hashEntries: UInt64 = 256
     package init() {}
+
+    /// Of a state as it comes from the leader, with its history and what was under way when it reached its limit.
+    package var snapshotBytesMax: Int {
+        let (sum, isTooMuch) = max(0, stateBytesMax).addingReportingOverflow(1 << 30)
+        return isTooMuch ? .max : sum
+    }
 }
 
 /// One replica.

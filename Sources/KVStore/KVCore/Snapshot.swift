@@ -58,6 +58,8 @@ package struct SnapshotSource: Sendable {
 
 /// Takes the pieces.
 package struct SnapshotSink: Sendable {
+    private let bytesMax: Int
+    private var bytes = 0
     private var counters: StateCounters?
     private var clusterVersion = EntryFormat.oldest
     private var records = OrderedTree()
@@ -66,9 +68,12 @@ package struct SnapshotSink: Sendable {
     private var members: [Member] = []
     private var history: [RevisionEvents] = []
 
-    package init() {}
+    /// `bytesMax`: of all pieces together.
+    package init(bytesMax: Int = .max) { self.bytesMax = bytesMax }
 
     package mutating func add(_ piece: [UInt8]) throws(DecodeError) {
+        guard piece.count <= bytesMax - bytes else { throw DecodeError() }
+        bytes += piece.count
         var reader = ByteReader(piece)
         while !reader.isAtEnd {
             switch try reader.byte() {
@@ -84,9 +89,9 @@ package struct SnapshotSink: Sendable {
         }
     }
 
-    /// nil: the head is missing.
+    /// nil: the head is missing, or its counters cannot be.
     package func finish() -> StateMachine? {
-        guard var counters else { return nil }
+        guard var counters, counters.isPossible else { return nil }
         counters.clusterVersion = clusterVersion
         return StateMachine(
             counters: counters, records: records, leases: leases, sessions: sessions, members: members, history: history

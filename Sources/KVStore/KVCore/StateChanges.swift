@@ -25,6 +25,15 @@ package struct StateCounters: Hashable, Sendable {
     package var logTime: Int64 = 0
     package var clusterVersion = EntryFormat.oldest
     package init() {}
+
+    /// Nobody lives to see a store count further.
+    package static let revisionMax = Revision(1 << 62)
+
+    /// Whether a store can have counted so.
+    package var isPossible: Bool {
+        revision >= Revision(1) && revision <= Self.revisionMax && compactRevision >= .zero
+            && compactRevision <= revision
+    }
 }
 
 extension StateMachine {

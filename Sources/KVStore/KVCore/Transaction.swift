@@ -11,7 +11,7 @@ package struct Revision: RawRepresentable, Hashable, Comparable, Sendable, Custo
     package init(_ value: Int64) { rawValue = value }
     package static func < (left: Revision, right: Revision) -> Bool { left.rawValue < right.rawValue }
     package static let zero = Revision(0)
-    package var next: Revision { Revision(rawValue + 1) }
+    package var next: Revision { Revision(rawValue &+ 1) }
     package var description: String { String(rawValue) }
 }
 
