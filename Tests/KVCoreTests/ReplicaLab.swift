@@ -16,7 +16,7 @@ struct ReplicaLab {
     var mute: Set<Int> = []
     private var lastTicket: UInt64 = 0
 
-    init(_ count: Int, limits: ReplicaLimits = ReplicaLimits(), witness: PeerID? = nil) {
+    init(_ count: Int, limits: ReplicaLimits = ReplicaLimits(), witness: PeerID? = nil, understanding: [UInt8] = []) {
         let ids = (1...UInt64(count)).map { PeerID($0) }
         let members = ids.map { Member(id: $0, name: "m\($0)", host: "host", port: 2380) }
         for id in ids {
@@ -27,7 +27,8 @@ struct ReplicaLab {
                 ReplicaCore(
                     id: id, settings: settings, limits: limits,
                     restored: .fresh(Configuration(voters: ids, witness: witness)),
-                    state: StateMachine(), initialMembers: members, seed: id.rawValue, now: clocks[clocks.count - 1]))
+                    state: StateMachine(), initialMembers: members, seed: id.rawValue, now: clocks[clocks.count - 1],
+                    understands: understanding.isEmpty ? EntryFormat.newest : understanding[cores.count]))
         }
     }
 

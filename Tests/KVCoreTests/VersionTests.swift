@@ -59,3 +59,31 @@ private func run(_ core: inout ReplicaCore, milliseconds: Int64) -> [UInt8] {
     let state = try #require(sink.finish())
     #expect(state.clusterVersion == 3 && state.stateHash == newer.state.stateHash)
 }
+
+/// One that understands version 2 leads two others that do not, and that have said nothing.
+private func ledByNewest() -> ReplicaLab {
+    var lab = ReplicaLab(3, understanding: [2, 1, 1])
+    let leader = lab.elect()
+    if leader != 0 { _ = lab.cores[leader].request(.transfer(PeerID(1))) }
+    lab.pass(1_000)
+    return lab
+}
+
+@Test func `what a member understood before it was rolled back does not count`() {
+    var lab = ledByNewest()
+    #expect(lab.leader == 0)
+    lab.cores[0].receive(.understands(2), from: PeerID(2))
+    lab.pass(5_000)
+    lab.cores[0].receive(.understands(2), from: PeerID(3))
+    lab.pass(1_000)
+    #expect(lab.cores.allSatisfy { $0.state.clusterVersion == 1 && !$0.isOutdated })
+}
+
+@Test func `what all members say within three seconds counts`() {
+    var lab = ledByNewest()
+    lab.cores[0].receive(.understands(2), from: PeerID(2))
+    lab.pass(2_000)
+    lab.cores[0].receive(.understands(2), from: PeerID(3))
+    lab.pass(1_000)
+    #expect(lab.cores[0].state.clusterVersion == 2)
+}

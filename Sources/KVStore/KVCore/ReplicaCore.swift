@@ -245,7 +245,7 @@ package struct ReplicaCore: Sendable {
         case .stateReport(let index, let hash): judge(index, hash, from: peer)
         case .stateVerdict(let index, let hash): if peer == raft.leader { takeVerdict(index, hash) }
         case .stateWanted: sendState(to: peer)
-        case .understands(let version): if raft.isLeader { versions.hear(version, from: peer) }
+        case .understands(let version): if raft.isLeader { versions.hear(version, from: peer, at: now) }
         case .change(let change): if raft.isLeader { _ = request(change) }
         }
     }

@@ -8,13 +8,13 @@ struct VersionAgreement: Sendable {
     /// By this program.
     let understands: UInt8
     /// As a leader: by others.
-    private var heard: [PeerID: UInt8] = [:]
+    private var heard: [PeerID: (version: UInt8, at: Int64)] = [:]
     var toldAt: Int64 = .min
     var fault: String?
 
     init(understands: UInt8) { self.understands = understands }
 
-    mutating func hear(_ version: UInt8, from peer: PeerID) { heard[peer] = version }
+    mutating func hear(_ version: UInt8, from peer: PeerID, at now: Int64) { heard[peer] = (version, now) }
 
     /// Another leadership: everybody is asked anew.
     mutating func forget() {
@@ -22,12 +22,13 @@ struct VersionAgreement: Sendable {
         toldAt = .min
     }
 
-    /// The newest version that all of these understand; nil while one has said nothing.
-    func common(_ peers: [PeerID], except own: PeerID) -> UInt8? {
+    /// The newest version that all of these understand; nil while one has said nothing since `bound`: its program may
+    /// be another one by now.
+    func common(_ peers: [PeerID], except own: PeerID, since bound: Int64) -> UInt8? {
         var version = understands
         for peer in peers where peer != own {
-            guard let known = heard[peer] else { return nil }
-            version = min(version, known)
+            guard let known = heard[peer], known.at >= bound else { return nil }
+            version = min(version, known.version)
         }
         return version
     }
@@ -40,6 +41,8 @@ struct VersionAgreement: Sendable {
 
 extension ReplicaCore {
     static var versionMilliseconds: Int64 { 1000 }
+    /// What a member said holds for so long.
+    static var versionFreshMilliseconds: Int64 { 3 * versionMilliseconds }
 
     /// False: this program must stop before it.
     mutating func understands(_ entry: Entry) -> Bool {
@@ -64,7 +67,9 @@ extension ReplicaCore {
 
     /// A duty of the leader.
     mutating func raiseVersion() {
-        guard let common = versions.common(raft.configuration.peers, except: id), common > state.clusterVersion,
+        let bound = now - Self.versionFreshMilliseconds
+        guard let common = versions.common(raft.configuration.peers, except: id, since: bound),
+            common > state.clusterVersion,
             !isDutyPending({ if case .raiseVersion = $0 { true } else { false } })
         else { return }
         proposeDuty(.raiseVersion(common))
