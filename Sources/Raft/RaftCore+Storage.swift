@@ -60,7 +60,7 @@ extension RaftCore {
     /// The state after `metadata.index` is here: the next save installs it, and the log's end behind it stays. False
     /// when it does not fit; nothing has changed then.
     package mutating func replaceState(with metadata: SnapshotMetadata) -> Bool {
-        guard isApplyingSuspended, installing == nil, metadata.index >= appliedIndex, metadata.index > log.base.index,
+        guard isApplyingSuspended, installing == nil, metadata.index >= appliedIndex, metadata.index >= log.base.index,
             metadata.index <= commitIndex, log.holds(metadata.id)
         else { return false }
         log.rebase(to: metadata.id)

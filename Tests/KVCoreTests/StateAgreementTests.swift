@@ -93,6 +93,27 @@ extension ReplicaLab {
     #expect(lab.cores[third].state.appliedIndex == lab.cores[other].state.appliedIndex)
 }
 
+@Test func `a damaged state right behind the log's beginning is replaced, though nobody writes`() throws {
+    var lab = agreeingLab(3)
+    let leader = lab.elect(), other = (leader + 1) % 3
+    lab.write(20, at: leader)
+    lab.pass(500)
+    let core = lab.cores[other], applied = core.state.appliedIndex
+    let metadata = SnapshotMetadata(
+        index: applied, term: core.state.appliedTerm, configuration: try #require(core.raft.configuration(at: applied)))
+    let restored = Restored(hardState: core.raft.hardState, snapshot: metadata, base: metadata.id, entries: [])
+    lab.cores[other] = ReplicaCore(
+        id: core.id, settings: RaftSettings(), limits: core.limits, restored: restored, state: core.state,
+        initialMembers: [], seed: 99, now: lab.clocks[other], isStateDamaged: true)
+    let read = lab.read(at: other)
+    lab.pass(3_000)
+    #expect(lab.cores[leader].state.appliedIndex == applied, "nobody wrote")
+    #expect(lab.cores[other].statesInstalled == 1 && !lab.cores[other].isFenced)
+    #expect(lab.grantedReads.contains(read))
+    lab.write(10, at: other)
+    #expect(Set(lab.hashes).count == 1)
+}
+
 @Test func `a verdict from somebody who does not lead is not believed`() {
     var lab = agreeingLab(3)
     let leader = lab.elect(), other = (leader + 1) % 3

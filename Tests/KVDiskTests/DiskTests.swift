@@ -95,6 +95,22 @@ private func compact(_ disk: ReplicaDisk, to id: EntryID) throws {
         removeAll(path)
     }
 
+    @Test func `a state that is replaced right before the log's first entry leaves the log as it is`() throws {
+        let path = temporaryDirectory()
+        let id = EntryID(index: LogIndex(5), term: Term(1))
+        do {
+            let disk = try ReplicaDisk(path: path, initial: three)
+            try disk.log.save([save(1, entries(1...9), commit: 9)])
+            try compact(disk, to: id)
+            var replaced = save(2, [], commit: 9)
+            replaced.snapshot = SnapshotMetadata(index: id.index, term: id.term, configuration: three)
+            try disk.log.save([replaced])
+        }
+        let restored = try ReplicaDisk(path: path, initial: three).restored
+        #expect(restored.base == id && restored.entries == entries(6...9) && restored.voteMark == nil)
+        removeAll(path)
+    }
+
     @Test func `entries replace everything from the first one on`() throws {
         let path = temporaryDirectory()
         do {

@@ -83,7 +83,7 @@ package final class LogStore: @unchecked Sendable {
         var (low, high) = (base.index, last.index)
         for save in saves {
             if let snapshot = save.snapshot {
-                if place(of: snapshot.index)?.term == snapshot.term {
+                if term(at: snapshot.index) == snapshot.term {
                     batch.add(.base(snapshot.id))
                     rebases.insert(save.id)
                     low = snapshot.index
@@ -165,7 +165,7 @@ package final class LogStore: @unchecked Sendable {
     private func kept(by saves: [Save]) -> LogIndex? {
         var kept: LogIndex?
         for save in saves {
-            if let snapshot = save.snapshot, place(of: snapshot.index)?.term != snapshot.term { return .zero }
+            if let snapshot = save.snapshot, term(at: snapshot.index) != snapshot.term { return .zero }
             guard let first = save.entries.first?.index, first <= last.index else { continue }
             kept = min(kept ?? first.previous, first.previous)
         }
