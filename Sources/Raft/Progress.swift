@@ -27,6 +27,8 @@ struct Progress: Sendable {
     var commitSent = LogIndex.zero
     /// Its acknowledgements do not count: its log was damaged.
     var isAmnesiac = false
+    /// When it was last asked what became of what is under way.
+    var askedTick: UInt64?
     /// Ticks since it was last heard from.
     var silentTicks = 0
     /// Ticks in which it acknowledged nothing new, though there was something.

@@ -67,12 +67,20 @@ extension RaftCore {
         if round <= leading.reads.round {
             leading.progress[position].round = max(leading.progress[position].round, round)
         }
-        if case .probe = leading.progress[position].state { leading.progress[position].state = .probe(isSent: false) }
         confirmReads()
-        guard isLeader, leading.progress[position].match < last, leading.progress[position].isReplicating else {
-            return
+        guard isLeader, mayAsk(at: position) else { return }
+        switch leading.progress[position].state {
+        case .probe: leading.progress[position].state = .probe(isSent: false)
+        case .replicate where leading.progress[position].match < last: askAgain(at: position)
+        case .replicate, .snapshot: return
         }
-        askAgain(at: position)
+        leading.progress[position].askedTick = ticks
+    }
+
+    /// Once in a heartbeat's time, give or take a tick: read rounds bring many more answers than that.
+    private func mayAsk(at position: Int) -> Bool {
+        guard let asked = leading.progress[position].askedTick else { return true }
+        return ticks &- asked + 1 >= UInt64(settings.heartbeatTicks)
     }
 
     /// Entries are under way for a heartbeat's time without an answer: an empty append finds out whether they were
