@@ -61,6 +61,37 @@ import Testing
         #expect(Set(told[0..<3].map(\.2)).count == 1 && Set(told[4...].map(\.2)).count == 1)
     }
 
+    @Test func `what one revision does twice to a key is one delivery, to a watch of the key too`() {
+        var driver = Driver()
+        var hub = WatchHub()
+        let key = Key("a")
+        _ = hub.add(WatchID(rawValue: 1), KeyRange(key), after: nil, driver.machine)
+        _ = hub.add(WatchID(rawValue: 2), .all, after: nil, driver.machine)
+        let notices = apply(
+            &driver, hub,
+            Txn(success: [
+                .txn(Txn(success: [.put(key, [1])])), .put(Key("b"), [1]), .txn(Txn(success: [.delete(key)]))
+            ]))
+        #expect(revisions(notices, 1) == [2] && revisions(notices, 2) == [2])
+        let kinds = notices.filter { $0.watch.rawValue == 1 }.map { notice -> [KVEvent.Kind] in
+            if case .events(_, let events) = notice.delivery { events.map(\.kind) } else { [] }
+        }
+        #expect(kinds == [[.put, .delete]])
+    }
+
+    @Test func `above the limit a watch ends at once`() {
+        let driver = Driver()
+        var hub = WatchHub()
+        for id in 1...WatchHub.watchesMax {
+            _ = hub.add(WatchID(rawValue: UInt64(id)), KeyRange(Key("\(id)")), after: nil, driver.machine)
+        }
+        let last = WatchID(rawValue: 0)
+        #expect(hub.add(last, .all, after: nil, driver.machine).map(\.delivery) == [.reset])
+        #expect(hub.count == WatchHub.watchesMax)
+        hub.cancel(WatchID(rawValue: 7))
+        #expect(hub.add(last, .all, after: nil, driver.machine).allSatisfy { $0.delivery != .reset })
+    }
+
     @Test func `the previous value comes with the change`() throws {
         var driver = Driver()
         driver.put("a", "1")

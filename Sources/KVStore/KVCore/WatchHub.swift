@@ -118,11 +118,19 @@ package struct WatchHub: Sendable {
     }
 
     private func singleNotices(_ revision: Revision, _ events: [KVEvent]) -> [WatchNotice] {
-        var notices: [WatchNotice] = []
+        var hits: [(ids: [WatchID], events: [KVEvent])] = []
+        var places: [Key: Int] = [:]
         for event in events {
-            guard let ids = singles[event.current.key] else { continue }
-            let delivery = WatchDelivery.events(revision: revision, [event])
-            for id in ids where revision > watches[id]?.after ?? .zero {
+            let key = event.current.key
+            if let place = places[key] { hits[place].events.append(event); continue }
+            guard let ids = singles[key] else { continue }
+            places[key] = hits.count
+            hits.append((ids, [event]))
+        }
+        var notices: [WatchNotice] = []
+        for hit in hits {
+            let delivery = WatchDelivery.events(revision: revision, hit.events)
+            for id in hit.ids where revision > watches[id]?.after ?? .zero {
                 notices.append(WatchNotice(watch: id, delivery: delivery))
             }
         }
