@@ -40,14 +40,6 @@ extension RaftCore {
         return log.base.index
     }
 
-    /// What every active follower holds; equals the last index for a peer that does not lead. A hint for compaction.
-    package var replicatedIndex: LogIndex {
-        guard isLeader else { return log.last.index }
-        return leading.progress.reduce(log.last.index) {
-            $1.isActive && configuration.contains($1.id) ? min($0, $1.match) : $0
-        }
-    }
-
     /// The state machine's state turned out to be wrong: hands out no more entries, and no longer wants to lead (but
     /// does when nobody else can: the log is as good as ever).
     package mutating func suspendApplying() {

@@ -17,7 +17,7 @@ package enum WatchDelivery: Hashable, Sendable {
     case progress(Revision)
     /// The watch ended: history below this revision is gone. Read anew.
     case compacted(Revision)
-    /// The watch ended: the state was replaced by a snapshot. Read anew.
+    /// The watch ended: the state was replaced by a snapshot, or there are too many watches. Read anew.
     case reset
 }
 
@@ -48,12 +48,13 @@ package struct WatchHub: Sendable {
     package var count: Int { watches.count }
 
     /// Registers a watch; the answer is its backlog: what the window holds after `after` (nil: from now), then
-    /// progress.
+    /// progress. Above `watchesMax` it ends at once.
     package mutating func add(
         _ id: WatchID, _ range: KeyRange, after: Revision?, _ state: StateMachine
     )
         -> [WatchNotice]
     {
+        guard watches.count < Self.watchesMax else { return [WatchNotice(watch: id, delivery: .reset)] }
         guard let backlog = state.window.after(after ?? state.revision) else {
             let floor = Revision(max(state.window.floor.rawValue, state.compactRevision.rawValue))
             return [WatchNotice(watch: id, delivery: .compacted(floor))]
