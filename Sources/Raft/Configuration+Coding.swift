@@ -1,4 +1,4 @@
-// The byte form of a configuration. What says more than version 1 could is written as version 2.
+// The byte form of a configuration. Each is written in the oldest of three versions that can say it.
 
 extension Configuration {
     /// A format version, then lists of (count, ids), little-endian: voters, outgoing, learners; from version 2 on those

@@ -8,7 +8,7 @@ package struct Lease: Hashable, Sendable {
     package var ttlMilliseconds: Int64
     /// In log time.
     package var deadline: Int64
-    /// The keys that end with it, in order.
+    /// The keys that end with it: deleted in order when it does.
     package var keys: Set<Key>
 
     package init(id: LeaseID, ttlMilliseconds: Int64, deadline: Int64, keys: Set<Key> = []) {

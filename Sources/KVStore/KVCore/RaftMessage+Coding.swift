@@ -1,4 +1,4 @@
-// The byte form of Raft's messages and entries, for the wire. Entries on disk have columns of their own.
+// The byte form of Raft's messages and entries, for the wire; the records of the log hold entries in the same form.
 // Decoding checks form only; whether the content is sane is checked by Raft before it looks at anything.
 import Raft
 
