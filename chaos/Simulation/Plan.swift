@@ -97,6 +97,13 @@ struct Plan {
         witness = Int(pick(0...UInt64(voters - 1)))
     }
 
+    /// Apart, too: sessions that end while their clients are paused or cut off.
+    mutating func drawSessions(seed: UInt64) {
+        var random = SeededGenerator(seed: seed ^ 0x1d1e_1d1e_1d1e_1d1e)
+        guard UInt64.random(in: 0...2, using: &random) == 0 else { return }
+        limits.sessionIdleMilliseconds = 2 * limits.answerMilliseconds + Int64.random(in: 0...5_000, using: &random)
+    }
+
     private mutating func becomeRot(_ pick: (ClosedRange<UInt64>) -> UInt64) {
         voters = 3
         hosts = 3

@@ -70,6 +70,7 @@ struct World {
         random = SeededGenerator(seed: seed)
         var plan = Plan(weather: weather, using: &random)
         plan.drawWitness(seed: seed)
+        plan.drawSessions(seed: seed)
         self.plan = plan
         self.planted = planted
         self.weather = weather
