@@ -75,7 +75,7 @@ struct Plan {
         settings.saveStallTicks = Int(pick(20...60))
         limits.logTailEntries = pick(1...60)
         limits.hashEntries = pick(3...40)
-        limits.compactionMilliseconds = Int64(pick(500...20_000))
+        limits.compaction = .age(milliseconds: Int64(pick(500...20_000)))
         limits.holdMilliseconds = Int64(pick(200...2_000))
         limits.answerMilliseconds = limits.holdMilliseconds + Int64(pick(100...3_000))
         limits.resendMilliseconds = Int64(pick(100...1_000))

@@ -14,7 +14,7 @@ struct LeaderDuties: Sendable {
     var nextRound: Int64
     var nextCompaction: Int64
     var nextTime: Int64
-    var compactionTarget: Revision?
+    var revisions = RevisionSamples()
     var toldProgress: Int64 = 0
 
     init(now: Int64) {
@@ -32,7 +32,7 @@ struct LeaderDuties: Sendable {
             baseNow = now + 1
             nextRound = now
             nextTime = now + Self.timeMilliseconds
-            compactionTarget = nil
+            revisions = RevisionSamples()
         }
         self.term = term
     }
@@ -81,12 +81,17 @@ extension ReplicaCore {
         }
     }
 
-    /// History goes that is older than one to two periods.
+    /// As the policy says.
     private mutating func compactHistory() {
         guard now >= duties.nextCompaction else { return }
-        if let target = duties.compactionTarget, target > state.compactRevision { proposeDuty(.compact(target)) }
-        duties.compactionTarget = state.revision
-        duties.nextCompaction = now + limits.compactionMilliseconds
+        duties.nextCompaction = now &+ limits.compaction.periodMilliseconds
+        let target: Revision?
+        switch limits.compaction {
+        case .never: target = nil
+        case .age(let age): target = duties.revisions.note(state.revision, now: now, age: age)
+        case .revisions(let count): target = Revision(state.revision.rawValue &- max(0, count))
+        }
+        if let target, target > state.compactRevision { proposeDuty(.compact(target)) }
     }
 
     private mutating func enterMembers() {

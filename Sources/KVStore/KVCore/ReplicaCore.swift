@@ -69,7 +69,7 @@ package struct ReplicaLimits: Hashable, Sendable {
     package var proposalBytesMax = 8 << 20
     package var pendingMax = 65_536
     package var stateBytesMax = 2 << 30
-    package var compactionMilliseconds: Int64 = 300_000
+    package var compaction = CompactionPolicy.age(milliseconds: 300_000)
     package var sessionIdleMilliseconds: Int64 = 3_600_000
     /// The same while the table of sessions is full; above `answerMilliseconds`, or what still waits might be cut off.
     package var crowdedIdleMilliseconds: Int64 = 60_000

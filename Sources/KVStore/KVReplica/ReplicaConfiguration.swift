@@ -58,7 +58,8 @@ package struct ReplicaConfiguration: Sendable {
     package var pendingProposalsMax = 65_536
     /// Current state above this refuses writes.
     package var stateBytesMax = 2 << 30
-    package var compactionMilliseconds: Int64 = 300_000
+    /// How much history this replica keeps when it leads.
+    package var compaction = CompactionPolicy.age(milliseconds: 300_000)
     /// The state database is synced so often; the log before that may go.
     package var checkpointMilliseconds: Int64 = 5000
     /// Entries kept in the log for followers that lag; who lags more is sent a snapshot.
@@ -93,7 +94,7 @@ package struct ReplicaConfiguration: Sendable {
         limits.proposalBytesMax = proposalBytesMax
         limits.pendingMax = pendingProposalsMax
         limits.stateBytesMax = stateBytesMax
-        limits.compactionMilliseconds = compactionMilliseconds
+        limits.compaction = compaction
         limits.logTailEntries = max(1, logTailEntries)
         return limits
     }
