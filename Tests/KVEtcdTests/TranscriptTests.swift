@@ -64,6 +64,14 @@ enum TranscriptError: Error { case missing(String) }
 @Suite(.serialized, .enabled(if: Shell.has("etcdctl"))) struct TranscriptTests {
     static let shared = ["keys", "watches", "leases", "cluster"]
 
+    /// A transcript without a step shows nothing.
+    private func compare(_ transcript: Transcript, _ answers: [(command: String, output: String)]) {
+        #expect(!transcript.steps.isEmpty && answers.count == transcript.steps.count, "\(transcript.path)")
+        for (step, answer) in zip(transcript.steps, answers) {
+            #expect(answer.output == step.output, "$ \(step.command)")
+        }
+    }
+
     @Test(arguments: shared + ["own"]) func `etcdctl is answered as recorded`(_ name: String) async throws {
         var transcript = try Transcript(name)
         let face = try await Face()
@@ -73,9 +81,7 @@ enum TranscriptError: Error { case missing(String) }
             transcript.steps = answers
             return transcript.write()
         }
-        for (step, answer) in zip(transcript.steps, answers) {
-            #expect(answer.output == step.output, "$ \(step.command)")
-        }
+        compare(transcript, answers)
     }
 
     @Test(.enabled(if: Shell.has("etcd")), arguments: shared)
@@ -84,8 +90,6 @@ enum TranscriptError: Error { case missing(String) }
         let etcd = try RealEtcd()
         let answers = transcript.run(etcd.endpoint)
         etcd.end()
-        for (step, answer) in zip(transcript.steps, answers) {
-            #expect(answer.output == step.output, "$ \(step.command)")
-        }
+        compare(transcript, answers)
     }
 }
