@@ -105,6 +105,41 @@ struct Face {
     }
 }
 
+extension Face {
+    /// The face of one member of three, and the other two.
+    static func ofThree() async throws -> (face: Face, others: [Replica]) {
+        let peers = try (1...3).map {
+            PeerAddress(id: PeerID(UInt64($0)), name: "m\($0)", host: "127.0.0.1", port: try Face.freePort())
+        }
+        var others: [Replica] = []
+        for peer in peers[1...] {
+            var configuration = ReplicaConfiguration(
+                dataDirectory: Shell.temporaryDirectory(), id: peer.id, name: peer.name, clusterID: 1,
+                initialPeers: peers, listenHost: peer.host, listenPort: peer.port, tls: nil)
+            configuration.silence()
+            let replica = try Replica(configuration)
+            try await replica.start()
+            others.append(replica)
+        }
+        let face = try await Face { configuration in
+            configuration.id = peers[0].id
+            configuration.clusterID = 1
+            configuration.configuredClusterID = 1
+            configuration.initialPeers = peers
+            configuration.listenPort = peers[0].port
+        }
+        return (face, others)
+    }
+
+    /// The status of a plain request, and its body.
+    func get(_ target: String) -> (status: Int, body: String) {
+        let answer = Shell.run("curl -s -w '\\n%{http_code}' 'http://\(endpoint)\(target)'")
+        var lines = answer.split(separator: "\n", omittingEmptySubsequences: false).map(String.init)
+        let status = lines.popLast().flatMap { Int($0) } ?? 0
+        return (status, lines.joined(separator: "\n"))
+    }
+}
+
 /// A real etcd of one member.
 struct RealEtcd {
     let directory = Shell.temporaryDirectory()

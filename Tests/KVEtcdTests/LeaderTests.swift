@@ -6,31 +6,6 @@ import Raft
 import Testing
 
 @Suite(.serialized) struct LeaderTests {
-    /// The face of one member of three, and the other two.
-    private func three() async throws -> (face: Face, others: [Replica]) {
-        let peers = try (1...3).map {
-            PeerAddress(id: PeerID(UInt64($0)), name: "m\($0)", host: "127.0.0.1", port: try Face.freePort())
-        }
-        var others: [Replica] = []
-        for peer in peers[1...] {
-            var configuration = ReplicaConfiguration(
-                dataDirectory: Shell.temporaryDirectory(), id: peer.id, name: peer.name, clusterID: 1,
-                initialPeers: peers, listenHost: peer.host, listenPort: peer.port, tls: nil)
-            configuration.silence()
-            let replica = try Replica(configuration)
-            try await replica.start()
-            others.append(replica)
-        }
-        let face = try await Face { configuration in
-            configuration.id = peers[0].id
-            configuration.clusterID = 1
-            configuration.configuredClusterID = 1
-            configuration.initialPeers = peers
-            configuration.listenPort = peers[0].port
-        }
-        return (face, others)
-    }
-
     private func watch(_ face: Face, metadata: GRPCMetadata) async throws -> GRPCCall {
         let call = try await face.channel.open("/etcdserverpb.Watch/Watch", metadata: metadata)
         var create = ProtobufWriter()
@@ -42,7 +17,7 @@ import Testing
     }
 
     @Test func `without a leader a watch that asked for one ends, and one that did not goes on`() async throws {
-        let (face, others) = try await three()
+        let (face, others) = try await Face.ofThree()
         let strict = try await watch(face, metadata: [("hasleader", "true")])
         let patient = try await watch(face, metadata: [])
         for other in others { await other.halt() }

@@ -4,13 +4,15 @@ import KVCore
 import KVReplica
 import NIOCore
 import NetGRPC
+import NetHTTP
 import NetPKI
 import Raft
 
 /// What the face needs to be told.
 package struct EtcdConfiguration: Sendable {
     /// Reported by Status, and what clients decide features by.
-    package var version = "3.6.0"
+    package var version = EtcdConfiguration.reportedVersion
+    package static let reportedVersion = "3.6.0"
     package var clusterID: UInt64
     /// Keys that outside clients may read and not write; nil: none.
     package var readOnlyPrefix: Key?
@@ -20,6 +22,8 @@ package struct EtcdConfiguration: Sendable {
     package var advertisedURLs: [String] = []
     /// Of the peers' URLs.
     package var peerScheme = "https"
+    /// How long calls take is measured too.
+    package var measuresCalls = false
 
     package init(clusterID: UInt64) { self.clusterID = clusterID }
 }
@@ -31,14 +35,20 @@ package final class EtcdService: GRPCService {
     let leaderWatch: LeaderWatch
     let snapshotSlots = SnapshotSlots()
     let eventBytes = EventBytes()
+    private let calls: CallMetrics
 
-    package init(_ replica: Replica, _ configuration: EtcdConfiguration) {
+    /// `metrics`: where calls are counted.
+    package init(
+        _ replica: Replica, _ configuration: EtcdConfiguration, metrics: MetricsRegistry = MetricsRegistry()
+    ) {
+        calls = CallMetrics(metrics, isExtensive: configuration.measuresCalls)
         self.replica = replica
         self.configuration = configuration
         leaderWatch = LeaderWatch(replica)
     }
 
     package func handle(_ call: GRPCServerCall) {
+        calls.note(call)
         guard leaderWatch.admit(call) else { return call.finish(EtcdStatus.noLeader) }
         let path = call.path
         guard let slash = path.dropFirst().firstIndex(of: "/") else { return unknown(call) }

@@ -1,4 +1,6 @@
-// What probes and monitoring fetch from the client port by plain HTTP, with etcd's paths and bodies. Reads only.
+// What probes and monitoring fetch by plain HTTP, with etcd's paths and bodies: from the client port, and from
+// listeners that serve nothing else. Reads only. A probe of the member itself must not need the others: who restarts
+// what fails it would restart the survivors when the majority is lost.
 import KVReplica
 import NetGRPC
 import NetHTTP
@@ -7,27 +9,37 @@ import Raft
 struct EtcdWeb: Sendable {
     private let replica: Replica
     private let version: String
-    private let metrics = MetricsRegistry()
+    private let metrics: MetricsRegistry
+    private let successes: MetricFamily
+    private let failures: MetricFamily
 
-    init(_ replica: Replica, version: String) {
+    init(_ replica: Replica, version: String, metrics: MetricsRegistry) {
         self.replica = replica
         self.version = version
-        StoreMetrics(metrics).follow(replica)
+        self.metrics = metrics
+        successes = metrics.counter("etcd_server_health_success", help: "Health checks that passed.")
+        failures = metrics.counter("etcd_server_health_failures", help: "Health checks that failed.")
+        for family in [successes, failures] { family.set(0) }
     }
 
-    func answer(method: String, path: String, _ done: @escaping @Sendable (PlainAnswer) -> Void) {
+    /// `target`: path and query as received.
+    func answer(method: String, target: String, _ done: @escaping @Sendable (PlainAnswer) -> Void) {
         guard ["GET", "HEAD"].contains(method) else {
             return done(PlainAnswer(status: 405, body: "Method Not Allowed\n"))
         }
-        switch path {
-        case "/health": health(done)
-        case "/livez", "/readyz": probe(done)
+        guard let target = RequestTarget(target) else { return done(PlainAnswer(status: 400, body: "Bad Request\n")) }
+        switch target.path {
+        case "/health": health(target, done)
         case "/version":
             let members = ["etcdserver", "etcdcluster", "storage"].map { "\"\($0)\":\"\(version)\"" }
             done(json("{\(members.joined(separator: ","))}"))
         case "/metrics":
             done(PlainAnswer(status: 200, contentType: MetricsRegistry.contentType, body: metrics.render()))
-        default: done(PlainAnswer(status: 404, body: "404 page not found\n"))
+        default:
+            guard let probe = EtcdProbe(target) else {
+                return done(PlainAnswer(status: 404, body: "404 page not found\n"))
+            }
+            self.probe(probe, done)
         }
     }
 
@@ -35,29 +47,52 @@ struct EtcdWeb: Sendable {
         PlainAnswer(status: status, contentType: "application/json", body: body)
     }
 
-    private func health(_ done: @escaping @Sendable (PlainAnswer) -> Void) {
-        reason { reason in
+    /// Healthy is who can read and write; `serializable=true` asks for this member alone.
+    private func health(_ target: RequestTarget, _ done: @escaping @Sendable (PlainAnswer) -> Void) {
+        let isLocal = target.query.first { $0.name == "serializable" }?.value == "true"
+        let tell: @Sendable (String?) -> Void = { reason in
+            (reason == nil ? successes : failures).add()
             done(
                 reason.map { json(#"{"health":"false","reason":"\#($0)"}"#, status: 503) }
                     ?? json(#"{"health":"true","reason":""}"#))
         }
+        let status = replica.status
+        let excluded = EtcdProbe.excluded(target)
+        if status.stateBytes > replica.configuration.stateBytesMax, !excluded.contains("NOSPACE") {
+            return tell("ALARM NOSPACE")
+        }
+        if status.isFenced, !excluded.contains("CORRUPT") { return tell("ALARM CORRUPT") }
+        if !isLocal, status.leader == nil { return tell("RAFT NO LEADER") }
+        read(isLocal: isLocal) { reason in tell(reason.map { "RANGE ERROR:\($0)" }) }
     }
 
-    private func probe(_ done: @escaping @Sendable (PlainAnswer) -> Void) {
-        reason { reason in
-            done(reason.map { PlainAnswer(status: 503, body: "\($0)\n") } ?? PlainAnswer(status: 200, body: "ok\n"))
+    private func probe(_ probe: EtcdProbe, _ done: @escaping @Sendable (PlainAnswer) -> Void) {
+        read(isLocal: true) { local in
+            let tell: @Sendable (String?) -> Void = { common in
+                let status = replica.status
+                let answer = probe.answer { check in
+                    switch check {
+                    case .dataCorruption: status.isFenced ? "alarm activated: CORRUPT" : nil
+                    case .serializableRead: local
+                    case .linearizableRead: common
+                    case .nonLearner: status.role == .learner ? "the member is a learner" : nil
+                    }
+                }
+                (answer.status == 200 ? successes : failures).add()
+                done(PlainAnswer(status: answer.status, body: answer.body))
+            }
+            guard probe.checks.contains(.linearizableRead) else { return tell(nil) }
+            read(isLocal: false, tell)
         }
     }
 
-    /// Healthy is who can read linearizably and write; nil then.
-    private func reason(_ done: @escaping @Sendable (String?) -> Void) {
-        let status = replica.status
-        if status.leader == nil { return done("RAFT NO LEADER") }
-        if status.stateBytes > replica.configuration.stateBytesMax { return done("ALARM NOSPACE") }
+    /// Whether a read would be answered; nil then, else why not.
+    private func read(isLocal: Bool, _ done: @escaping @Sendable (String?) -> Void) {
+        guard !isLocal else { return replica.ping { error in done(error.map { EtcdStatus.status($0).message }) } }
         replica.barrier { result in
             switch result {
             case .success: done(nil)
-            case .failure(let error): done("RANGE ERROR:\(EtcdStatus.status(error).message)")
+            case .failure(let error): done(EtcdStatus.status(error).message)
             }
         }
     }

@@ -16,17 +16,20 @@ final class LogWriter: Sendable {
     private let log: LogStore
     private let state: StateStore
     private let thread = WorkerThread("log")
+    private let syncs: DurationHistogram
     private let queue = Mutex(Queue())
     private let saved: @Sendable (SaveID, _ count: Int, _ seconds: Double) -> Void
     private let failed: @Sendable (DiskError) -> Void
     private let isAbandoned = Atomic<Bool>(false)
 
     init(
-        log: LogStore, state: StateStore, saved: @escaping @Sendable (SaveID, Int, Double) -> Void,
+        log: LogStore, state: StateStore, syncs: DurationHistogram,
+        saved: @escaping @Sendable (SaveID, Int, Double) -> Void,
         failed: @escaping @Sendable (DiskError) -> Void
     ) {
         self.log = log
         self.state = state
+        self.syncs = syncs
         self.saved = saved
         self.failed = failed
     }
@@ -96,7 +99,9 @@ final class LogWriter: Sendable {
         guard !saves.isEmpty else { return }
         while true {
             do throws(DiskError) {
-                return try log.save(saves)
+                let began = Clock.seconds()
+                try log.save(saves)
+                return syncs.observe(Clock.seconds() - began)
             } catch {
                 guard case .full = error, waitForRoom() else { throw error }
             }
@@ -128,6 +133,12 @@ enum Clock {
         var time = timespec()
         clock_gettime(CLOCK_MONOTONIC, &time)
         return Int64(time.tv_sec) &* 1000 &+ Int64(time.tv_nsec) / 1_000_000
+    }
+
+    static func seconds() -> Double {
+        var time = timespec()
+        clock_gettime(CLOCK_MONOTONIC, &time)
+        return Double(time.tv_sec) + Double(time.tv_nsec) / 1e9
     }
 
     /// The wall clock: told to people, never used to decide anything.

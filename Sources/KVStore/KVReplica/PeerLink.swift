@@ -9,6 +9,7 @@ import NIOPosix
 import NIOSSL
 import NetPKI
 import Raft
+import Synchronization
 
 /// Confined to the event loop; unchecked because NIO's closures are `Sendable`.
 final class PeerLink: @unchecked Sendable {
@@ -19,6 +20,7 @@ final class PeerLink: @unchecked Sendable {
     private let configuration: ReplicaConfiguration
     private let eventLoop: any EventLoop
     private let tls: ClientTLS?
+    private let tally: PeerTally
     private let events: PeerTransportEvents
     private var channel: (any Channel)?
     private var isDialling = false
@@ -31,12 +33,13 @@ final class PeerLink: @unchecked Sendable {
 
     init(
         _ member: Member, _ configuration: ReplicaConfiguration, _ eventLoop: any EventLoop, _ tls: ClientTLS?,
-        _ events: PeerTransportEvents
+        _ tally: PeerTally, _ events: PeerTransportEvents
     ) {
         self.member = member
         self.configuration = configuration
         self.eventLoop = eventLoop
         self.tls = tls
+        self.tally = tally
         self.events = events
     }
 
@@ -70,6 +73,7 @@ final class PeerLink: @unchecked Sendable {
             if isClosed { return channel.close(promise: nil) }
             guard channel.isActive else { return dialLater() }
             self.channel = channel
+            tally.isConnected.store(true, ordering: .relaxed)
             wasConnected = true
             events.connected()
             connectedAt = Clock.milliseconds()
@@ -95,6 +99,7 @@ final class PeerLink: @unchecked Sendable {
     private func ended() {
         guard let old = channel, !old.isActive else { return }
         channel = nil
+        tally.isConnected.store(false, ordering: .relaxed)
         events.dropped(member.id)
         guard Clock.milliseconds() - connectedAt > Self.shortLifeMilliseconds else { return dialLater() }
         backoffMilliseconds = 10
@@ -111,7 +116,10 @@ final class PeerLink: @unchecked Sendable {
 
     /// False when it was dropped.
     func write(_ message: PeerMessage) -> Bool {
-        guard let channel, channel.isWritable else { return false }
+        guard let channel, channel.isWritable else {
+            tally.sentFailures.wrappingAdd(1, ordering: .relaxed)
+            return false
+        }
         put(message.encode(), channel)
         isDirty = true
         return true
@@ -121,7 +129,16 @@ final class PeerLink: @unchecked Sendable {
         var buffer = channel.allocator.buffer(capacity: bytes.count + 4)
         buffer.writeInteger(UInt32(truncatingIfNeeded: bytes.count))
         buffer.writeBytes(bytes)
+        tally.sentBytes.wrappingAdd(UInt64(buffer.readableBytes), ordering: .relaxed)
         channel.write(buffer, promise: nil)
+    }
+
+    /// What the kernel knows of the connection's round trip.
+    func measure() {
+        guard let provider = channel as? any SocketOptionProvider else { return }
+        provider.getTCPInfo().whenSuccess { [tally] facts in
+            tally.roundTrips.observe(Double(facts.tcpi_rtt) / 1e6)
+        }
     }
 
     func flush() {
@@ -132,6 +149,7 @@ final class PeerLink: @unchecked Sendable {
 
     func close() {
         isClosed = true
+        tally.isConnected.store(false, ordering: .relaxed)
         channel?.close(promise: nil)
         channel = nil
     }

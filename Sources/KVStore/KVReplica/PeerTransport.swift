@@ -9,6 +9,7 @@ import NIOPosix
 import NIOSSL
 import NetPKI
 import Raft
+import Synchronization
 
 /// What the transport tells its owner, on the event loop.
 struct PeerTransportEvents {
@@ -29,15 +30,20 @@ final class PeerTransport: @unchecked Sendable {
     private let eventLoop: any EventLoop
     private let clientTLS: ClientTLS?
     private let serverTLS: ServerTLS?
+    private let figures: ReplicaFigures
     private let events: PeerTransportEvents
     private var links: [PeerID: PeerLink] = [:]
     private var inbound: [ObjectIdentifier: any Channel] = [:]
     private var server: (any Channel)?
     private var isClosed = false
 
-    init(_ configuration: ReplicaConfiguration, _ eventLoop: any EventLoop, _ events: PeerTransportEvents) throws {
+    init(
+        _ configuration: ReplicaConfiguration, _ eventLoop: any EventLoop, _ figures: ReplicaFigures,
+        _ events: PeerTransportEvents
+    ) throws {
         self.configuration = configuration
         self.eventLoop = eventLoop
+        self.figures = figures
         self.events = events
         guard let tls = configuration.tls else {
             (clientTLS, serverTLS) = (nil, nil)
@@ -70,19 +76,23 @@ final class PeerTransport: @unchecked Sendable {
         for member in members where member.id != configuration.id {
             if links[member.id]?.leads(to: member) == true { continue }
             links[member.id]?.close()
-            let link = PeerLink(member, configuration, eventLoop, clientTLS, events)
+            let link = PeerLink(member, configuration, eventLoop, clientTLS, figures.tally(member.id), events)
             links[member.id] = link
             link.dial()
         }
         for (id, link) in links where !members.contains(where: { $0.id == id }) {
             link.close()
             links.removeValue(forKey: id)
+            figures.forget(id)
         }
     }
 
     func send(_ envelope: Envelope) {
         guard let link = links[envelope.to], link.write(envelope.message) else { return events.dropped(envelope.to) }
     }
+
+    /// One observation of the round trip on each connection.
+    func measure() { for link in links.values { link.measure() } }
 
     func flush() { for link in links.values { link.flush() } }
 
@@ -135,7 +145,10 @@ final class PeerTransport: @unchecked Sendable {
     }
 
     private func received(_ bytes: [UInt8], _ session: InboundPeer, _ channel: any Channel) throws {
-        if let sender = session.sender { return events.received(try PeerMessage(decoding: bytes), sender) }
+        if let sender = session.sender {
+            session.tally?.receivedBytes.wrappingAdd(UInt64(bytes.count), ordering: .relaxed)
+            return events.received(try PeerMessage(decoding: bytes), sender)
+        }
         if PeerLookup.isQuestion(bytes) { return try answer(bytes, channel) }
         let hello = try PeerHello(decoding: bytes)
         guard hello.cluster == configuration.clusterID, hello.to == configuration.id, hello.from != hello.to else {
@@ -143,6 +156,7 @@ final class PeerTransport: @unchecked Sendable {
                 "peer \(hello.from) of cluster \(hello.cluster) looks for peer \(hello.to)")
         }
         session.sender = hello.from
+        session.tally = links[hello.from] == nil ? nil : figures.tally(hello.from)
         session.greeted()
         // It lives: no need to wait with dialling it.
         links[hello.from]?.dial()
@@ -152,6 +166,7 @@ final class PeerTransport: @unchecked Sendable {
 /// Who speaks on an incoming connection. Confined to the event loop.
 private final class InboundPeer {
     var sender: PeerID?
+    var tally: PeerTally?
     /// Called once, when the hello was taken.
     var greeted: () -> Void = {}
 }

@@ -52,6 +52,13 @@ package final class Replica: Sendable {
     /// The bound port of the peer listener; 0 without one.
     package var peerPort: Int { port.load(ordering: .relaxed) }
 
+    // MARK: Figures
+
+    package var figures: ReplicaFigures { loop.figures }
+
+    /// The next look at `figures` has newer round trips.
+    package func measurePeers() { loop.post(.run { $0.measurePeers() }) }
+
     // MARK: Writes
 
     /// Executes the transaction once, or says why not. `fence`: it has no effect unless the leader's term at append
@@ -141,6 +148,11 @@ package final class Replica: Sendable {
     /// The same without a task; `done` is called on the replica's thread.
     package func barrier(_ done: @escaping @Sendable (Result<Void, ProposeError>) -> Void) {
         loop.post(.read { failure in done(failure.map { .failure(ProposeError($0)) } ?? .success(())) })
+    }
+
+    /// Whether this replica itself answers, whatever the others do. `done` is called on the replica's thread.
+    package func ping(_ done: @escaping @Sendable (ProposeError?) -> Void) {
+        loop.post(.ping { failure in done(failure.map { ProposeError($0) }) })
     }
 
     /// The local state, from memory: cheap, from any thread.

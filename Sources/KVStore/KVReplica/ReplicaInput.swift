@@ -12,6 +12,8 @@ enum ReplicaInput: Sendable {
     case propose(Command, fence: Term?, OutcomeHandler)
     case keepAlive(LeaseID, OutcomeHandler)
     case read(@Sendable (ReplicaFailure?) -> Void)
+    /// Nothing but an answer.
+    case ping(@Sendable (ReplicaFailure?) -> Void)
     case watch(WatchID, KeyRange, after: Revision?, @Sendable (WatchDelivery) -> Void)
     case cancel(WatchID)
     case observe(@Sendable (Leadership) -> Void)
@@ -21,7 +23,7 @@ enum ReplicaInput: Sendable {
     /// More of it may be asked without anything being finished in between.
     var isBounded: Bool {
         switch self {
-        case .propose, .keepAlive, .read, .watch: true
+        case .propose, .keepAlive, .read, .ping, .watch: true
         case .cancel, .observe, .run: false
         }
     }
@@ -30,7 +32,7 @@ enum ReplicaInput: Sendable {
     func refuse(_ failure: ReplicaFailure) {
         switch self {
         case .propose(_, _, let done), .keepAlive(_, let done): done(.failure(failure))
-        case .read(let done): done(failure)
+        case .read(let done), .ping(let done): done(failure)
         case .watch(_, _, _, let deliver): deliver(.reset)
         case .cancel, .observe, .run: break
         }

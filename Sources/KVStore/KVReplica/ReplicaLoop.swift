@@ -38,6 +38,7 @@ final class ReplicaLoop: @unchecked Sendable {
     let mailbox: Mailbox
     let published: Mutex<Published>
     let status: Mutex<ReplicaStatus>
+    let figures = ReplicaFigures()
     var core: ReplicaCore
     let pastViews = Mutex(PastViews())
     /// How often the state was replaced by a leader's.
@@ -59,6 +60,8 @@ final class ReplicaLoop: @unchecked Sendable {
     private var leadership = Leadership.following(leader: nil)
     private var lastTicket: UInt64 = 0
     private var counters = ReplicaCounters()
+    /// As of the last news.
+    private var lastLeader: PeerID?
     private var leaderlessSince: ContinuousClock.Instant? = .now
     private var members: [ReplicaMember] = []
     private var hasNewMembers = true
@@ -66,6 +69,8 @@ final class ReplicaLoop: @unchecked Sendable {
     private(set) var isEnded = false
     /// Between wake-ups of a replica that has nothing to do; below what the core makes up for at once.
     private static let calmTicksPercent: Int64 = 250
+    /// A round of the loop that took longer made everybody wait.
+    private static let slowMilliseconds: Int64 = 100
     /// A reader waits for no more than so many.
     private static let entriesInPlaceMax: UInt64 = 512
 
@@ -100,11 +105,12 @@ final class ReplicaLoop: @unchecked Sendable {
     private func startHere() throws -> EventLoopFuture<Int> {
         guard let disk else { throw ProposeError.stopped }
         logWriter = LogWriter(
-            log: disk.log, state: disk.state,
+            log: disk.log, state: disk.state, syncs: figures.logSyncs,
             saved: { [self] id, count, seconds in eventLoop.execute { [self] in saved(id, count, seconds) } },
             failed: { [self] error in eventLoop.execute { [self] in fatal("\(error)") } })
         stateWriter = StateWriter(
             disk.state, eventLoop, checkpointMilliseconds: configuration.checkpointMilliseconds,
+            syncs: figures.stateSyncs,
             durable: { [self] index in core.stateDurable(at: index) },
             failed: { [self] error in fatal("\(error)") })
         let events = PeerTransportEvents(
@@ -116,7 +122,7 @@ final class ReplicaLoop: @unchecked Sendable {
             connected: { [self] in counters.connectionsTotal += 1 },
             connectionLost: { [self] peer in lostConnection(to: peer) },
             directory: { [self] in core.members.filter { core.raft.configuration.contains($0.id) } })
-        let transport = try PeerTransport(configuration, eventLoop, events)
+        let transport = try PeerTransport(configuration, eventLoop, figures, events)
         self.transport = transport
         let needsNetwork =
             configuration.joins || configuration.initialPeers.count > 1 || configuration.listenPort != 0
@@ -137,6 +143,9 @@ final class ReplicaLoop: @unchecked Sendable {
         case .stopped: input.refuse(.stopped)
         }
     }
+
+    /// Looks at the connections to the others; what is found is among the figures soon after.
+    func measurePeers() { transport?.measure() }
 
     func wake() { eventLoop.execute { [self] in drain() } }
 
@@ -193,6 +202,7 @@ extension ReplicaLoop {
             lastTicket += 1
             reads[Ticket(rawValue: lastTicket)] = done
             core.read(Ticket(rawValue: lastTicket))
+        case .ping(let done): done(nil)
         case .watch(let id, let range, let after, let deliver):
             watches[id] = deliver
             core.watch(id, range, after: after)
@@ -238,6 +248,7 @@ extension ReplicaLoop {
         if let fault = core.fault { fatal("cannot go on: \(fault)") }
         transport?.flush()
         stateWriter?.offer(&core)
+        if Clock.milliseconds() - now > Self.slowMilliseconds { counters.slowRoundsTotal += 1 }
         publishStatus()
         isPumping = false
         if isTickerCalm, !core.isCalm { ticker?.restart() }
@@ -280,7 +291,10 @@ extension ReplicaLoop {
             if case .failure = result { counters.proposalsFailedTotal += 1 }
             outcomes.removeValue(forKey: ticket)?(result)
         }
-        for (ticket, failure) in output.reads { reads.removeValue(forKey: ticket)?(failure) }
+        for (ticket, failure) in output.reads {
+            if failure != nil { counters.readsFailedTotal += 1 }
+            reads.removeValue(forKey: ticket)?(failure)
+        }
         if let news = output.leadership { announce(news) }
         for alarm in output.alarms {
             configuration.logger.critical("states differ", metadata: ["alarm": "\(alarm)"])
@@ -315,7 +329,8 @@ extension ReplicaLoop {
         case .leading(let term): leadership = .leading(fence: term)
         case .following(let leader): leadership = .following(leader: leader)
         }
-        counters.leaderChangesTotal += 1
+        if let leader = core.raft.leader, leader != lastLeader { counters.leaderChangesTotal += 1 }
+        lastLeader = core.raft.leader
         configuration.logger.info("leadership", metadata: ["news": "\(news)", "term": "\(core.raft.term)"])
         for observe in observers { observe(leadership) }
     }
@@ -363,12 +378,14 @@ extension ReplicaLoop {
         status.revision = numbers.revision
         status.compactRevision = numbers.compactRevision
         status.leaderlessSince = leaderlessSince
+        status.isFenced = core.isFenced
         status.isBehind = core.isFenced || numbers.commitIndex.distance(after: numbers.appliedIndex) > 1000
         status.keyCount = numbers.keyCount
         status.stateBytes = numbers.stateBytes
         status.logBytes = core.raft.logBytes
         status.watchCount = core.watchCount
         status.leaseCount = numbers.leaseCount
+        status.pendingProposals = outcomes.count
         status.counters = counters
     }
 

@@ -72,11 +72,15 @@ package struct ReplicaStatus: Sendable {
     package var leaderlessSince: ContinuousClock.Instant?
     /// More than a bound behind what the leader is known to have committed.
     package var isBehind = false
+    /// The others agree on another state than this replica's: it fetches theirs.
+    package var isFenced = false
     package var members: [ReplicaMember] = []
     package var keyCount = 0
     package var stateBytes = 0
     package var logBytes = 0
     package var watchCount = 0
+    /// Proposals of clients that wait for their outcome.
+    package var pendingProposals = 0
     package var leaseCount = 0
     package var counters = ReplicaCounters()
 
@@ -93,7 +97,11 @@ package struct ReplicaCounters: Hashable, Sendable {
     package var appliedTotal: UInt64 = 0
     package var savesTotal: UInt64 = 0
     package var saveSecondsSum: Double = 0
+    /// How often somebody began to lead, as far as this replica was told.
     package var leaderChangesTotal: UInt64 = 0
+    package var readsFailedTotal: UInt64 = 0
+    /// Rounds of the loop, with all that was applied in them, that took more than a tenth of a second.
+    package var slowRoundsTotal: UInt64 = 0
     package var snapshotsSentTotal: UInt64 = 0
     package var snapshotsReceivedTotal: UInt64 = 0
     package var messagesSentTotal: UInt64 = 0

@@ -21,6 +21,7 @@ final class StateWriter: @unchecked Sendable {
     private let eventLoop: any EventLoop
     /// Its batches are long and nobody waits for them.
     private let thread = WorkerThread("state", niceness: 5)
+    private let syncs: DurationHistogram
     private let durable: @Sendable (LogIndex) -> Void
     private let failed: @Sendable (DiskError) -> Void
     private var isBusy = false
@@ -31,11 +32,12 @@ final class StateWriter: @unchecked Sendable {
     private var logBytesAtCheckpoint = 0
 
     init(
-        _ store: StateStore, _ eventLoop: any EventLoop, checkpointMilliseconds: Int64,
+        _ store: StateStore, _ eventLoop: any EventLoop, checkpointMilliseconds: Int64, syncs: DurationHistogram,
         durable: @escaping @Sendable (LogIndex) -> Void,
         failed: @escaping @Sendable (DiskError) -> Void
     ) {
         self.store = store
+        self.syncs = syncs
         self.checkpointMilliseconds = checkpointMilliseconds
         batchMilliseconds = min(Self.batchMilliseconds, max(1, checkpointMilliseconds / 4))
         self.eventLoop = eventLoop
@@ -53,7 +55,12 @@ final class StateWriter: @unchecked Sendable {
             isDirty = false
             lastCheckpoint = now
             logBytesAtCheckpoint = core.raft.logBytes
-            run(isCheckpoint: true) { store throws(DiskError) in try store.checkpointIfRoom() }
+            run(isCheckpoint: true) { [syncs] store throws(DiskError) in
+                let began = Clock.seconds()
+                let index = try store.checkpointIfRoom()
+                if index != nil { syncs.observe(Clock.seconds() - began) }
+                return index
+            }
         } else if isBatchDue(now, core), let changes = core.takeStateChanges() {
             isDirty = true
             lastWrite = now

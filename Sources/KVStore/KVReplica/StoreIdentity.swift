@@ -46,6 +46,9 @@ package struct StoreIdentity: Hashable, Sendable {
         self.member = PeerID(member)
     }
 
+    /// Somebody's state is there.
+    package static func hasData(_ directory: String) -> Bool { access("\(directory)/state.sqlite", F_OK) == 0 }
+
     /// Durable when it returns; `making` the data comes before it, and the directory is refused until both are there.
     package func write(to directory: String, making: () throws -> Void = {}) throws {
         let pending = "\(directory)/\(Self.pendingFileName)"

@@ -36,11 +36,6 @@ package struct InitialMember: Hashable, Sendable {
     package func id(token: String) -> PeerID { PeerID(max(1, fnv64("\(token)/\(name)"))) }
 }
 
-/// 64 bits of FNV-1a.
-package func fnv64(_ text: String) -> UInt64 {
-    text.utf8.reduce(0xcbf2_9ce4_8422_2325) { ($0 ^ UInt64($1)) &* 0x100_0000_01b3 }
-}
-
 /// Settings of a master.
 package struct MasterConfiguration: Sendable {
     package var name: String

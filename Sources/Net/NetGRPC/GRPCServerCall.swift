@@ -58,6 +58,7 @@ package final class GRPCServerCall: Sendable {
         var endCallbacks: [@Sendable () -> Void] = []
         var closeCallbacks: [@Sendable () -> Void] = []
         var writableCallbacks: [@Sendable () -> Void] = []
+        var outcome: (@Sendable (GRPCCode) -> Void)?
     }
 
     /// Bytes not yet taken by the socket above which `isWritable` is false.
@@ -153,6 +154,10 @@ package final class GRPCServerCall: Sendable {
         if isNow { eventLoop.execute(f) }
     }
 
+    /// Calls `f` exactly once, from any thread: with the code that the handler finished with, or `.cancelled` when the
+    /// client went away before. To be set at the call's head, and quick.
+    package func onOutcome(_ f: @escaping @Sendable (GRPCCode) -> Void) { state.withLock { $0.outcome = f } }
+
     /// Calls `f` once, as soon as the call is writable or closed.
     package func onWritable(_ f: @escaping @Sendable () -> Void) {
         state.withLock { $0.writableCallbacks.append(f) }
@@ -171,14 +176,19 @@ package final class GRPCServerCall: Sendable {
     }
 
     private func enqueue(_ outgoing: GRPCServerOutgoing, bytes: Int) {
+        var outcome: (@Sendable (GRPCCode) -> Void)?
         let schedules = state.withLock { state -> Bool in
             guard !state.isClosed, !state.isFinished else { return false }
-            if case .finish = outgoing { state.isFinished = true }
+            if case .finish = outgoing {
+                state.isFinished = true
+                (outcome, state.outcome) = (state.outcome, nil)
+            }
             pending.wrappingAdd(bytes, ordering: .relaxed)
             state.queue.append(outgoing)
             defer { state.isScheduled = true }
             return !state.isScheduled
         }
+        if case .finish(let status, _) = outgoing { outcome?(status.code) }
         guard schedules else { return }
         if eventLoop.inEventLoop { drain() } else { outbox.post(self) }
     }
@@ -256,15 +266,18 @@ extension GRPCServerCall {
 
     /// The stream is gone or the status was sent. The second call does nothing.
     func closed() {
+        var outcome: (@Sendable (GRPCCode) -> Void)?
         let callbacks = state.withLock { state -> [@Sendable () -> Void] in
             guard !state.isClosed else { return [] }
             state.isClosed = true
+            (outcome, state.outcome) = (state.outcome, nil)
             state.queue = []
             state.message = nil
             state.endCallbacks = []
             defer { state.closeCallbacks = [] }
             return state.closeCallbacks
         }
+        outcome?(.cancelled)
         wakeWriters()
         for callback in callbacks { callback() }
     }

@@ -19,7 +19,9 @@ struct KVCommand: AsyncParsableCommand {
         abstract: "Run one member of the replicated store, with etcd's flags and etcd's v3 interface.")
     @Option(help: "This member's name.") var name = "default"
     @Option(help: "Where the data are kept. [default: <name>.tern]") var dataDir: String?
-    @Option(help: "The address for clients; http only on loopback.") var listenClientUrls = "http://localhost:2379"
+    @Option(help: "The addresses for clients, with commas between; http only on loopback.")
+    var listenClientUrls = "http://localhost:2379"
+    @Option(help: "Addresses that serve probes and metrics and nothing else.") var listenMetricsUrls: String?
     @Option(help: "The address that other clients are told.") var advertiseClientUrls: String?
     @Option(help: "The address for members; http only on loopback.") var listenPeerUrls = "http://localhost:2380"
     @Option(help: "The address that other members are told.") var initialAdvertisePeerUrls: String?
@@ -28,29 +30,37 @@ struct KVCommand: AsyncParsableCommand {
     @Option(help: "Keeps clusters apart.") var initialClusterToken = "etcd-cluster"
     @Option(help: "Certificate for clients.") var certFile: String?
     @Option(help: "Key for clients.") var keyFile: String?
-    @Option(help: "Authority of clients' certificates.") var trustedCaFile: String?
+    @Option(help: "Authority of clients' certificates; with it they must show one.") var trustedCaFile: String?
     @Flag(help: "Clients must show a certificate.") var clientCertAuth = false
     @Option(help: "Certificate for members.") var peerCertFile: String?
     @Option(help: "Key for members.") var peerKeyFile: String?
     @Option(help: "Authority of members' certificates.") var peerTrustedCaFile: String?
     @Flag(help: "Members must show a certificate; they always do with TLS.") var peerClientCertAuth = false
+    @Option(help: "Writes are refused above so many bytes of current state. 0: 2 GiB; below 0: never.")
+    var quotaBackendBytes: Int64 = 0
+    @Option(help: "How much history is kept unasked: a duration (1h30m), hours (8) or revisions; 0 keeps all.")
+    var autoCompactionRetention = "0"
+    @Option(help: "What the retention is: periodic (time) or revision (a number of them).")
+    var autoCompactionMode = "periodic"
+    @Option(help: "basic, or extensive: how long calls took as well.") var metrics = "basic"
     @OptionGroup var log: LogArguments
 
     func run() async throws {
         Signals.block()
         tern_tune_allocator()
         let logger = try log.logger("tern.kv")
-        let client = try address(listenClientUrls, "--listen-client-urls")
+        let clients = try listeners(listenClientUrls, "--listen-client-urls")
+        let monitors = try listenMetricsUrls.map { try listeners($0, "--listen-metrics-urls", isPlainAllowed: true) }
         let group = MultiThreadedEventLoopGroup(numberOfThreads: 2)
         let replica = try Replica(try await replicaConfiguration(logger, group))
         try await replica.start()
         var settings = EtcdConfiguration(clusterID: replica.configuration.clusterID)
+        settings.measuresCalls = try measuresCalls()
         settings.advertisedURLs = (advertiseClientUrls ?? listenClientUrls).split(separator: ",").map(String.init)
         settings.peerScheme = listenPeerUrls.hasPrefix("https://") ? "https" : "http"
         let server = EtcdServer(
-            replica, settings, host: client.host, port: client.port, tls: client.isSecure ? try clientTLS() : nil,
-            group: group, logger: logger)
-        _ = try await server.start()
+            replica, settings, clients: clients, monitors: monitors ?? [], group: group, logger: logger)
+        try await server.start()
         logger.info("member started", metadata: ["name": "\(name)", "clients": "\(listenClientUrls)"])
         Task { await endWhenRemoved(replica, logger) }
         await Signals.wait()
@@ -83,22 +93,30 @@ struct KVCommand: AsyncParsableCommand {
         guard ["new", "existing"].contains(initialClusterState) else {
             throw ValidationError("--initial-cluster-state is new or existing")
         }
-        let peers = members.map {
-            PeerAddress(id: $0.id(token: initialClusterToken), name: $0.name, host: $0.host, port: $0.port)
-        }
+        let folder = dataDir ?? "\(name).tern"
+        try Files.makeDirectory(folder, mode: 0o700)
+        let numbers = try ClusterNumbers(
+            token: initialClusterToken, members: members.map { ($0.name, $0.host, $0.port) }, of: name, in: folder)
+        let peers = numbers.peers
         guard let me = peers.first(where: { $0.name == name }) else {
             throw ValidationError("--initial-cluster does not name \(name)")
         }
-        let folder = dataDir ?? "\(name).tern"
-        try Files.makeDirectory(folder, mode: 0o700)
         let tls = peer.isSecure ? try peerTLS() : nil
         var configuration = ReplicaConfiguration(
-            dataDirectory: folder, id: me.id, name: name, clusterID: fnv64(initialClusterToken), initialPeers: peers,
+            dataDirectory: folder, id: me.id, name: name, clusterID: numbers.cluster, initialPeers: peers,
             listenHost: peer.host == "localhost" ? "127.0.0.1" : peer.host, listenPort: peer.port, tls: tls,
             logger: logger)
+        // Who joins is given its numbers by the others.
+        configuration.configuredClusterID = fnv64(initialClusterToken)
         configuration.joins = initialClusterState == "existing"
-        let isNew = !Files.exists("\(folder)/state.sqlite")
-        if configuration.joins, isNew { try await join(&configuration, me, group) }
+        configuration.compaction = try compaction()
+        configuration.stateBytesMax = try stateBytesMax()
+        guard !Files.exists("\(folder)/state.sqlite") else { return configuration }
+        if configuration.joins {
+            try await join(&configuration, me, group)
+        } else {
+            try StoreIdentity(cluster: numbers.cluster, member: me.id).write(to: folder)
+        }
         return configuration
     }
 
@@ -118,7 +136,8 @@ struct KVCommand: AsyncParsableCommand {
         for peer in configuration.initialPeers where peer.name != name {
             do {
                 let found = try await PeerDirectory.ask(
-                    host: peer.host, port: peer.port, cluster: configuration.clusterID, tls: configuration.tls,
+                    host: peer.host, port: peer.port, cluster: configuration.configuredClusterID,
+                    tls: configuration.tls,
                     group: group)
                 guard let here = found.members.first(where: { $0.host == me.host && $0.port == me.port }) else {
                     throw CommandFailure("\(me.host):\(me.port) is not a member: add it first ('member add')")
@@ -133,13 +152,50 @@ struct KVCommand: AsyncParsableCommand {
         throw CommandFailure("no member could be joined: \(reasons.joined(separator: "; "))")
     }
 
-    private func address(_ text: String, _ flag: String) throws -> (host: String, port: Int, isSecure: Bool) {
-        guard let member = InitialMember.parse("x=\(text)")?.first else {
+    private func compaction() throws -> CompactionPolicy {
+        guard let policy = CompactionPolicy(mode: autoCompactionMode, retention: autoCompactionRetention) else {
+            throw ValidationError(
+                "--auto-compaction-retention \(autoCompactionRetention) means nothing in mode \(autoCompactionMode)")
+        }
+        return policy
+    }
+
+    private func stateBytesMax() throws -> Int {
+        switch quotaBackendBytes {
+        case 0: return 2 << 30
+        case ..<0: return Int.max
+        default: return Int(quotaBackendBytes)
+        }
+    }
+
+    private func measuresCalls() throws -> Bool {
+        guard ["basic", "extensive"].contains(metrics) else { throw ValidationError("--metrics is basic or extensive") }
+        return metrics == "extensive"
+    }
+
+    private func listeners(
+        _ text: String, _ flag: String, isPlainAllowed: Bool = false
+    ) throws -> [EtcdListener] {
+        var listeners: [EtcdListener] = []
+        for part in text.split(separator: ",") {
+            let found = try address(String(part), flag, isPlainAllowed: isPlainAllowed)
+            let host = found.host.hasPrefix("[") ? String(found.host.dropFirst().dropLast()) : found.host
+            guard !listeners.contains(where: { $0.host == host && $0.port == found.port }) else { continue }
+            listeners.append(EtcdListener(host: host, port: found.port, tls: found.isSecure ? try clientTLS() : nil))
+        }
+        guard !listeners.isEmpty else { throw ValidationError("\(flag) names no address") }
+        return listeners
+    }
+
+    private func address(
+        _ text: String, _ flag: String, isPlainAllowed: Bool = false
+    ) throws -> (host: String, port: Int, isSecure: Bool) {
+        guard let parsed = InitialMember.parse("x=\(text)"), parsed.count == 1, let member = parsed.first else {
             throw ValidationError("\(flag) is malformed: \(text)")
         }
         let isSecure = text.hasPrefix("https://")
         let isLoopback = member.host == "localhost" || member.host.hasPrefix("127.") || member.host == "[::1]"
-        if !isSecure && !isLoopback {
+        if !isSecure && !isLoopback && !isPlainAllowed {
             throw ValidationError("\(flag): http is for loopback only; use https with certificates")
         }
         return (member.host, member.port, isSecure)
@@ -153,7 +209,7 @@ struct KVCommand: AsyncParsableCommand {
         let authority = try trustedCaFile.map { (path) throws(PKIError) in try PEMFile.read(path) }
         if clientCertAuth && authority == nil { throw ValidationError("--client-cert-auth needs --trusted-ca-file") }
         return try ServerTLS(
-            identity: identity, clientCAPEM: authority, policy: clientCertAuth ? .required : nil)
+            identity: identity, clientCAPEM: authority, policy: authority == nil ? nil : .required)
     }
 
     private func peerTLS() throws -> PeerTLS {

@@ -173,8 +173,9 @@ struct NewClusterArguments: ParsableArguments {
         let seed = [
             initialClusterToken, digest.map(String.init).joined(separator: ","), "\(revision)", "\(bumpRevision)"
         ]
+        let addresses = parsed.map { "\($0.name)=\($0.host):\($0.port)" }.sorted()
         return Cluster(
-            members: members, me: me, number: fnv64((seed + parsed.map(\.name).sorted()).joined(separator: "/")))
+            members: members, me: me, number: fnv64((seed + addresses).joined(separator: "/")))
     }
 }
 

@@ -77,7 +77,7 @@ package final class MetricFamily: Sendable {
     /// Adds to a counter or gauge. `values` are the label values in the order of the labels.
     package func add(_ amount: Double = 1, _ values: [String] = []) { update(values) { $0.value += amount } }
 
-    /// Sets a gauge.
+    /// Sets a gauge, or a counter that is kept elsewhere.
     package func set(_ value: Double, _ values: [String] = []) { update(values) { $0.value = value } }
 
     /// Records one observation of a histogram.
@@ -89,6 +89,12 @@ package final class MetricFamily: Sendable {
             series.count += 1
             if let index = bounds.firstIndex(where: { value <= $0 }) { series.buckets[index] += 1 }
         }
+    }
+
+    /// Sets a histogram that is kept elsewhere; `buckets` as many as the family has, each counted alone.
+    package func set(buckets: [UInt64], sum: Double, count: UInt64, _ values: [String] = []) {
+        guard case .histogram(let bounds) = kind, bounds.count == buckets.count else { return }
+        update(values) { $0 = Series(sum: sum, count: count, buckets: buckets) }
     }
 
     /// Removes one series, or all of them.

@@ -1,0 +1,108 @@
+// What starts an etcd, flag by flag: the manifest that kubeadm writes, variables, and how Go reads a command line.
+import Glibc
+import KVCore
+import KVEtcd
+import KVReplica
+import Raft
+import Testing
+
+@Suite struct FlagTests {
+    private func read(_ arguments: [String], _ environment: [String: String] = [:]) throws -> EtcdFlags {
+        try EtcdFlags(arguments: arguments, environment: environment)
+    }
+
+    @Test func `one dash, values behind a space, and switches with a value are read as Go reads them`() throws {
+        let flags = try read(["-name", "a", "--client-cert-auth=true", "-peer-client-cert-auth=f", "--data-dir=d=e"])
+        #expect(flags.arguments == ["--name=a", "--client-cert-auth", "--data-dir=d=e"])
+        #expect(flags.warnings.isEmpty)
+        #expect(try read(["--quota-backend-bytes", "-1"]).arguments == ["--quota-backend-bytes=-1"])
+        #expect(throws: EtcdFlagError.self) { try read(["--client-cert-auth=maybe"]) }
+        #expect(throws: EtcdFlagError.self) { try read(["--name"]) }
+        #expect(throws: EtcdFlagError.self) { try read(["--=x"]) }
+    }
+
+    @Test func `what tunes etcd alone is taken with a warning, and what somebody relies on is refused`() throws {
+        let flags = try read(["--snapshot-count=10000", "--heartbeat-interval", "100", "--strict-reconfig-check"])
+        #expect(flags.arguments.isEmpty)
+        #expect(flags.warnings.count == 3)
+        for argument in ["--client-crl-file=x", "--auto-tls", "--discovery=http://x", "--config-file=x"] {
+            #expect(throws: EtcdFlagError.self) { try read([argument]) }
+        }
+        #expect(try read(["--auto-tls=false", "--discovery=", "--peer-auto-tls=0"]).arguments.isEmpty)
+    }
+
+    @Test func `variables count where no flag is given`() throws {
+        let flags = try read(
+            ["--name=flag"],
+            [
+                "ETCD_NAME": "variable", "ETCD_LISTEN_CLIENT_URLS": "http://127.0.0.1:1",
+                "ETCD_CLIENT_CERT_AUTH": "true",
+                "ETCD_DATA_DIR": "", "ETCD_SERVICE_HOST": "10.0.0.1", "ETCDCTL_API": "3", "ETCD_LOG_LEVEL": "warn",
+                "PATH": "/bin"
+            ])
+        #expect(
+            flags.arguments == [
+                "--name=flag", "--client-cert-auth", "--listen-client-urls=http://127.0.0.1:1", "--log-level=warning"
+            ])
+        #expect(flags.warnings.count == 2)
+        #expect(throws: EtcdFlagError.self) { try read([], ["ETCD_FORCE_NEW_CLUSTER": "true"]) }
+    }
+
+    @Test func `flags of tern alone go through untouched`() throws {
+        #expect(try read(["--help", "--some-flag", "x", "-h"]).arguments == ["--help", "--some-flag", "x", "-h"])
+    }
+
+    @Test func `retentions are durations, hours, or revisions`() {
+        let read = { CompactionPolicy(mode: $0, retention: $1) }
+        #expect(read("periodic", "0") == .never)
+        #expect(read("revision", "0") == .never)
+        #expect(read("periodic", "8") == .age(milliseconds: 8 * 3_600_000))
+        #expect(read("periodic", "1h30m") == .age(milliseconds: 5_400_000))
+        #expect(read("periodic", "5m") == .age(milliseconds: 300_000))
+        #expect(read("periodic", "1.5s") == .age(milliseconds: 1500))
+        #expect(read("revision", "1000") == .revisions(1000))
+        for (mode, text) in [
+            ("periodic", ""), ("periodic", "x"), ("periodic", "-1"), ("periodic", "5q"),
+            ("periodic", "9223372036854775807"), ("periodic", "99999999999999999h"), ("revision", "5m"),
+            ("revision", "-1"), ("other", "1")
+        ] {
+            #expect(read(mode, text) == nil, "\(mode) \(text)")
+        }
+    }
+
+    @Test func `clusters with one token and other addresses have other numbers`() throws {
+        let one = ClusterNumbers(token: "etcd-cluster", members: [("a", "10.0.0.1", 2380), ("b", "10.0.0.2", 2380)])
+        let turned = ClusterNumbers(token: "etcd-cluster", members: [("b", "10.0.0.2", 2380), ("a", "10.0.0.1", 2380)])
+        let other = ClusterNumbers(token: "etcd-cluster", members: [("a", "10.0.1.1", 2380), ("b", "10.0.1.2", 2380)])
+        let token = ClusterNumbers(token: "another", members: [("a", "10.0.0.1", 2380), ("b", "10.0.0.2", 2380)])
+        #expect(one.cluster == turned.cluster)
+        #expect(Set(one.peers) == Set(turned.peers))
+        #expect(Set([one.cluster, other.cluster, token.cluster]).count == 3)
+        #expect(Set((one.peers + other.peers + token.peers).map(\.id)).count == 6)
+    }
+
+    @Test func `data that are there keep the numbers that they were made with`() async throws {
+        let folder = Shell.temporaryDirectory()
+        defer { Shell.remove(folder) }
+        let members: [ClusterNumbers.NamedAddress] = [("m1", "127.0.0.1", 2380)]
+        let new = try ClusterNumbers(token: "t", members: members, of: "m1", in: folder)
+        #expect(new == ClusterNumbers(token: "t", members: members))
+        // A data directory without an identity: made when the token and the name were all.
+        let face = try await Face(directory: folder)
+        try await face.end(keepsData: true)
+        let old = try ClusterNumbers(token: "t", members: members, of: "m1", in: folder)
+        #expect(old.cluster == fnv64("t"))
+        #expect(old.peers.map(\.id) == [PeerID(fnv64("t/m1"))])
+        // One that says who it is.
+        try StoreIdentity(cluster: new.cluster, member: new.peers[0].id).write(to: folder)
+        #expect(try ClusterNumbers(token: "t", members: members, of: "m1", in: folder) == new)
+        // Moved to another address it is who it was.
+        let replica = try Replica(
+            ReplicaConfiguration(
+                dataDirectory: folder, id: PeerID(7), name: "m1", clusterID: 7, initialPeers: new.peers,
+                listenHost: "127.0.0.1", listenPort: 0, tls: nil))
+        #expect(replica.configuration.clusterID == new.cluster)
+        #expect(replica.configuration.id == new.peers[0].id)
+        await replica.halt()
+    }
+}

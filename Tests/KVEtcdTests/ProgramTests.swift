@@ -1,0 +1,102 @@
+// The program itself, started as etcd is started: with the flags of kubeadm's manifest and with variables. Skipped where
+// it is not built.
+import Glibc
+import Testing
+
+/// A `tern kv` of its own process and folder.
+private struct Program {
+    static let path = #filePath.split(separator: "/").dropLast(3).reduce("") { "\($0)/\($1)" } + "/.build/release/tern"
+    /// Built, and from these sources: one that lay there does not count.
+    static var isThere: Bool {
+        guard access(path, X_OK) == 0, Shell.has("curl"), Shell.has("openssl") else { return false }
+        return Shell.run("\(path) kv --help").contains("--listen-metrics-urls")
+    }
+
+    let folder: String
+    private let process: String
+
+    init(folder: String, _ command: String) {
+        self.folder = folder
+        process = Shell.run("cd \(folder); \(command) > log 2>&1 & echo $!").filter(\.isNumber)
+    }
+
+    /// Waits until a probe is answered with 200, and answers what it printed.
+    func wait(_ url: String) -> Bool {
+        let probe = "curl -s -o /dev/null -w '%{http_code}' \(url)"
+        return Shell.run("for i in $(seq 100); do [ \"$(\(probe))\" = 200 ] && echo up && break; sleep 0.1; done")
+            == "up\n"
+    }
+
+    var log: String { Shell.run("cat \(folder)/log") }
+
+    func end() { _ = Shell.run("kill \(process); while kill -0 \(process) 2> /dev/null; do sleep 0.05; done") }
+}
+
+@Suite(.serialized, .enabled(if: Program.isThere)) struct ProgramTests {
+    private func certificates(_ folder: String) {
+        let authority = "-subj /CN=authority -keyout ca.key -out ca.crt"
+        let request = "-subj /CN=server -keyout server.key -out server.csr"
+        _ = Shell.run(
+            """
+            cd \(folder)
+            curve='-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes'
+            openssl req -x509 $curve -days 2 \(authority) -addext basicConstraints=critical,CA:TRUE
+            openssl req $curve \(request)
+            printf 'subjectAltName=IP:127.0.0.1,IP:127.0.0.2\\nextendedKeyUsage=serverAuth,clientAuth\\n' > names
+            openssl x509 -req -in server.csr -CA ca.crt -CAkey ca.key -CAcreateserial -days 2 -extfile names \
+              -out server.crt
+            """)
+    }
+
+    @Test func `the flags of a kubeadm manifest start a member`() throws {
+        let folder = Shell.temporaryDirectory()
+        defer { Shell.remove(folder) }
+        certificates(folder)
+        let (client, peer, monitor) = (try Face.freePort(), try Face.freePort(), try Face.freePort())
+        let program = Program(
+            folder: folder,
+            """
+            \(Program.path) kv --advertise-client-urls=https://127.0.0.2:\(client) --cert-file=server.crt \
+            --client-cert-auth=true --data-dir=data --experimental-initial-corrupt-check=true \
+            --experimental-watch-progress-notify-interval=5s \
+            --initial-advertise-peer-urls=https://127.0.0.2:\(peer) --initial-cluster=cp=https://127.0.0.2:\(peer) \
+            --key-file=server.key --listen-client-urls=https://127.0.0.1:\(client),https://127.0.0.2:\(client) \
+            --listen-metrics-urls=http://127.0.0.1:\(monitor) --listen-peer-urls=https://127.0.0.2:\(peer) --name=cp \
+            --peer-cert-file=server.crt --peer-client-cert-auth=true --peer-key-file=server.key \
+            --peer-trusted-ca-file=ca.crt --snapshot-count=10000 --trusted-ca-file=ca.crt
+            """)
+        defer { program.end() }
+        #expect(program.wait("http://127.0.0.1:\(monitor)/readyz"), "\(program.log)")
+        #expect(program.wait("http://127.0.0.1:\(monitor)/livez"))
+        #expect(program.wait("'http://127.0.0.1:\(monitor)/health?serializable=true'"))
+        for host in ["127.0.0.1", "127.0.0.2"] {
+            let tls = "--cacert \(folder)/ca.crt --cert \(folder)/server.crt --key \(folder)/server.key"
+            #expect(program.wait("\(tls) https://\(host):\(client)/health"), "\(program.log)")
+            // Without a certificate nobody is let in.
+            let bare =
+                "curl -s -o /dev/null -w '%{http_code}' --cacert \(folder)/ca.crt https://\(host):\(client)/health"
+            #expect(!Shell.run(bare).hasPrefix("200"))
+        }
+        #expect(program.log.contains("--snapshot-count has no effect"))
+    }
+
+    @Test func `variables start a member, and its numbers stay when it is started again`() throws {
+        let folder = Shell.temporaryDirectory()
+        defer { Shell.remove(folder) }
+        let (client, peer) = (try Face.freePort(), try Face.freePort())
+        let variables = """
+            ETCD_NAME=v ETCD_DATA_DIR=data ETCD_LISTEN_CLIENT_URLS=http://127.0.0.1:\(client) \
+            ETCD_ADVERTISE_CLIENT_URLS=http://127.0.0.1:\(client) ETCD_LISTEN_PEER_URLS=http://127.0.0.1:\(peer) \
+            ETCD_AUTO_COMPACTION_RETENTION=8 ETCD_QUOTA_BACKEND_BYTES=1048576
+            """
+        var identities: Set<String> = []
+        for token in ["one", "two"] {
+            let program = Program(
+                folder: folder, "\(variables) ETCD_INITIAL_CLUSTER_TOKEN=\(token) \(Program.path) kv")
+            defer { program.end() }
+            #expect(program.wait("http://127.0.0.1:\(client)/readyz"), "\(program.log)")
+            identities.insert(Shell.run("cat \(folder)/data/identity"))
+        }
+        #expect(identities.count == 1)
+    }
+}
