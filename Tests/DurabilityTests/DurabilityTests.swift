@@ -163,6 +163,26 @@ struct DurabilityTests {
         }
     }
 
+    @Test(.enabled(if: Subprocess.find("strace") != nil, "needs strace"), .timeLimit(.minutes(1)))
+    func `a store whose disk has no room any more ends when it is told to`() async throws {
+        try await withFolder { folder, port in
+            let promises = Promises()
+            let store = try StoreProcess(
+                folder: folder, data: "\(folder)/data", port: port, injection: "pwrite64:error=ENOSPC:when=100+")
+            #expect(try await store.becomesReady())
+            try await promises.write(to: store) {
+                for _ in 0..<50 where !store.hasEnded { try await Task.sleep(for: .milliseconds(10)) }
+            }
+            #expect(!store.hasEnded, "\(store.lastWords)")
+            try await store.terminate()
+            await store.kill()
+            let again = try StoreProcess(folder: folder, data: "\(folder)/data", port: port)
+            #expect(try await again.becomesReady())
+            try await check(again, promises)
+            await again.kill()
+        }
+    }
+
     /// Every promise is kept.
     private func check(_ store: StoreProcess, _ promises: Promises, mayDie: Bool = false) async throws {
         let broken = try await unkept(store, promises, mayDie: mayDie)

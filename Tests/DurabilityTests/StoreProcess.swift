@@ -58,6 +58,12 @@ final class StoreProcess: Sendable {
         await channel.close()
     }
 
+    /// As an operator does: waits for its end.
+    func terminate() async throws {
+        Glibc.kill(child, SIGTERM)
+        while !hasEnded { try await Task.sleep(for: .milliseconds(20)) }
+    }
+
     /// Waits until it takes a write or is dead; false: it is dead.
     func becomesReady() async throws -> Bool {
         for _ in 0..<2000 {

@@ -64,6 +64,10 @@ private struct Follower {
 
     mutating func close() { disk = nil }
 
+    func history(after: Revision, through: Revision) throws -> [RevisionEvents] {
+        try disk?.state.history(after: after, through: through) ?? []
+    }
+
     mutating func reopen() throws -> StateMachine {
         disk = nil
         let opened = try ReplicaDisk(path: path, initial: .empty)
@@ -102,6 +106,45 @@ private struct Follower {
             default: continue
             }
         }
+    }
+
+    @Test func `a revision that is larger than a row or a piece of a snapshot comes back whole`() throws {
+        let path = temporaryDirectory()
+        defer { removeAll(path) }
+        var follower = try Follower(path)
+        for i in 0..<24 {
+            follower.apply(.txn(Txn(success: [.put(Key("k\(i)"), Array(repeating: UInt8(i), count: 1 << 20))])))
+        }
+        try follower.write()
+        follower.apply(.txn(Txn(success: [.delete(.all, returnPrevious: false)])))
+        let large = follower.machine.revision
+        try follower.write()
+        // Memory forgets it with the next revision.
+        let before = follower.machine
+        follower.apply(.txn(Txn(success: [.put(Key("after"), [1])])))
+        try follower.write()
+        let events = try #require(before.history.first { $0.revision == large }).events
+        #expect(events.count == 24)
+
+        var source = SnapshotSource(before)
+        var sink = SnapshotSink()
+        while !source.isDone {
+            let piece = source.next()
+            #expect(piece.count < 4 << 20)
+            try sink.add(piece)
+        }
+        #expect(sink.finish()?.history == before.history)
+
+        let found = try follower.reopen()
+        #expect(found.stateHash == follower.machine.stateHash && found.view.keyCount == 1)
+        let read = try follower.history(after: Revision(large.rawValue - 1), through: large)
+        #expect(read.map(\.events) == [events])
+        follower.apply(.compact(follower.machine.revision))
+        for _ in 0..<2 {
+            follower.apply(.txn(Txn(success: [.put(Key("after"), [1])])))
+            try follower.write()
+        }
+        #expect(try follower.history(after: .zero, through: large).isEmpty)
     }
 
     @Test func `records of a directory whose table was never behind are read`() throws {

@@ -11,6 +11,35 @@ package struct RevisionEvents: Hashable, Sendable {
     }
     /// What it is counted as against the window's limit.
     package var bytes: Int { events.reduce(64) { $0 + $1.bytes } }
+
+    /// The same in pieces of about so many bytes, in order: a deletion of everything carries every value.
+    package func parts(bytesMax: Int) -> [RevisionEvents] {
+        guard events.count > 1, bytes > bytesMax else { return [self] }
+        var parts: [RevisionEvents] = []
+        var part = RevisionEvents(revision: revision, events: [])
+        var count = 0
+        for event in events {
+            if count > 0, count + event.bytes > bytesMax {
+                parts.append(part)
+                part.events = []
+                count = 0
+            }
+            part.events.append(event)
+            count += event.bytes
+        }
+        return parts + [part]
+    }
+}
+
+extension [RevisionEvents] {
+    /// A part of the last one's revision goes on with it.
+    package mutating func join(_ item: RevisionEvents) {
+        if let last = indices.last, self[last].revision == item.revision {
+            self[last].events += item.events
+        } else {
+            append(item)
+        }
+    }
 }
 
 extension KVEvent {

@@ -15,7 +15,7 @@ package struct SnapshotSource: Sendable {
     package init(_ state: StateMachine) {
         self.state = state
         cursor = Key([])
-        history = state.history[...]
+        history = state.history.flatMap { $0.parts(bytesMax: Self.pieceBytes) }[...]
     }
 
     package mutating func next() -> [UInt8] {
@@ -82,7 +82,7 @@ package struct SnapshotSink: Sendable {
             case 3: leases.append(try reader.lease())
             case 4: sessions.append(try reader.session())
             case 5: members.append(try reader.member())
-            case 6: history.append(try reader.revisionEvents())
+            case 6: history.join(try reader.revisionEvents())
             case 7: clusterVersion = try reader.byte()
             default: throw DecodeError()
             }

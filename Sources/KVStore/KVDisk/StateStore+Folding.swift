@@ -82,8 +82,9 @@ extension StateStore {
         let statement = try database.prepare("SELECT events FROM history WHERE revision > ?1 ORDER BY revision")
             .bind(1, next.rawValue)
         defer { statement.reset() }
+        let parts = try HistoryParts(self)
         while try statement.step() {
-            let item = try revisionEvents(statement.bytes(0))
+            let item = try parts.whole(try revisionEvents(statement.bytes(0)))
             guard item.revision.rawValue == next.rawValue &+ 1 else { break }
             next = item.revision
             apply(item, to: &records)

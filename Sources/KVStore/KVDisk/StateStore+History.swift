@@ -13,9 +13,10 @@ extension StateStore {
                 "SELECT events FROM history WHERE revision > ?1 AND revision <= ?2 ORDER BY revision LIMIT ?3")
             try statement.bind(1, after.rawValue).bind(2, through.rawValue).bind(3, Self.historyRowsMax)
             defer { statement.reset() }
+            let parts = try HistoryParts(self)
             var found: [RevisionEvents] = []
             while try statement.step() {
-                let item = try revisionEvents(statement.bytes(0))
+                let item = try parts.whole(try revisionEvents(statement.bytes(0)))
                 guard item.revision > after, found.last.map({ $0.revision.next == item.revision }) ?? true else {
                     throw .damaged("state.sqlite: no history before \(item.revision)")
                 }
@@ -54,5 +55,36 @@ extension StateStore {
         try database.prepare("INSERT OR REPLACE INTO times(revision, unix_ms) VALUES(?1, ?2)")
             .bind(1, counters.revision.rawValue).bind(2, now).run()
         try database.prepare("DELETE FROM times WHERE revision < ?1").bind(1, counters.compactRevision.rawValue).run()
+    }
+}
+
+/// What the rows of large revisions go on with. Nearly every store has none, and then nothing is looked up.
+struct HistoryParts {
+    private let store: StateStore
+    private let isEmpty: Bool
+
+    init(_ store: StateStore) throws(DiskError) {
+        self.store = store
+        let any = try store.database.prepare("SELECT 1 FROM more LIMIT 1")
+        defer { any.reset() }
+        isEmpty = try !any.step()
+    }
+
+    func whole(_ first: RevisionEvents) throws(DiskError) -> RevisionEvents {
+        guard !isEmpty else { return first }
+        var item = first
+        let rest = try store.database.prepare("SELECT part, events FROM more WHERE revision = ?1 ORDER BY part")
+            .bind(1, first.revision.rawValue)
+        defer { rest.reset() }
+        var last: Int64 = 0
+        while try rest.step() {
+            let part = try store.revisionEvents(rest.bytes(1))
+            guard rest.integer(0) == last &+ 1, part.revision == first.revision else {
+                throw .damaged("state.sqlite: a part of revision \(first.revision) is missing")
+            }
+            last &+= 1
+            item.events += part.events
+        }
+        return item
     }
 }

@@ -81,9 +81,10 @@ extension StateStore {
         defer { newest.reset() }
         var history: [RevisionEvents] = []
         var bytes = 0
+        let parts = try HistoryParts(self)
         // What the window cannot hold is not read.
         while bytes <= EventWindow.bytesMaxDefault, try newest.step() {
-            let item = try revisionEvents(newest.bytes(0))
+            let item = try parts.whole(try revisionEvents(newest.bytes(0)))
             bytes += item.bytes
             history.append(item)
         }

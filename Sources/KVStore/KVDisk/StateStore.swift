@@ -19,10 +19,13 @@ package final class StateStore: Sendable {
         /// What was found is not what was written.
         var isDamaged = false
     }
-    static let historyRowsPerStep: Int64 = 4096
-    /// Of the rows. In 1 the table of records was never behind the history; before 3 rows had no checksums.
-    static let format: Int64 = 3
-    static let formats: ClosedRange<Int64> = 1...3
+    static let historyRowsPerStep = 4096
+    /// A revision that is larger has more rows than one.
+    static let historyRowBytesMax = 8 << 20
+    /// Of the rows. In 1 the table of records was never behind the history; before 3 rows had no checksums; before 4 every
+    /// revision was one row.
+    static let format: Int64 = 4
+    static let formats: ClosedRange<Int64> = 1...4
     let database: Database
     let guarded = Mutex(Guarded())
 
@@ -37,6 +40,8 @@ package final class StateStore: Sendable {
             CREATE TABLE IF NOT EXISTS current(key BLOB PRIMARY KEY, record BLOB NOT NULL) WITHOUT ROWID;
             CREATE TABLE IF NOT EXISTS folded(id INTEGER PRIMARY KEY CHECK(id = 0), revision INTEGER NOT NULL);
             CREATE TABLE IF NOT EXISTS history(revision INTEGER PRIMARY KEY, events BLOB NOT NULL);
+            CREATE TABLE IF NOT EXISTS more(
+              revision INTEGER NOT NULL, part INTEGER NOT NULL, events BLOB NOT NULL, PRIMARY KEY(revision, part));
             CREATE TABLE IF NOT EXISTS leases(id INTEGER PRIMARY KEY, lease BLOB NOT NULL);
             CREATE TABLE IF NOT EXISTS sessions(client INTEGER PRIMARY KEY, session BLOB NOT NULL);
             CREATE TABLE IF NOT EXISTS times(revision INTEGER PRIMARY KEY, unix_ms INTEGER NOT NULL);
@@ -58,7 +63,9 @@ package final class StateStore: Sendable {
             guarded.applied = changes.counters.applied.index
             guarded.folding.note(changes.events, through: changes.counters.revision)
             try foldIfDue(needs: changes.counters.compactRevision, &guarded)
-            try trimHistory(to: changes.counters.compactRevision, &guarded)
+            try trimHistory(
+                to: changes.counters.compactRevision, rows: max(Self.historyRowsPerStep, 2 * changes.events.count),
+                &guarded)
         }
     }
 
@@ -88,7 +95,7 @@ package final class StateStore: Sendable {
 
     private func replaceRows(_ state: StateMachine, _ configuration: Configuration) throws(DiskError) {
         try database.transaction { () throws(DiskError) in
-            for table in ["current", "history", "leases", "sessions", "times"] {
+            for table in ["current", "history", "more", "leases", "sessions", "times"] {
                 try database.execute("DELETE FROM \(table)")
             }
             try writeAll(state)
@@ -122,11 +129,20 @@ extension StateStore {
         guard !items.isEmpty else { return }
         let statement = try database.prepare("INSERT OR REPLACE INTO history(revision, events) VALUES(?1, ?2)")
         for item in items {
-            var writer = ByteWriter(capacity: item.bytes)
-            writer.put(item)
-            writer.put(fixed: Self.sum([writer.bytes]))
-            try statement.bind(1, item.revision.rawValue).bind(2, writer.bytes).run()
+            let parts = item.parts(bytesMax: Self.historyRowBytesMax)
+            try statement.bind(1, item.revision.rawValue).bind(2, row(parts[0])).run()
+            for (number, part) in parts.enumerated().dropFirst() {
+                try database.prepare("INSERT OR REPLACE INTO more(revision, part, events) VALUES(?1, ?2, ?3)")
+                    .bind(1, part.revision.rawValue).bind(2, Int64(number)).bind(3, row(part)).run()
+            }
         }
+    }
+
+    private func row(_ part: RevisionEvents) -> [UInt8] {
+        var writer = ByteWriter(capacity: part.bytes)
+        writer.put(part)
+        writer.put(fixed: Self.sum([writer.bytes]))
+        return writer.bytes
     }
 
     private func write(_ id: LeaseID, _ lease: Lease?) throws(DiskError) {
@@ -169,15 +185,16 @@ extension StateStore {
         ).bind(1, writer.bytes).bind(2, peers).bind(3, directory.bytes).run()
     }
 
-    /// Bounded: what is left goes with later batches.
-    private func trimHistory(to revision: Revision, _ guarded: inout Guarded) throws(DiskError) {
+    /// Bounded, by more than a batch brings: what is left goes with later batches.
+    private func trimHistory(to revision: Revision, rows: Int, _ guarded: inout Guarded) throws(DiskError) {
         guard revision > guarded.compacted else { return }
         let statement = try database.prepare("SELECT min(revision) FROM history")
         let oldest = try statement.step() ? statement.integer(0) : revision.rawValue
         statement.reset()
         let needless = min(revision.rawValue, guarded.folding.folded.rawValue &+ 1)
-        let bound = min(needless, max(oldest, 0) &+ Self.historyRowsPerStep)
+        let bound = min(needless, max(oldest, 0) &+ Int64(rows))
         try database.prepare("DELETE FROM history WHERE revision < ?1").bind(1, bound).run()
+        try database.prepare("DELETE FROM more WHERE revision < ?1").bind(1, bound).run()
         if bound == revision.rawValue { guarded.compacted = revision }
     }
 

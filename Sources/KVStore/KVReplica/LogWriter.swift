@@ -50,10 +50,13 @@ final class LogWriter: Sendable {
         }
     }
 
-    /// `isAbandoned`: what is queued is not done, as in a crash.
-    func end(isAbandoned: Bool) {
+    /// `isAbandoned`: what is queued is not done, as in a crash. A disk that is full or hangs is not waited for: nothing of
+    /// it was acknowledged. Answers whether the thread has ended.
+    func end(isAbandoned: Bool) -> Bool {
         self.isAbandoned.store(isAbandoned, ordering: .relaxed)
-        thread.end()
+        if thread.end(within: ReplicaLoop.endSeconds) { return true }
+        self.isAbandoned.store(true, ordering: .relaxed)
+        return thread.end(within: 1)
     }
 
     private func drain() {
@@ -121,7 +124,8 @@ final class LogWriter: Sendable {
             try body()
             return true
         } catch {
-            failed(error)
+            // What is abandoned may fail.
+            if !isAbandoned.load(ordering: .relaxed) { failed(error) }
             return false
         }
     }

@@ -73,6 +73,8 @@ final class ReplicaLoop: @unchecked Sendable {
     private static let slowMilliseconds: Int64 = 100
     /// A reader waits for no more than so many.
     private static let entriesInPlaceMax: UInt64 = 512
+    /// How long the end waits for each of the disk's threads.
+    static let endSeconds = 2
 
     init(_ configuration: ReplicaConfiguration, _ eventLoop: any EventLoop, _ mailbox: Mailbox) throws {
         self.configuration = configuration
@@ -412,14 +414,16 @@ extension ReplicaLoop {
         let log = logWriter
         let state = stateWriter
         let changes = isGraceful ? core.takeStateChanges() : nil
+        let logger = configuration.logger
         for input in mailbox.close() { input.refuse(.stopped) }
         for watch in watches.keys.sorted() { watches[watch]?(.reset) }
         (outcomes, reads, watches, observers) = ([:], [:], [:], [])
         stateStore.withLock { $0 = nil }
         (ticker, logWriter, stateWriter, transport, disk) = (nil, nil, nil, nil, nil)
         return {
-            log?.end(isAbandoned: !isGraceful)
-            state?.end(changes)
+            let hasLogEnded = log?.end(isAbandoned: !isGraceful) ?? true
+            let hasStateEnded = state?.end(changes) ?? true
+            if !hasLogEnded || !hasStateEnded { logger.warning("the disk hangs: it is not waited for") }
         }
     }
 }

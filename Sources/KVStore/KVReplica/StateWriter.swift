@@ -5,6 +5,7 @@ import KVCore
 import KVDisk
 import NIOCore
 import Raft
+import Synchronization
 
 /// The state's thread. Its own fields are confined to the event loop.
 final class StateWriter: @unchecked Sendable {
@@ -24,6 +25,7 @@ final class StateWriter: @unchecked Sendable {
     private let syncs: DurationHistogram
     private let durable: @Sendable (LogIndex) -> Void
     private let failed: @Sendable (DiskError) -> Void
+    private let isEnding = Atomic<Bool>(false)
     private var isBusy = false
     /// Something is written that no checkpoint has synced.
     private var isDirty = false
@@ -64,8 +66,8 @@ final class StateWriter: @unchecked Sendable {
         } else if isBatchDue(now, core), let changes = core.takeStateChanges() {
             isDirty = true
             lastWrite = now
-            run { store throws(DiskError) in
-                try StateWriter.writeRetrying(store, changes)
+            run { [self] store throws(DiskError) in
+                try writeRetrying(changes)
                 return nil
             }
         }
@@ -98,35 +100,34 @@ final class StateWriter: @unchecked Sendable {
                     if let index { durable(index) }
                     // There was no room: later will do.
                     if isCheckpoint, index == nil { isDirty = true }
-                case .failure(let error): failed(error)
+                case .failure(let error): if !isEnding.load(ordering: .relaxed) { failed(error) }
                 }
             }
         }
     }
 
     /// A full disk was rolled back: the same changes are tried until there is room. Memory serves meanwhile.
-    private static func writeRetrying(_ store: StateStore, _ changes: StateChanges) throws(DiskError) {
-        var left = 600
+    private func writeRetrying(_ changes: StateChanges) throws(DiskError) {
         try store.write(changes, now: Clock.unixMilliseconds()) {
-            left -= 1
             usleep(100_000)
-            return left > 0
+            return !isEnding.load(ordering: .relaxed)
         }
     }
 
-    /// Writes the last changes, then ends the thread. Blocks.
-    func end(_ changes: StateChanges?) {
+    /// Writes the last changes, then ends the thread. Blocks, but not long on a disk that is full or hangs: what is not
+    /// written is applied again from the log. Answers whether the thread has ended.
+    func end(_ changes: StateChanges?) -> Bool {
+        isEnding.store(true, ordering: .relaxed)
         if let changes {
             thread.submit { [store] in
                 do throws(DiskError) {
                     try store.write(changes, now: Clock.unixMilliseconds())
                     _ = try store.checkpoint()
                 } catch {
-                    // What is not written is applied again from the log.
                     return
                 }
             }
         }
-        thread.end()
+        return thread.end(within: ReplicaLoop.endSeconds)
     }
 }

@@ -55,11 +55,12 @@ final class WorkerThread: Sendable {
         wakeups.signal()
     }
 
-    /// Runs what is queued, then ends; returns when it has. Never called from the thread itself.
-    func end() {
+    /// Runs what is queued, then ends. Answers whether it has within so many seconds; when not, it may be asked again.
+    /// Never called from the thread itself.
+    func end(within seconds: Int) -> Bool {
         queue.withLock { $0.isEnding = true }
         wakeups.signal()
-        ended.wait()
+        return ended.wait(seconds: seconds)
     }
 
     private func run() {
@@ -97,4 +98,13 @@ final class Semaphore: @unchecked Sendable {
 
     func signal() { sem_post(handle) }
     func wait() { while sem_wait(handle) != 0, errno == EINTR {} }
+
+    /// False: nobody signalled in time.
+    func wait(seconds: Int) -> Bool {
+        var until = timespec()
+        clock_gettime(CLOCK_REALTIME, &until)
+        until.tv_sec += seconds
+        while sem_timedwait(handle, &until) != 0 { if errno != EINTR { return false } }
+        return true
+    }
 }
