@@ -37,7 +37,7 @@ import Testing
         let valid = try read(path)
         try fuzz("identities", [valid], count: 1_000) { bytes in
             try write(bytes, path)
-            do throws(ConfigurationError) {
+            do {
                 guard let identity = try StoreIdentity(folder) else {
                     Issue.record("there is a file")
                     return
