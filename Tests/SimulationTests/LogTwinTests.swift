@@ -166,3 +166,63 @@ func `what was damaged is noticed, and no vote is lost with it`(seed: UInt64) th
         lab.take(again)
     }
 }
+
+/// Files without faults, in which a test alters what it wants.
+private final class PlainMedium: LogMedium {
+    final class Segment: LogMediumSegment {
+        let number: UInt64
+        let capacity: Int
+        var bytes: [UInt8]
+        var lastOffset = 0
+        init(_ number: UInt64, _ capacity: Int) {
+            (self.number, self.capacity) = (number, capacity)
+            bytes = [UInt8](repeating: 0, count: capacity)
+        }
+        func read() throws(DiskError) -> [UInt8] { bytes }
+        func write(_ new: [UInt8], at offset: Int) throws(DiskError) {
+            bytes.replaceSubrange(offset..<offset + new.count, with: new)
+            lastOffset = offset
+        }
+    }
+    var segments: [Segment] = []
+    var mark: [UInt8]?
+    var hasSpare: Bool { true }
+
+    func open() throws(DiskError) -> [any LogMediumSegment] { segments }
+    func make(_ number: UInt64, bytes: Int) throws(DiskError) -> any LogMediumSegment {
+        let segment = Segment(number, max(bytes, 600))
+        segments.append(segment)
+        return segment
+    }
+    func retire(_ segment: any LogMediumSegment) throws(DiskError) {
+        segments.removeAll { $0.number == segment.number }
+    }
+    func prepareSpare() throws(DiskError) {}
+    func readMark() -> [UInt8]? { mark }
+    func writeMark(_ bytes: [UInt8], isSynced: Bool) throws(DiskError) { mark = bytes }
+    func setAside() throws(DiskError) { segments = [] }
+}
+
+@Test func `what lies behind the end of a segment does not hide the next one`() throws {
+    let medium = PlainMedium()
+    var log = try LogStore.open(medium).log
+    let hard = HardState(term: Term(1), vote: nil, commit: LogIndex(1))
+    var saves: UInt64 = 0
+    func save(_ index: UInt64, bytes: Int) throws {
+        saves += 1
+        let entry = Entry(term: Term(1), index: LogIndex(index), data: [UInt8](repeating: 7, count: bytes))
+        try log.save([Save(id: SaveID(rawValue: saves), hardState: hard, entries: [entry])])
+    }
+    for index in 1...3 as ClosedRange<UInt64> { try save(index, bytes: 10) }
+    // The second entry is altered, the third behind it is whole; the second comes again, then one without room here.
+    let third = try #require(medium.segments.first?.lastOffset)
+    medium.segments[0].bytes[third - 10] ^= 1
+    log = try LogStore.open(medium).log
+    #expect(log.last.index == LogIndex(1))
+    try save(2, bytes: 10)
+    try save(3, bytes: 500)
+    try save(4, bytes: 10)
+    #expect(medium.segments.count > 1)
+    let found = try LogStore.open(medium).found
+    #expect(found.entries.map(\.data.count) == [10, 10, 500, 10])
+}

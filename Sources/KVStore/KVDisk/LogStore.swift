@@ -148,6 +148,7 @@ package final class LogStore: @unchecked Sendable {
     /// A new segment when the present one has no room for so many bytes.
     private func makeRoom(_ bytes: Int) throws(DiskError) {
         if let segment = segments.last, end + bytes <= segment.capacity { return }
+        try seal()
         let number = (segments.last?.number ?? 0) + 1
         batch.begin(after: 0)
         batch.add(
@@ -158,6 +159,13 @@ package final class LogStore: @unchecked Sendable {
         recorded = hardState
         end = batch.count
         chain = batch.chain
+    }
+
+    /// Behind the end may lie what was left of a torn batch, or behind a damage. When the same bytes came again before it,
+    /// its chain fits, and it would be read: then the next segment, which follows this end, would not be believed.
+    private func seal() throws(DiskError) {
+        guard let segment = segments.last, end + LogBatch.overheadBytes <= segment.capacity else { return }
+        try segment.write([0, 0, 0, 0], at: end)
     }
 
     /// Up to where the log stays as it is; nil when nothing goes. One answer for the whole batch: any front of it may
