@@ -82,6 +82,7 @@ private func bound(_ bug: PlantedBug) -> (seeds: Int, weather: Weather) {
     case .guessesVersions: (60, .mixed)
     case .trustsState: (40, .rot)
     case .readsWithoutRound: (80, .mixed)
+    case .trustsOldCopies: (150, .mixed)
     case .ignoresLogInVotes: (10, .storm)
     case .commitsOldTerms: (300, .storm)
     case .countsStaleVotes: (120, .fog)

@@ -215,6 +215,26 @@ extension Disk {
     mutating func rotState() -> Bool { state.rot() }
     mutating func noteWrongState() { state.noteWrong() }
 
+    /// What somebody put aside: the files as a process that ended leaves them.
+    struct Copy {
+        fileprivate var log: LogTwin.Image
+        fileprivate var state: StateDisk.Copy
+        var hardState: HardState
+        var last: EntryID
+    }
+
+    var copy: Copy { Copy(log: twin.image, state: state.copy, hardState: hardState, last: lastID) }
+
+    /// Starts again from a copy: what came after it is gone.
+    mutating func bringBack(_ copy: Copy) {
+        twin.restore(copy.log)
+        state.bringBack(copy.state)
+        log = Disk.open(twin).log
+    }
+
+    /// The term of an entry that is still in the log.
+    func term(at index: LogIndex) -> Term? { log.term(at: index) }
+
     /// What a replica finds at start; nil when the process ended meanwhile.
     mutating func start(isStruck: Bool) throws(DiskError) -> StateDisk.Found? {
         do throws(DiskError) {

@@ -18,6 +18,7 @@ enum Event {
     case ambush(host: Int)
     /// A follower that holds what only it and the leader hold forgets it, and the leader is gone.
     case betrayal(follower: Int, leader: Int)
+    case bringBack(host: Int)
     case heal(Int)
     case flap(host: Int, left: UInt64)
     /// A watcher moves to another host, or finds one again.

@@ -232,6 +232,18 @@ extension FileTwin {
         (file.bytes, file.synced, file.changes) = ([], [], [])
     }
 
+    package var contents: [String: [UInt8]] { files.mapValues(\.bytes) }
+
+    /// Other files are in place of all that were there.
+    func replace(with contents: [String: [UInt8]]) {
+        files = contents.mapValues { bytes in
+            let file = File()
+            (file.bytes, file.synced) = (bytes, bytes)
+            return file
+        }
+        (syncedFiles, nameChanges) = (files, [])
+    }
+
     /// As if all of it had been synced.
     package func syncAll() {
         syncNames()

@@ -24,6 +24,12 @@ struct Host {
     /// It crashes when its durable work gets here.
     var crashPoint: CrashPoint?
     let planted: PlantedBug?
+    /// Of its data directory, from some time before.
+    var copy: Disk.Copy?
+    /// It was started with an older copy, had this once, and did not fetch it since.
+    var forgot: EntryID?
+    /// Its leader has told it so.
+    var hasNoticed = false
     /// The newest version of entries that its program understands.
     var understands = EntryFormat.oldest
 
@@ -82,6 +88,7 @@ struct Host {
             planted: planted)
     }
 
+    var lastIndex: LogIndex? { life?.raft.lastIndex }
     /// It votes, keeps no commands, and serves nobody.
     var isWitness: Bool { settings.isWitness }
 
@@ -115,6 +122,7 @@ struct Host {
         self.id = id
         settings.isWitness = isWitness
         initialMembers = []
+        (copy, forgot, hasNoticed) = (nil, nil, false)
         disk = Disk(configuration: .empty, seed: seed, planted: planted)
     }
 

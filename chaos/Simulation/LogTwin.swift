@@ -76,6 +76,7 @@ extension LogTwin {
         let segment = Segment(number, max(bytes, LogTwin.segmentBytes), old, self)
         segments.removeAll { $0.number == number }
         segments.append(segment)
+        if doubtful?.segment == number { doubtful = nil }
         retired = []
         counts.segments += 1
         return segment
@@ -109,7 +110,7 @@ extension LogTwin {
     }
 
     package func setAside() throws(DiskError) {
-        (segments, spares, retired) = ([], [], [])
+        (segments, spares, retired, doubtful) = ([], [], [], nil)
         counts.setAsides += 1
     }
 
@@ -176,6 +177,27 @@ extension LogTwin {
 // MARK: What happens to it
 
 extension LogTwin {
+    /// A copy of the files.
+    package struct Image {
+        fileprivate var segments: [(number: UInt64, capacity: Int, bytes: [UInt8], used: Int)]
+        fileprivate var mark: [UInt8]?
+    }
+
+    package var image: Image {
+        Image(segments: segments.map { ($0.number, $0.capacity, $0.bytes, $0.used) }, mark: readMark())
+    }
+
+    /// The copy is in place of all that was there.
+    package func restore(_ image: Image) {
+        (spares, retired, writtenMarks, doubtful) = ([], [], [], nil)
+        mark = image.mark
+        segments = image.segments.map { old in
+            let segment = Segment(old.number, old.capacity, old.bytes, self)
+            segment.used = old.used
+            return segment
+        }
+    }
+
     /// Power is gone. `mayTear`: the mark may be lost with it, since nothing hangs on it. Answers whether it was.
     package func losePower(mayTear: Bool) -> Bool {
         if !retired.isEmpty {

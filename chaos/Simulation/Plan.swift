@@ -89,10 +89,12 @@ struct Plan {
     }
 
     /// Drawn apart from the rest, which therefore is the same with and without.
-    mutating func drawWitness(seed: UInt64) {
+    mutating func drawWitness(seed: UInt64, _ weather: Weather) {
         var random = SeededGenerator(seed: seed ^ 0x5eed_5eed_5eed_5eed)
         func pick(_ range: ClosedRange<UInt64>) -> UInt64 { UInt64.random(in: range, using: &random) }
-        if pick(0...2) == 0 { copies = pick(20...150) }
+        if pick(0...2) == 0 { copies = pick(100...500) }
+        // One kind of damage at a time.
+        if weather == .rot { copies = 0 }
         guard voters > Configuration.dataVotersMin, pick(0...2) == 0 else { return }
         witness = Int(pick(0...UInt64(voters - 1)))
     }

@@ -41,6 +41,8 @@ package enum PlantedBug: String, CaseIterable, Sendable {
     case noFencing
     /// A lease ends by the wall clock of whoever looks.
     case expiresByLocalClock
+    /// Who begins again with an old copy of its directory is not told what it lost.
+    case trustsOldCopies
     /// The witness counts for commits although every voter with data is there.
     case countsWitnessAlways
     /// The witness is sent all there is.

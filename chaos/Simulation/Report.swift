@@ -9,7 +9,8 @@ package struct Report: Sendable, CustomStringConvertible {
         case snapshotChunks, snapshotsInstalled, compactions
         case messagesDelivered, messagesLost, messagesDuplicated, messagesLate, messagesClogged
         case crashes, powerCuts, lostSaves, bitRot, misdirectedWrites, lostEnds, damagedStarts, logsSetAside,
-            tornWrites, doubtfulSyncs, segments, segmentsReturned, tornMarks, wipedDisks
+            tornWrites, doubtfulSyncs, segments, segmentsReturned, tornMarks, wipedDisks,
+            oldCopies, noticedCopies
         case diskStalls, slowDisks, fullDisks, fullDiskWrites, failedWrites, failedSyncs
         case partitions, bridges, rings, oneWayPartitions, isolations, flaps, clogs, ambushes, betrayals, pauses
         case keptRevisions, stateWrites, stateSyncs, tornStateWrites, lostStateWrites, refusedStateWrites, refusedStates

@@ -69,7 +69,7 @@ struct World {
     init(seed: UInt64, planted: PlantedBug?, weather: Weather, keepsTrace: Bool) {
         random = SeededGenerator(seed: seed)
         var plan = Plan(weather: weather, using: &random)
-        plan.drawWitness(seed: seed)
+        plan.drawWitness(seed: seed, weather)
         plan.drawSessions(seed: seed)
         self.plan = plan
         self.planted = planted
@@ -180,7 +180,7 @@ extension World {
         if planted != nil { mistakeWitness(touched) }
         let elections = report[.elections]
         let complaint = checker.check(touched, of: hosts, report: &report)
-        fail(complaint ?? checker.oracle.checkFences())
+        fail(complaint ?? checker.oracle.checkFences() ?? checkMemory(touched))
         if report[.elections] > elections, chance(plan.ambush) {
             schedule(.ambush(host: touched), after: 100, plan.ambushMax)
         }

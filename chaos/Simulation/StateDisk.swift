@@ -145,6 +145,20 @@ extension StateDisk {
         written = writtenDurably
     }
 
+    /// What somebody put aside.
+    struct Copy {
+        fileprivate var files: [String: [UInt8]]
+        fileprivate var written: StateCounters
+    }
+
+    var copy: Copy { Copy(files: twin.files.contents, written: written) }
+
+    mutating func bringBack(_ copy: Copy) {
+        end()
+        twin.files.replace(with: copy.files)
+        (written, writtenDurably) = (copy.written, copy.written)
+    }
+
     /// What a replica finds at start. Damage that no start meets is taken back: it would not count as the one fault
     /// that there may be. So is damage with which no start is possible: the machine was lost, and another one has come.
     mutating func start(_ medium: LogTwin, isStruck: Bool) throws(DiskError) -> Found {

@@ -10,6 +10,7 @@ extension World {
         let host = Int(below(UInt64(hosts.count)))
         if chance(plan.betrayals) { return prepareBetrayal() }
         if chance(plan.upgrades) { return upgrade(host) }
+        if plan.copies > 0, chance(plan.copies) { return copyDisks(host) }
         switch below(100) {
         case 0..<14: crash(host, isPowerCut: chance(300))
         case 14..<18: cutPower()
@@ -138,7 +139,7 @@ extension World {
     /// One bit in the memory of one host; where the others are a majority that can tell. Members stay as they are then.
     private mutating func flipState(_ position: Int) {
         let isSafe = hosts.allSatisfy {
-            $0.life?.isFlipped != true && !$0.disk.isStateRotten && $0.disk.lost == nil
+            $0.life?.isFlipped != true && !$0.disk.isStateRotten && $0.disk.lost == nil && $0.forgot == nil
                 && !($0.life?.raft.configuration.isJoint ?? false)
                 && ($0.life?.raft.configuration.withData.voters.count ?? 3) >= 3
         }
@@ -184,7 +185,7 @@ extension World {
     /// A learner more, a promotion, or a removal; not while a damaged peer needs the others.
     private mutating func changeMembers() {
         guard let leader = leaders.randomElement(using: &random), let current = hosts[leader].life?.raft.configuration,
-            !hosts.contains(where: { $0.disk.lost != nil }), !isAnyFlipped
+            !hosts.contains(where: { $0.disk.lost != nil || $0.forgot != nil }), !isAnyFlipped
         else { return }
         if let former = hosts.indices.filter({ current.former.contains(hosts[$0].id) }).randomElement(using: &random) {
             return wipe(former)
@@ -211,7 +212,7 @@ extension World {
 
     /// At most one peer's log is damaged at a time, and only where the others can go on without it.
     private mutating func damage(_ position: Int) {
-        let isAlone = hosts.allSatisfy { $0.disk.lost == nil } && !isAnyFlipped
+        let isAlone = hosts.allSatisfy { $0.disk.lost == nil && $0.forgot == nil } && !isAnyFlipped
         let isSafe = hosts.allSatisfy {
             let members = $0.life?.raft.configuration
             return members.map { $0.voters.count >= 3 && !$0.isJoint } ?? true
@@ -259,6 +260,7 @@ extension World {
     }
 
     mutating func healAll() {
+        bringBackLast()
         isHealed = true
         network.mendAll()
         for position in cuts.indices { cuts[position] = [] }

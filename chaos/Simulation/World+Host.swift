@@ -21,6 +21,7 @@ extension World {
         case .fault: injectFault()
         case .ambush(let host): ambush(host)
         case .betrayal(let follower, let leader): betray(follower, leader)
+        case .bringBack(let host): bringBack(host)
         case .heal(let number): mend(number)
         case .act(let client): act(client)
         case .reply(let reply): take(reply)

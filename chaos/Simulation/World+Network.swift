@@ -85,6 +85,10 @@ extension World {
         case (.ignoresLogInVotes, .preVote), (.ignoresLogInPreVotes, .preVote): message.body = .preVote(last: longest)
         case (.countsStaleVotes, .voteResponse(granted: true)):
             if let raft = hosts[position].life?.raft, raft.leadership.role == .candidate { message.term = raft.term }
+        case (.trustsOldCopies, .heartbeat(let commit, let round)):
+            message.body = .heartbeat(commit: min(commit, hosts[position].lastIndex ?? commit), round: round)
+        case (.trustsOldCopies, .commit(let commit)):
+            message.body = .commit(min(commit, hosts[position].lastIndex ?? commit))
         default: break
         }
         return message
@@ -93,7 +97,8 @@ extension World {
     /// Tells followers to commit what a majority holds, whatever its term.
     mutating func commitByCounting(_ position: Int) {
         guard let raft = hosts[position].life?.raft, raft.isLeader else { return }
-        let followers = raft.followers
+        let witness = raft.configuration.witness
+        let followers = raft.followers.filter { $0.id != witness }
         let reached = raft.configuration.reached { peer in
             peer == raft.id ? raft.durableIndex : followers.first { $0.id == peer }?.match ?? .zero
         }
