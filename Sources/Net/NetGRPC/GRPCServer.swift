@@ -1,6 +1,7 @@
 // A gRPC listener: HTTP/2 over TLS (ALPN h2) or plain TCP or a Unix socket. Stops with GOAWAY. Connections that speak
 // something else are handed to `otherProtocol`, when there is one. It must never keep a connection whose TLS handshake
 // does not end, or that says nothing.
+import Glibc
 import NIOCore
 import NIOPosix
 import NIOSSL
@@ -37,6 +38,12 @@ package struct GRPCServerConfiguration: Sendable {
 
 /// Serves one `GRPCService`.
 package final class GRPCServer: Sendable {
+    /// Of one connection, above which its client is not read until it takes what it asked for.
+    static let unsentBytesMax = 1 << 20
+    /// A client that says nothing is asked by the kernel whether it is still there: first after so long, then as often
+    /// as this, and given up after so many questions without an answer.
+    private static let keepAliveSeconds: (idle: Int, interval: Int, probes: Int) = (30, 10, 3)
+
     private struct State {
         var listener: (any Channel)?
         var connections: [ObjectIdentifier: any Channel] = [:]
@@ -59,7 +66,7 @@ package final class GRPCServer: Sendable {
         let bootstrap = ServerBootstrap(group: group)
             .serverChannelOption(.backlog, value: 1024)
             .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
-            .childChannelOption(.writeBufferWaterMark, value: .init(low: 256 << 10, high: 1 << 20))
+            .childChannelOption(.writeBufferWaterMark, value: .init(low: 256 << 10, high: Self.unsentBytesMax))
             .childChannelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
                     guard self.admit(channel) else { throw ChannelError.ioOnClosedChannel }
@@ -69,7 +76,7 @@ package final class GRPCServer: Sendable {
         let listener: any Channel
         switch configuration.address {
         case .tcp(let host, let port):
-            listener = try await bootstrap.childChannelOption(.tcpOption(.tcp_nodelay), value: 1).bind(
+            listener = try await keepingAlive(bootstrap).childChannelOption(.tcpOption(.tcp_nodelay), value: 1).bind(
                 host: host, port: port
             ).get()
         case .unix(let path):
@@ -77,6 +84,14 @@ package final class GRPCServer: Sendable {
         }
         state.withLock { $0.listener = listener }
         return listener.localAddress?.port ?? 0
+    }
+
+    private func keepingAlive(_ bootstrap: ServerBootstrap) -> ServerBootstrap {
+        bootstrap
+            .childChannelOption(.socketOption(.so_keepalive), value: 1)
+            .childChannelOption(.tcpOption(.init(rawValue: TCP_KEEPIDLE)), value: Self.keepAliveSeconds.idle)
+            .childChannelOption(.tcpOption(.init(rawValue: TCP_KEEPINTVL)), value: Self.keepAliveSeconds.interval)
+            .childChannelOption(.tcpOption(.init(rawValue: TCP_KEEPCNT)), value: Self.keepAliveSeconds.probes)
     }
 
     private func admit(_ channel: any Channel) -> Bool {

@@ -18,10 +18,16 @@ enum GRPCServerOutgoing: Sendable {
 }
 
 /// Bytes that several calls may share, and behind them an integer field that is this call's own; 0 is left out.
-struct GRPCServerMessage: Sendable {
+package struct GRPCServerMessage: Sendable {
     var bytes: [UInt8]
     var tag: UInt64 = 0
     var value: UInt64 = 0
+
+    package init(bytes: [UInt8], tag: UInt64 = 0, value: UInt64 = 0) {
+        self.bytes = bytes
+        self.tag = tag
+        self.value = value
+    }
 
     var count: Int { value == 0 ? bytes.count : bytes.count + Self.length(tag) + Self.length(value) }
 
@@ -29,6 +35,11 @@ struct GRPCServerMessage: Sendable {
 
     func write(_ buffer: inout ByteBuffer) {
         buffer.writeBytes(bytes)
+        writeOwn(&buffer)
+    }
+
+    /// The field that is this call's own.
+    func writeOwn(_ buffer: inout ByteBuffer) {
         guard value != 0 else { return }
         Self.write(tag, &buffer)
         Self.write(value, &buffer)
@@ -53,7 +64,7 @@ package final class GRPCServerCall: Sendable {
         var isClosed = false
         var isInputEnded = false
         var isPaused = false
-        var waiting: [[UInt8]] = []
+        var waiting = CircularBuffer<[UInt8]>()
         var message: (@Sendable ([UInt8]) -> Void)?
         var endCallbacks: [@Sendable () -> Void] = []
         var closeCallbacks: [@Sendable () -> Void] = []
@@ -118,6 +129,12 @@ package final class GRPCServerCall: Sendable {
         finish()
     }
 
+    /// Ends the call at once, without what still waits: for a client that does not take it. It is told to calm down
+    /// (`resourceExhausted`).
+    package func abort() {
+        onLoop { self.stream.value.abort() }
+    }
+
     package var pendingBytes: Int { max(0, pending.load(ordering: .relaxed)) }
     package var isWritable: Bool { pendingBytes < Self.highWatermarkBytes }
     package var isClosed: Bool { state.withLock { $0.isClosed } }
@@ -126,6 +143,17 @@ package final class GRPCServerCall: Sendable {
     package func onMessage(_ f: @escaping @Sendable ([UInt8]) -> Void) {
         state.withLock { $0.message = f }
         onLoop { self.deliver() }
+    }
+
+    /// The same, for calls that answer messages: while the client leaves answers untaken, none is given, and the window
+    /// for more of them stays closed.
+    package func onMessageWhileWritable(_ f: @escaping @Sendable ([UInt8]) -> Void) {
+        onMessage { message in
+            f(message)
+            guard !self.isWritable else { return }
+            self.pauseReading()
+            self.onWritable { self.resumeReading() }
+        }
     }
 
     /// Calls `f` once when the client has sent its last message.

@@ -7,25 +7,19 @@ extension GRPCServerConnection {
     func send(_ message: GRPCServerMessage, of stream: GRPCServerStream, _ call: GRPCServerCall) {
         writeHead(stream)
         let count = message.count
-        let length = count + 5
-        let isReady = stream.pending.readableBytes == 0 && (context?.channel.isWritable ?? false)
+        let length = count + GRPCServerMessage.headBytes
+        let isReady = stream.pending.count == 0 && (context?.channel.isWritable ?? false)
         if isReady, length <= min(sendWindow, stream.sendWindow, peer.frameBytes) {
             output.writeFrame(.data, stream: stream.id, length: length)
-            Self.write(message, count, &output)
+            message.writeWhole(&output)
             sendWindow -= length
             stream.sendWindow -= length
             note(call, count)
             return scheduleFlush()
         }
-        if stream.pending.readableBytes == 0 { blocked.append(stream.id) }
-        Self.write(message, count, &stream.pending)
-        stream.pendingMessages.append((call, count))
+        if stream.pending.count == 0 { blocked.append(stream.id) }
+        stream.pending.append(message)
         sendBlocked()
-    }
-
-    private static func write(_ message: GRPCServerMessage, _ count: Int, _ buffer: inout ByteBuffer) {
-        buffer.writeMultipleIntegers(UInt8(0), UInt32(truncatingIfNeeded: count))
-        message.write(&buffer)
     }
 
     /// The messages of one call in a row are counted as one.
@@ -40,37 +34,32 @@ extension GRPCServerConnection {
     /// The last of a stream; after what still waits.
     func finish(_ stream: GRPCServerStream, _ status: GRPCStatus, _ trailers: GRPCMetadata) {
         stream.end = (status, trailers)
-        if stream.pending.readableBytes == 0 { writeEnd(stream) }
+        if stream.pending.count == 0 { writeEnd(stream) }
     }
 
     func sendBlocked() {
         guard !blocked.isEmpty else { return }
+        guard sendWindow > 0, context?.channel.isWritable ?? false else { return scheduleFlush() }
         let waiting = blocked
         blocked = []
         for id in waiting {
             guard let stream = streams[id] else { continue }
             sendPending(stream)
-            if stream.pending.readableBytes > 0 { blocked.append(id) } else { writeEnd(stream) }
+            if stream.pending.count > 0 { blocked.append(id) } else { writeEnd(stream) }
         }
         scheduleFlush()
     }
 
     private func sendPending(_ stream: GRPCServerStream) {
-        while stream.pending.readableBytes > 0, context?.channel.isWritable ?? false {
-            let length = min(stream.pending.readableBytes, sendWindow, stream.sendWindow, peer.frameBytes)
-            guard length > 0, output.readableBytes < 1 << 20, var part = stream.pending.readSlice(length: length) else {
-                break
-            }
+        while stream.pending.count > 0, context?.channel.isWritable ?? false {
+            let length = min(stream.pending.count, sendWindow, stream.sendWindow, peer.frameBytes)
+            // Above the mark the write makes the channel unwritable, and its next change goes on here.
+            guard length > 0, output.readableBytes <= GRPCServer.unsentBytesMax else { break }
             output.writeFrame(.data, stream: stream.id, length: length)
-            output.writeBuffer(&part)
+            let whole = stream.pending.take(length, &output)
             sendWindow -= length
             stream.sendWindow -= length
-            stream.sent(length) { written.append($0) }
-        }
-        if stream.pending.readableBytes == 0 {
-            stream.pending = ByteBuffer()
-        } else {
-            stream.pending.discardReadBytes()
+            if whole > 0, let call = stream.call { note(call, whole) }
         }
     }
 
@@ -126,7 +115,7 @@ extension GRPCServerConnection {
             AnswerFields.literal("content-length", String(answer.body.utf8.count), &output)
         }
         guard !isHead, !answer.body.isEmpty else { return endPlain(stream) }
-        stream.pending.writeString(answer.body)
+        stream.pending.append(text: answer.body)
         blocked.append(stream.id)
         sendBlocked()
     }

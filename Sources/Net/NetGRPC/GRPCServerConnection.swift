@@ -5,9 +5,10 @@ import NIOCore
 import NIOHPACK
 import NetPKI
 
-final class GRPCServerConnection: ChannelInboundHandler {
+final class GRPCServerConnection: ChannelDuplexHandler {
     struct Stopping: Sendable {}
     typealias InboundIn = ByteBuffer
+    typealias OutboundIn = ByteBuffer
     typealias OutboundOut = ByteBuffer
 
     private struct HeaderBlock {
@@ -31,6 +32,8 @@ final class GRPCServerConnection: ChannelInboundHandler {
     private var isStopping = false
     private var isOver = false
     private var isReading = false
+    /// The socket takes no more: the client is not read either until it takes its answers.
+    private var hasHeldRead = false
     private var isFlushScheduled = false
     private var emptyFrames = 0
     private var resets = HTTP2Limit(HTTP2.resetsMax, now: .now())
@@ -92,7 +95,10 @@ final class GRPCServerConnection: ChannelInboundHandler {
     func errorCaught(context: ChannelHandlerContext, error: any Error) { context.close(promise: nil) }
 
     func channelWritabilityChanged(context: ChannelHandlerContext) {
-        if context.channel.isWritable { sendBlocked() }
+        if context.channel.isWritable {
+            sendBlocked()
+            readHeld(context)
+        }
         context.fireChannelWritabilityChanged()
     }
 
@@ -142,6 +148,20 @@ final class GRPCServerConnection: ChannelInboundHandler {
     }
 
     // MARK: Reading
+
+    func read(context: ChannelHandlerContext) {
+        if context.channel.isWritable, output.readableBytes <= GRPCServer.unsentBytesMax {
+            context.read()
+        } else {
+            hasHeldRead = true
+        }
+    }
+
+    private func readHeld(_ context: ChannelHandlerContext) {
+        guard hasHeldRead else { return }
+        hasHeldRead = false
+        context.read()
+    }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         guard !isOver else { return }

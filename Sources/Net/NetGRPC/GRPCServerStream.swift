@@ -9,7 +9,7 @@ final class GRPCServerStream {
     let id: UInt32
     private(set) var connection: GRPCServerConnection?
     private var decoder: GRPCMessageDecoder
-    private var call: GRPCServerCall?
+    private(set) var call: GRPCServerCall?
     private var deadline: Scheduled<Void>?
     private var isFinished = false
     private(set) var isInputEnded = false
@@ -21,10 +21,7 @@ final class GRPCServerStream {
     var sendWindow: Int
     var receiveWindow: Int
     var unreported = 0
-    var pending = ByteBuffer()
-    /// The messages in `pending`, and the bytes of the first that were sent already.
-    var pendingMessages: [(call: GRPCServerCall, bytes: Int)] = []
-    private var sentOfFirst = 0
+    var pending = GRPCSendQueue()
     var end: (GRPCStatus, GRPCMetadata)?
     /// The answer is not gRPC's: it has no trailers.
     var isPlain = false
@@ -119,17 +116,7 @@ final class GRPCServerStream {
         }
     }
 
-    /// So many bytes of `pending` are on their way: whole messages are handed to the body.
-    func sent(_ bytes: Int, _ body: ((call: GRPCServerCall, bytes: Int)) -> Void) {
-        sentOfFirst += bytes
-        var count = 0
-        while count < pendingMessages.count, sentOfFirst >= pendingMessages[count].bytes + 5 {
-            sentOfFirst -= pendingMessages[count].bytes + 5
-            body(pendingMessages[count])
-            count += 1
-        }
-        pendingMessages.removeFirst(count)
-    }
+    func abort() { connection?.reset(id, .enhanceYourCalm) }
 
     /// The stream is over, for whatever reason. The second call does nothing.
     func close() {
@@ -140,7 +127,7 @@ final class GRPCServerStream {
         let left = held
         held = 0
         open?.release(nil, left)
-        pendingMessages = []
+        pending = GRPCSendQueue()
         ended?.closed()
     }
 }

@@ -11,6 +11,23 @@ private struct Echo: GRPCService {
     func handle(_ call: GRPCServerCall) { call.onUnary { call.reply($0) } }
 }
 
+/// Counts what it takes, and answers each message of an echo with itself, each other call with many bytes.
+private struct Counting: GRPCService {
+    static let answerBytes = 16 << 10
+    let taken: Counter
+
+    func handle(_ call: GRPCServerCall) {
+        guard call.path != "/t.T/Echo" else {
+            return call.onMessageWhileWritable { message in
+                taken.increment()
+                call.send(message)
+            }
+        }
+        taken.increment()
+        call.reply([UInt8](repeating: 7, count: Self.answerBytes))
+    }
+}
+
 /// What a client received, and a way to wait for it.
 private final class Received: ChannelInboundHandler, Sendable {
     typealias InboundIn = ByteBuffer
@@ -62,13 +79,15 @@ private func number(_ value: UInt32) -> [UInt8] { (0..<4).map { UInt8(truncating
 private func setting(_ name: UInt8, _ value: UInt32) -> [UInt8] { [0, name] + number(value) }
 private func text(_ text: String) -> [UInt8] { [UInt8(text.utf8.count)] + Array(text.utf8) }
 private let preface = Array("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".utf8)
-private let head: [UInt8] =
-    [0x83, 0x86, 0x04] + text("/t.T/Echo") + [0x01] + text("here") + [0x0f, 0x10] + text("application/grpc")
+private let head = headers(of: "/t.T/Echo")
+private func headers(of path: String) -> [UInt8] {
+    [0x83, 0x86, 0x04] + text(path) + [0x01] + text("here") + [0x0f, 0x10] + text("application/grpc")
+}
 private func message(_ bytes: [UInt8]) -> [UInt8] { [0] + number(UInt32(bytes.count)) + bytes }
 
-private func withServer(_ body: (Int) async throws -> Void) async throws {
+private func withServer(_ service: any GRPCService = Echo(), _ body: (Int) async throws -> Void) async throws {
     let server = GRPCServer(
-        configuration: GRPCServerConfiguration(address: .tcp(host: "127.0.0.1", port: 0)), service: Echo(),
+        configuration: GRPCServerConfiguration(address: .tcp(host: "127.0.0.1", port: 0)), service: service,
         group: testGroup)
     let port = try await server.start()
     do { try await body(port) } catch {
@@ -78,9 +97,10 @@ private func withServer(_ body: (Int) async throws -> Void) async throws {
     await server.stop(grace: .milliseconds(10))
 }
 
-private func dial(_ port: Int) async throws -> (any Channel, Received) {
+private func dial(_ port: Int, reads: Bool = true) async throws -> (any Channel, Received) {
     let received = Received()
     let channel = try await ClientBootstrap(group: testGroup)
+        .channelOption(.autoRead, value: reads)
         .channelInitializer { channel in channel.pipeline.addHandler(received) }
         .connect(host: "127.0.0.1", port: port).get()
     return (channel, received)
@@ -185,6 +205,107 @@ private func write(_ bytes: [UInt8], _ channel: any Channel) {
             let client = GRPCChannel(target: .tcp(host: "127.0.0.1", port: port, tls: nil), group: testGroup)
             #expect(try await client.unary("/t.T/Echo", [7]) == [7], "SEED=\(seed)")
             await client.close()
+        }
+    }
+}
+
+/// Clients that ask and do not take the answers, and clients that are not there any more.
+@Suite struct GRPCUnreadTests {
+    @Test func `a connection whose answers are not read is not read either, and goes on when they are`() async throws {
+        let taken = Counter()
+        try await withServer(Counting(taken: taken)) { port in
+            let (channel, received) = try await dial(port, reads: false)
+            write(preface + frame(4, 0, 0, setting(4, 1 << 30)) + frame(8, 0, 0, number(1 << 30)), channel)
+            let (all, step) = (3000, 50)
+            var sent = 0
+            while sent < all {
+                for _ in 0..<step {
+                    write(frame(1, 5, UInt32(2 * sent + 1), headers(of: "/t.T/Many")), channel)
+                    sent += 1
+                }
+                guard try await eventually(seconds: 2, { taken.value == sent }) else { break }
+            }
+            #expect(taken.value < all, "the answers to \(all) requests wait in memory")
+            try await channel.setOption(.autoRead, value: true).get()
+            channel.read()
+            #expect(try await eventually { taken.value == sent })
+            let last = UInt32(2 * sent - 1)
+            try await received.wait { $0.hasEnded(last) }
+            #expect(received.data(last).count == Counting.answerBytes + 5)
+            try await channel.close()
+        }
+    }
+
+    @Test func `a stream whose answers are not taken is given no more messages`() async throws {
+        let taken = Counter()
+        try await withServer(Counting(taken: taken)) { port in
+            let (channel, received) = try await dial(port)
+            write(preface + frame(4, 0, 0, setting(4, 0)) + frame(1, 4, 1, head), channel)
+            let (all, body) = (900, [UInt8](repeating: 5, count: 1000))
+            for _ in 0..<all { write(frame(0, 0, 1, message(body)), channel) }
+            write(frame(6, 0, 0, Array(repeating: 1, count: 8)), channel)
+            try await received.wait { $0.frames.contains { $0.type == 6 } }
+            #expect(taken.value <= GRPCServerCall.highWatermarkBytes / body.count + 1)
+            write(frame(8, 0, 1, number(1 << 20)) + frame(8, 0, 0, number(1 << 20)), channel)
+            #expect(try await eventually { taken.value == all })
+            try await received.wait { $0.data(1).count == all * (body.count + 5) }
+            #expect(received.data(1) == (0..<all).flatMap { _ in message(body) })
+            try await channel.close()
+        }
+    }
+
+    @Test func `what waits for a window is copied once, however small the window`() {
+        var queue = GRPCSendQueue()
+        let (bytes, window) = (4 << 20, 16 << 10)
+        queue.append(GRPCServerMessage(bytes: (0..<bytes).map { UInt8(truncatingIfNeeded: $0) }, tag: 8, value: 300))
+        queue.append(GRPCServerMessage(bytes: [1, 2, 3]))
+        #expect(queue.count == bytes + 3 + 5 + 8)
+        var output = ByteBuffer()
+        var whole: [Int] = []
+        while queue.count > 0 { whole.append(queue.take(min(window, queue.count), &output)) }
+        #expect(queue.copiedBytes <= 2 * bytes)
+        #expect(whole.filter { $0 > 0 } == [bytes + 3 + 3], "both ended in the last window")
+        var expected = message((0..<bytes).map { UInt8(truncatingIfNeeded: $0) } + [8, 172, 2])
+        expected += message([1, 2, 3])
+        #expect(Array(output.readableBytesView) == expected)
+    }
+
+    @Test func `the queue is cut anywhere, also within the head of a message and behind its shared bytes`() {
+        for window in 1...12 {
+            var queue = GRPCSendQueue()
+            queue.append(GRPCServerMessage(bytes: [1, 2, 3], tag: 16, value: 200))
+            queue.append(GRPCServerMessage(bytes: []))
+            queue.append(text: "plain")
+            var output = ByteBuffer()
+            var whole = 0
+            while queue.count > 0 { whole += queue.take(min(window, queue.count), &output) }
+            #expect(
+                Array(output.readableBytesView) == message([1, 2, 3, 16, 200, 1]) + message([]) + Array("plain".utf8))
+            #expect(whole == 6)
+        }
+    }
+
+    @Test(.enabled(if: FileManager.default.isReadableFile(atPath: "/proc/net/tcp")))
+    func `the kernel asks after clients that say nothing`() async throws {
+        try await withServer { port in
+            let (channel, received) = try await dial(port)
+            write(preface + frame(4), channel)
+            try await received.wait { $0.frames.count >= 2 }
+            // Timer 2 is that of keep-alive: set, once nothing is on its way.
+            #expect(try await eventually { timers(port) == ["02"] })
+            try await channel.close()
+        }
+    }
+
+    /// Which timer runs for each connection that the port accepted.
+    private func timers(_ port: Int) -> [String] {
+        let table = (try? String(contentsOfFile: "/proc/net/tcp", encoding: .utf8)) ?? ""
+        let hex = String(port, radix: 16, uppercase: true)
+        let local = ":" + String(repeating: "0", count: max(0, 4 - hex.count)) + hex
+        return table.split(separator: "\n").compactMap { line in
+            let fields = line.split(separator: " ")
+            guard fields.count > 5, fields[1].hasSuffix(local), fields[3] == "01" else { return nil }
+            return String(fields[5].prefix(2))
         }
     }
 }
