@@ -53,6 +53,34 @@ import Testing
         try await face.end()
     }
 
+    @Test func `watches of the past that are gone cost no reads, and too many reads at once are refused`() async throws
+    {
+        let face = try await Face()
+        for i in 0..<10 { try await face.put("h/\(i)", "first") }
+        try await write(face)
+        let watches = (0..<500).map { _ in
+            face.replica.watch(KeyRange.prefix(Key("none/")), after: Revision(1)) { _ in }
+        }
+        for watch in watches { face.replica.cancel(watch) }
+        let before = face.replica.historyReads.total
+        #expect(try await face.range("h/", "h0", revision: 5).count == 4)
+        // A view reads what lies before the window, 256 revisions at a time; each watch would have read once at least.
+        #expect(face.replica.historyReads.total - before < 100)
+        let answers = Mutex((done: 0, refused: 0))
+        for _ in 0..<(4 * HistoryReads.viewsMax) {
+            face.replica.view(at: Revision(5), .all) { result in
+                answers.withLock { answers in
+                    answers.done += 1
+                    if case .failure(.unavailable) = result { answers.refused += 1 }
+                }
+            }
+        }
+        while answers.withLock({ $0.done }) < 4 * HistoryReads.viewsMax { try await Task.sleep(for: .milliseconds(5)) }
+        #expect((1...3 * HistoryReads.viewsMax).contains(answers.withLock { $0.refused }))
+        #expect(try await face.range("h/", "h0", revision: 5).count == 4)
+        try await face.end()
+    }
+
     @Test func `a past view needs every revision and knows when one is missing`() throws {
         var machine = StateMachine()
         _ = machine.apply(entry(1, Txn(success: [.put(Key("a"), [1])])))

@@ -4,9 +4,11 @@ import KVCore
 
 extension StateStore {
     package static let historyRowsMax: Int64 = 256
+    /// Of revisions, above which no more are added.
+    package static let historyBytesMax = 4 << 20
 
-    /// Revisions after one and through another that are still kept, oldest first, at most `historyRowsMax`. A revision
-    /// that is missing at the front was compacted, or at the end is not written yet.
+    /// Revisions after one and through another that are still kept, oldest first: some of them, as many as the two limits
+    /// allow, but one at least. A revision that is missing at the front was compacted, or at the end is not written yet.
     package func history(after: Revision, through: Revision) throws(DiskError) -> [RevisionEvents] {
         try condemningDamage { _ throws(DiskError) in
             let statement = try database.prepare(
@@ -15,8 +17,10 @@ extension StateStore {
             defer { statement.reset() }
             let parts = try HistoryParts(self)
             var found: [RevisionEvents] = []
-            while try statement.step() {
+            var bytes = 0
+            while bytes < Self.historyBytesMax, try statement.step() {
                 let item = try parts.whole(try revisionEvents(statement.bytes(0)))
+                bytes += item.bytes
                 guard item.revision > after, found.last.map({ $0.revision.next == item.revision }) ?? true else {
                     throw .damaged("state.sqlite: no history before \(item.revision)")
                 }

@@ -45,7 +45,7 @@ extension EtcdService {
     /// message still gets every answer.
     func keepAlive(_ call: GRPCServerCall) {
         let open = KeepAlives()
-        call.onMessage { [self] message in
+        call.onMessageWhileWritable { [self] message in
             do throws(GRPCStatus) {
                 let id = LeaseID(rawValue: try EtcdRequests.numbers(message)[1] ?? 0)
                 open.begin()

@@ -13,7 +13,13 @@ final class EtcdWatchStream: Sendable {
     static let watchesMax = 10_000
     static let fragmentBytesMax = EtcdRequests.requestBytesMax
 
+    /// Names one watch of one stream for good: its number may be used again after its end.
+    private struct Ticket: Sendable {
+        var id: Int64
+        var serial: UInt64
+    }
     private struct Watch {
+        var serial: UInt64
         var id: WatchID?
         /// It has been told of everything up to the present.
         var isSynced = false
@@ -21,16 +27,34 @@ final class EtcdWatchStream: Sendable {
     private struct State {
         var watches: [Int64: Watch] = [:]
         var nextID: Int64 = 0
+        var lastSerial: UInt64 = 0
         var isClosed = false
         /// A progress request waits until all watches are synced.
         var owesProgress = false
+        var canPay: Bool { owesProgress && watches.values.allSatisfy(\.isSynced) }
 
-        mutating func freeID() -> Int64 {
+        private mutating func freeID() -> Int64 {
             while watches[nextID] != nil { nextID += 1 }
             defer { nextID += 1 }
             return nextID
         }
+
+        mutating func begin(_ wished: Int64) -> Result<Ticket, Refusal> {
+            guard watches[wished] == nil || wished == 0 else {
+                return .failure(Refusal(reason: "mvcc: duplicate watch ID provided on the WatchStream"))
+            }
+            guard watches.count < EtcdWatchStream.watchesMax else {
+                return .failure(Refusal(reason: "etcdserver: too many watches on one stream"))
+            }
+            let id = wished != 0 ? wished : freeID()
+            lastSerial += 1
+            watches[id] = Watch(serial: lastSerial)
+            return .success(Ticket(id: id, serial: lastSerial))
+        }
+
+        func isOpen(_ ticket: Ticket) -> Bool { watches[ticket.id]?.serial == ticket.serial }
     }
+    private struct Refusal: Error { var reason: String }
     private let service: EtcdService
     private let call: GRPCServerCall
     private let state = Mutex(State())
@@ -42,8 +66,8 @@ final class EtcdWatchStream: Sendable {
 
     func begin() {
         call.onClose { [self] in close() }
-        call.onEnd { [call] in call.finish() }
-        call.onMessage { [self] message in
+        // A client that has sent its last request is still told what it asked for.
+        call.onMessageWhileWritable { [self] message in
             do throws(GRPCStatus) { try take(message) } catch { call.finish(error) }
         }
     }
@@ -72,31 +96,29 @@ final class EtcdWatchStream: Sendable {
 extension EtcdWatchStream {
     private func create(_ wish: EtcdWatchRequest.Create) {
         guard !wish.isEmpty else { return refuse("mvcc: watcher range is empty") }
-        let id: Int64? = state.withLock { state in
-            guard state.watches.count < Self.watchesMax else { return nil }
-            let id = wish.id != 0 ? wish.id : state.freeID()
-            guard state.watches[id] == nil else { return nil }
-            state.watches[id] = Watch()
-            return id
+        let ticket: Ticket
+        switch state.withLock({ $0.begin(wish.id) }) {
+        case .success(let begun): ticket = begun
+        case .failure(let refusal): return refuse(refusal.reason)
         }
-        guard let id else { return refuse("mvcc: duplicate watch ID provided on the WatchStream") }
         // A watch of what is new begins exactly behind the revision that its creation is answered with.
         let present = service.replica.view().revision
         call.send(
             ProtobufWriter.response(service.header(present)) {
-                $0.int64(2, id); $0.bool(3, true)
+                $0.int64(2, ticket.id); $0.bool(3, true)
             })
         let after = wish.start > 0 ? Revision(wish.start - 1) : present
         let watch = service.replica.watch(wish.range, after: after, isWritable: { [call] in call.isWritable }) {
-            [self] in deliver($0, id, wish)
+            [self] in deliver($0, ticket, wish)
         }
         let isWanted = state.withLock { state in
-            guard !state.isClosed, state.watches[id] != nil else { return false }
-            state.watches[id]?.id = watch
-            if wish.start > present.rawValue { state.watches[id]?.isSynced = true }
+            guard !state.isClosed, state.isOpen(ticket) else { return false }
+            state.watches[ticket.id]?.id = watch
             return true
         }
-        if !isWanted { service.replica.cancel(watch) }
+        if !isWanted { return service.replica.cancel(watch) }
+        // Nothing is told to a watch of the future when it begins: it is synced when it is known.
+        if wish.start > present.rawValue { service.replica.afterInputs { [self] in synced(ticket) } }
     }
 
     private func refuse(_ reason: String) {
@@ -116,82 +138,99 @@ extension EtcdWatchStream {
             ProtobufWriter.response(service.header()) {
                 $0.int64(2, id); $0.bool(4, true)
             })
-        payProgress()
+        payLater()
     }
 
-    /// On the replica's thread, so that everything up to the told revision was delivered before.
     private func progress() {
+        state.withLock { $0.owesProgress = true }
+        askProgress()
+    }
+
+    /// The answer comes on the replica's thread behind all deliveries up to the revision that the view then shows;
+    /// anywhere else the view may be ahead of what was delivered.
+    private func askProgress() {
         service.replica.barrier { [self] result in
             guard case .success = result else { return }
-            state.withLock { $0.owesProgress = true }
-            payProgress()
+            let isDue = state.withLock { state in
+                guard state.canPay else { return false }
+                state.owesProgress = false
+                return true
+            }
+            guard isDue else { return }
+            let revision = service.replica.view().revision
+            call.send(ProtobufWriter.response(service.header(revision)) { $0.int64(2, -1) })
         }
     }
 
-    private func payProgress() {
-        let isDue = state.withLock { state in
-            guard state.owesProgress, state.watches.values.allSatisfy(\.isSynced) else { return false }
-            state.owesProgress = false
-            return true
-        }
-        guard isDue else { return }
-        let revision = service.replica.view().revision
-        call.send(ProtobufWriter.response(service.header(revision)) { $0.int64(2, -1) })
-    }
+    /// The last watch that progress waited for is synced or gone.
+    private func payLater() { if state.withLock({ $0.canPay }) { askProgress() } }
 }
 
 // MARK: Deliveries
 
 extension EtcdWatchStream {
-    private func deliver(_ delivery: WatchDelivery, _ id: Int64, _ wish: EtcdWatchRequest.Create) {
+    private func deliver(_ delivery: WatchDelivery, _ ticket: Ticket, _ wish: EtcdWatchRequest.Create) {
         switch delivery {
         case .events(let revision, let all):
             let events = wish.wantsAll ? all : all.filter { $0.kind == .put ? !wish.noPut : !wish.noDelete }
             guard !events.isEmpty else { return }
             guard call.pendingBytes < Self.backlogBytesMax else { return give(up: "etcdserver: watcher is too slow") }
-            send(events, revision, id, wish)
+            send(events, revision, ticket, wish)
         case .progress(let revision):
-            synced(id)
+            synced(ticket)
             guard wish.wantsProgress else { return }
-            call.send(ProtobufWriter.response(service.header(revision)) { $0.int64(2, id) })
+            let message = ProtobufWriter.response(service.header(revision)) { $0.int64(2, ticket.id) }
+            whileOpen(ticket) { call.send(message) }
         case .compacted(let revision):
-            state.withLock { _ = $0.watches.removeValue(forKey: id) }
-            call.send(
-                ProtobufWriter.response(service.header()) { writer in
-                    writer.int64(2, id)
-                    writer.bool(4, true)
-                    writer.int64(5, revision.rawValue)
-                    writer.string(6, EtcdStatus.compacted.message)
-                })
-            payProgress()
+            let message = ProtobufWriter.response(service.header()) { writer in
+                writer.int64(2, ticket.id)
+                writer.bool(4, true)
+                writer.int64(5, revision.rawValue)
+                writer.string(6, EtcdStatus.compacted.message)
+            }
+            whileOpen(ticket) { state in
+                state.watches.removeValue(forKey: ticket.id)
+                call.send(message)
+            }
+            payLater()
         case .reset: give(up: "etcdserver: the member's state was replaced")
         }
     }
 
-    private func synced(_ id: Int64) {
-        let isNews = state.withLock { state in
-            guard let watch = state.watches[id], !watch.isSynced else { return false }
-            state.watches[id]?.isSynced = true
-            return true
+    /// On the replica's thread: nothing of a watch enters the call behind its `canceled`. What is sent from here is only
+    /// queued, so that nothing of the call happens within the lock.
+    private func whileOpen(_ ticket: Ticket, _ body: (inout State) -> Void) {
+        state.withLock { if $0.isOpen(ticket) { body(&$0) } }
+    }
+
+    private func whileOpen(_ ticket: Ticket, _ body: () -> Void) { whileOpen(ticket) { (_: inout State) in body() } }
+
+    private func synced(_ ticket: Ticket) {
+        let canPay = state.withLock { state in
+            guard state.isOpen(ticket), state.watches[ticket.id]?.isSynced == false else { return false }
+            state.watches[ticket.id]?.isSynced = true
+            return state.canPay
         }
-        if isNews { payProgress() }
+        if canPay { askProgress() }
     }
 
     /// One response, whose bytes all who are told the same share, or several marked as fragments when the client wants
     /// that and they are many.
-    private func send(_ events: [KVEvent], _ revision: Revision, _ id: Int64, _ wish: EtcdWatchRequest.Create) {
+    private func send(_ events: [KVEvent], _ revision: Revision, _ ticket: Ticket, _ wish: EtcdWatchRequest.Create) {
         let bytes = service.eventBytes.response(events, withPrevious: wish.wantsPrevious) { service.header(revision) }
-        guard wish.wantsFragments, bytes.count > Self.fragmentBytesMax else { return call.send(bytes, field: 2, id) }
+        guard wish.wantsFragments, bytes.count > Self.fragmentBytesMax else {
+            return whileOpen(ticket) { call.send(bytes, field: 2, ticket.id) }
+        }
         let header = service.header(revision)
         var start = 0
         while start < events.count {
             let end = Self.fragment(of: events, from: start, wish)
-            call.send(
-                ProtobufWriter.response(header) { writer in
-                    writer.int64(2, id)
-                    writer.bool(7, end < events.count)
-                    for event in events[start..<end] { writer.event(11, event, withPrevious: wish.wantsPrevious) }
-                })
+            let part = ProtobufWriter.response(header) { writer in
+                writer.int64(2, ticket.id)
+                writer.bool(7, end < events.count)
+                for event in events[start..<end] { writer.event(11, event, withPrevious: wish.wantsPrevious) }
+            }
+            whileOpen(ticket) { call.send(part) }
             start = end
         }
     }

@@ -27,7 +27,11 @@ extension Replica {
         do throws(ReadError) {
             if revision >= snapshot.windowFloor { return done(.success(try view(at: revision))) }
             let past = try PastView(snapshot, at: revision, range)
+            guard historyReads.beginView() else {
+                return done(.failure(.unavailable("too many reads of the past at once")))
+            }
             NIOThreadPool.singleton.submit { [self] state in
+                defer { historyReads.endView() }
                 guard case .active = state else { return done(.failure(.unavailable("stopped"))) }
                 done(collect(past))
             }
@@ -39,6 +43,7 @@ extension Replica {
         do throws(DiskError) {
             while let through = past.needsThrough {
                 guard let store = loop.stateStore.withLock({ $0 }) else { return .failure(.unavailable("stopped")) }
+                historyReads.count()
                 let items = try store.history(after: past.seen, through: through)
                 if items.isEmpty { return .failure(missing(after: past.seen)) }
                 for item in items where !past.add(item) { return .failure(missing(after: past.seen)) }
@@ -66,7 +71,11 @@ extension Replica {
         _ id: WatchID, _ range: KeyRange, after: Revision, _ isWritable: @escaping @Sendable () -> Bool,
         _ deliver: @escaping @Sendable (WatchDelivery) -> Void
     ) {
-        replays.withLock { _ = $0.insert(id) }
+        let isAdmitted = replays.withLock { replays in
+            guard replays.count < HistoryReads.replaysMax else { return false }
+            return replays.insert(id).inserted
+        }
+        guard isAdmitted else { return deliver(.reset) }
         Task { [self] in
             let last = await replayFromDisk(id, range, after: after, isWritable, deliver)
             replays.withLock { _ = $0.remove(id) }
@@ -88,7 +97,9 @@ extension Replica {
                 if loop.isEndedOutside { return .reset }
                 continue
             }
-            guard let items = await read(after: next, through: floor) else { return .reset }
+            let read = await read(id, after: next, through: floor)
+            guard isReplaying(id) else { return nil }
+            guard let items = read else { return .reset }
             guard let first = items.first else {
                 lagRounds += 1
                 if next.next < view().compactRevision { return .compacted(view().compactRevision) }
@@ -124,12 +135,17 @@ extension Replica {
         }
     }
 
-    private func read(after: Revision, through: Revision) async -> [RevisionEvents]? {
-        await withCheckedContinuation { (waiting: CheckedContinuation<[RevisionEvents]?, Never>) in
+    /// nil: the disk failed, or the watch is gone.
+    private func read(_ id: WatchID, after: Revision, through: Revision) async -> [RevisionEvents]? {
+        await historyReads.beginReplay()
+        defer { historyReads.endReplay() }
+        guard isReplaying(id) else { return nil }
+        return await withCheckedContinuation { (waiting: CheckedContinuation<[RevisionEvents]?, Never>) in
             NIOThreadPool.singleton.submit { [self] state in
-                guard case .active = state else { return waiting.resume(returning: nil) }
+                guard case .active = state, isReplaying(id) else { return waiting.resume(returning: nil) }
                 do throws(DiskError) {
                     let store = loop.stateStore.withLock { $0 }
+                    historyReads.count()
                     waiting.resume(returning: try store?.history(after: after, through: through))
                 } catch {
                     configuration.logger.error("history", metadata: ["error": "\(error)"])

@@ -15,6 +15,7 @@ package final class Replica: Sendable {
     private let port = Atomic<Int>(0)
     private let lastWatch = Atomic<UInt64>(0)
     let replays = Mutex<Set<WatchID>>([])
+    package let historyReads = HistoryReads()
 
     /// Opens (or makes) the data directory and loads what it holds. Throws when it is locked, damaged or unwritable.
     package init(_ wanted: ReplicaConfiguration) throws {
@@ -208,6 +209,9 @@ package final class Replica: Sendable {
         replays.withLock { _ = $0.remove(watch) }
         loop.post(.cancel(watch))
     }
+
+    /// Calls `body` on the replica's thread, behind everything that was asked before; never when the replica has ended.
+    package func afterInputs(_ body: @escaping @Sendable () -> Void) { loop.post(.run { _ in body() }) }
 
     // MARK: Leadership
 
