@@ -19,7 +19,8 @@ struct Face {
 
     init(
         readOnly: Key? = nil, directory: String = Shell.temporaryDirectory(),
-        _ adjust: (inout ReplicaConfiguration) -> Void = { _ in }
+        _ adjust: (inout ReplicaConfiguration) -> Void = { _ in },
+        etcd adjustEtcd: (inout EtcdConfiguration) -> Void = { _ in }
     ) async throws {
         self.directory = directory
         var configuration = ReplicaConfiguration.single(dataDirectory: directory)
@@ -34,6 +35,7 @@ struct Face {
         var etcd = EtcdConfiguration(clusterID: replica.configuration.clusterID)
         etcd.readOnlyPrefix = readOnly
         etcd.peerScheme = "http"
+        adjustEtcd(&etcd)
         port = try Face.freePort()
         etcd.advertisedURLs = ["http://127.0.0.1:\(port)"]
         server = EtcdServer(

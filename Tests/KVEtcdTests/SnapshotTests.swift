@@ -57,6 +57,31 @@ import Testing
         try await face.end()
     }
 
+    @Test func `clients that do not read their snapshots keep nobody else from having one`() async throws {
+        let face = try await Face(etcd: { $0.snapshotStall = .milliseconds(300) })
+        for i in 0..<4 { try await face.put("large/\(i)", String(repeating: "x", count: 1_000_000)) }
+        var settings = GRPCChannelConfiguration()
+        settings.receiveBufferBytesMax = 1000
+        let idle = GRPCChannel(
+            target: .tcp(host: "127.0.0.1", port: face.port, tls: nil), configuration: settings, group: face.group)
+        var unread: [GRPCCall] = []
+        for _ in 0..<2 { unread.append(try await idle.serverStream("/etcdserverpb.Maintenance/Snapshot", [])) }
+        for call in unread { _ = try await call.next() }
+        var bytes = 0
+        for _ in 0..<200 where bytes == 0 {
+            let call = try await face.channel.serverStream("/etcdserverpb.Maintenance/Snapshot", [])
+            do throws(GRPCStatus) {
+                while let piece = try await call.next() { bytes += piece.count }
+            } catch {
+                #expect(error.code == .resourceExhausted && bytes == 0)
+                try await Task.sleep(for: .milliseconds(100))
+            }
+        }
+        #expect(bytes > 4_000_000)
+        await idle.close()
+        try await face.end()
+    }
+
     @Test func `the file is read back as it was written`() async throws {
         let face = try await Face()
         try await fill(face, keys: 3000)

@@ -5,6 +5,7 @@ import Glibc
 import KVCore
 import KVReplica
 import Logging
+import NIOCore
 import NIOPosix
 import NetGRPC
 import Raft
@@ -89,6 +90,7 @@ private final class SnapshotStream: Sendable {
     private struct Progress {
         var offset = 0
         var digest = SHA256()
+        var stall: Scheduled<Void>?
     }
     private let service: EtcdService
     private let call: GRPCServerCall
@@ -103,13 +105,30 @@ private final class SnapshotStream: Sendable {
 
     func pump() {
         while !call.isClosed {
-            guard call.isWritable else { return call.onWritable { [self] in pump() } }
+            guard call.isWritable else { return awaitClient() }
             do {
                 guard try sendNext() else { return call.finish() }
             } catch {
                 return call.finish(EtcdStatus.corruptSnapshot)
             }
         }
+    }
+
+    /// Goes on when the client takes more. One that takes nothing any more must not keep the slot.
+    private func awaitClient() {
+        giveUpLater()
+        call.onWritable { [self] in
+            progress.withLock { $0.stall }?.cancel()
+            pump()
+        }
+    }
+
+    private func giveUpLater() {
+        let before = call.pendingBytes
+        let stall = call.eventLoop.scheduleTask(in: service.configuration.snapshotStall) { [self] in
+            if call.pendingBytes < before { giveUpLater() } else { call.abort() }
+        }
+        progress.withLock { $0.stall = stall }
     }
 
     /// False: that was the last.

@@ -24,6 +24,8 @@ package struct EtcdConfiguration: Sendable {
     package var peerScheme = "https"
     /// How long calls take is measured too.
     package var measuresCalls = false
+    /// A snapshot whose client takes nothing for so long is given up.
+    package var snapshotStall = TimeAmount.seconds(30)
 
     package init(clusterID: UInt64) { self.clusterID = clusterID }
 }
