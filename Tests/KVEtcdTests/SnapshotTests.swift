@@ -3,6 +3,7 @@ import Glibc
 import KVCore
 import KVEtcd
 import KVReplica
+import NIOCore
 import NetGRPC
 import Raft
 import Testing
