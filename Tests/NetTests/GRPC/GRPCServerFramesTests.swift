@@ -209,7 +209,7 @@ private func write(_ bytes: [UInt8], _ channel: any Channel) {
     }
 }
 
-/// Clients that ask and do not take the answers, and clients that are not there any more.
+/// Clients that ask and do not take the answers.
 @Suite struct GRPCUnreadTests {
     @Test func `a connection whose answers are not read is not read either, and goes on when they are`() async throws {
         let taken = Counter()
@@ -282,30 +282,6 @@ private func write(_ bytes: [UInt8], _ channel: any Channel) {
             #expect(
                 Array(output.readableBytesView) == message([1, 2, 3, 16, 200, 1]) + message([]) + Array("plain".utf8))
             #expect(whole == 6)
-        }
-    }
-
-    @Test(.enabled(if: FileManager.default.isReadableFile(atPath: "/proc/net/tcp")))
-    func `the kernel asks after clients that say nothing`() async throws {
-        try await withServer { port in
-            let (channel, received) = try await dial(port)
-            write(preface + frame(4), channel)
-            try await received.wait { $0.frames.count >= 2 }
-            // Timer 2 is that of keep-alive: set, once nothing is on its way.
-            #expect(try await eventually { timers(port) == ["02"] })
-            try await channel.close()
-        }
-    }
-
-    /// Which timer runs for each connection that the port accepted.
-    private func timers(_ port: Int) -> [String] {
-        let table = (try? String(contentsOfFile: "/proc/net/tcp", encoding: .utf8)) ?? ""
-        let hex = String(port, radix: 16, uppercase: true)
-        let local = ":" + String(repeating: "0", count: max(0, 4 - hex.count)) + hex
-        return table.split(separator: "\n").compactMap { line in
-            let fields = line.split(separator: " ")
-            guard fields.count > 5, fields[1].hasSuffix(local), fields[3] == "01" else { return nil }
-            return String(fields[5].prefix(2))
         }
     }
 }
