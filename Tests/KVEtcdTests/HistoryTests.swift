@@ -36,6 +36,7 @@ import Testing
         #expect(try await face.range("h/", "h0", revision: 5).keys == ["h/0", "h/1", "h/2", "h/3"])
         #expect(try await face.range("h/3", revision: 4).keys == [])
         #expect(try await face.range("h/", "h0", revision: 500).count == 10)
+        try await readInTransactions(face)
         let seen = Mutex<[Int64]>([])
         let watch = face.replica.watch(KeyRange.prefix(Key("h/")), after: Revision(1)) { delivery in
             if case .events(let revision, _) = delivery { seen.withLock { $0.append(revision.rawValue) } }
@@ -79,6 +80,26 @@ import Testing
         #expect((1...3 * HistoryReads.viewsMax).contains(answers.withLock { $0.refused }))
         #expect(try await face.range("h/", "h0", revision: 5).count == 4)
         try await face.end()
+    }
+
+    /// The branch that is taken reads the disk's history too; nothing is done when it may not.
+    private func readInTransactions(_ face: Face) async throws {
+        let past = Op.range(RangeRequest(.prefix(Key("h/")), revision: Revision(5)))
+        let nested = Txn(
+            compares: [.absent(Key("h/0"))], success: [],
+            failure: [.range(RangeRequest(KeyRange(Key("h/3")), revision: Revision(4))), past])
+        let result = try await face.replica.propose(Txn(success: [past, .txn(nested), .delete(Key("none"))]))
+        guard case .range(let first) = result.results[0], case .txn(let inner) = result.results[1],
+            case .range(let absent) = inner.results[0], case .range(let second) = inner.results[1]
+        else { throw GRPCStatus(.internal, "\(result)") }
+        #expect(first.items.map(\.key.text) == ["h/0", "h/1", "h/2", "h/3"] && first == second)
+        #expect(absent.items.isEmpty && !inner.succeeded)
+        let before = face.replica.view().revision
+        let future = Op.range(RangeRequest(.all, revision: Revision(before.rawValue + 2)))
+        await #expect(throws: ProposeError.refused(.future(before))) {
+            try await face.replica.propose(Txn(success: [.put(Key("never"), [1]), future]))
+        }
+        #expect(face.replica.view().revision == before)
     }
 
     @Test func `a past view needs every revision and knows when one is missing`() throws {

@@ -9,8 +9,6 @@ extension StateMachine {
     /// The present with the recent past.
     package var snapshot: StoreSnapshot { StoreSnapshot(view: view, window: window) }
 
-    func past(_ target: Revision) -> KVView? { snapshot.past(target) }
-
     /// Keys, leases, sessions, members, revisions and log time as one number, from parts that are kept as they change:
     /// it costs the same whatever the state holds.
     package var stateHash: UInt64 {

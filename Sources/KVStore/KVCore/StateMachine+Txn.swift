@@ -1,6 +1,8 @@
 // Transactions with etcd v3's meaning: every comparison, also of nested transactions, is decided against the state
 // before; the chosen operations are checked as a whole, then executed in order; later reads see earlier writes; one
-// revision for all of it. Nothing is written before everything is known to be allowed.
+// revision for all of it. Nothing is written before everything is known to be allowed. What a replica remembers of the
+// past is its own affair (memory, disk, a snapshot's window) and decides nothing here: a range at a revision is only
+// checked, and answered with nothing; whoever asked reads it beside the transaction, for the past does not change.
 
 extension StateMachine {
     /// Records that the comparisons and ranges of one transaction look at.
@@ -38,8 +40,7 @@ extension StateMachine {
             visited += view.visits(request)
             guard let at = request.revision, at > .zero else { return nil }
             if at > revision { return .future(revision) }
-            if at < compactRevision { return .compacted(compactRevision) }
-            return at < window.floor ? .compacted(window.floor) : nil
+            return at < compactRevision ? .compacted(compactRevision) : nil
         case .put(let request):
             if request.keepsValue || request.keepsLease, tree.get(request.key) == nil { return .keyNotFound }
             let namesLease = request.lease != .none && !request.keepsLease
@@ -89,10 +90,7 @@ extension StateMachine {
     }
 
     private func read(_ request: RangeRequest) -> RangeResult {
-        if let at = request.revision, at > .zero, at < revision, let past = past(at) {
-            return past.range(request)
-        }
-        return view.range(request)
+        request.isOfPast ? RangeResult(items: [], more: false, count: 0) : view.range(request)
     }
 }
 

@@ -76,6 +76,14 @@ package final class Replica: Sendable {
     package func propose(
         _ txn: Txn, fence: Term?, _ done: @escaping @Sendable (Result<TxnResult, ProposeError>) -> Void
     ) {
+        guard txn.hasRanges, !txn.pastRanges.isEmpty else { return proposeWhole(txn, fence: fence, done) }
+        Task { done(await proposeWithPast(txn, fence: fence)) }
+    }
+
+    /// Ranges at a revision are answered with nothing.
+    func proposeWhole(
+        _ txn: Txn, fence: Term?, _ done: @escaping @Sendable (Result<TxnResult, ProposeError>) -> Void
+    ) {
         loop.post(
             .propose(.txn(txn), fence: fence) { result in
                 switch ProposeError.checked(result) {
