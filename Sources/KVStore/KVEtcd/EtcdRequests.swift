@@ -197,6 +197,20 @@ enum EtcdRequests {
         return found
     }
 
+    /// A field of bytes, or an embedded message; nil: it is not there.
+    static func message(_ field: Int, _ bytes: [UInt8]) throws(GRPCStatus) -> [UInt8]? {
+        var reader = ProtobufReader(bytes)
+        var found: [UInt8]?
+        try reading { () throws(ProtobufError) in
+            while try reader.next() {
+                if reader.field == field, reader.wireType == .bytes { found = try reader.byteArray() }
+            }
+        }
+        return found
+    }
+
+    static func bytes(_ field: Int, _ bytes: [UInt8]) throws(GRPCStatus) -> [UInt8] { try message(field, bytes) ?? [] }
+
     /// Integer fields of a flat message.
     static func numbers(_ bytes: [UInt8]) throws(GRPCStatus) -> [Int: Int64] {
         var reader = ProtobufReader(bytes)

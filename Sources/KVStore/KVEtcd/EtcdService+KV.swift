@@ -143,10 +143,7 @@ extension EtcdService {
     private func propose(
         _ call: GRPCServerCall, _ txn: Txn, _ body: @escaping @Sendable (inout ProtobufWriter, TxnResult) -> Void
     ) throws(GRPCStatus) {
-        if let prefix = configuration.readOnlyPrefix {
-            let kept = KeyRange.prefix(prefix)
-            if txn.writes.contains(where: { $0.overlaps(kept) }) { throw EtcdStatus.readOnly }
-        }
+        try refuseReadOnly(txn)
         replica.propose(txn, fence: nil) { [self] result in
             switch result {
             case .success(let result):
@@ -156,6 +153,12 @@ extension EtcdService {
             case .failure(let error): call.finish(EtcdStatus.status(error))
             }
         }
+    }
+
+    func refuseReadOnly(_ txn: Txn) throws(GRPCStatus) {
+        guard let prefix = configuration.readOnlyPrefix else { return }
+        let kept = KeyRange.prefix(prefix)
+        if txn.writes.contains(where: { $0.overlaps(kept) }) { throw EtcdStatus.readOnly }
     }
 
     func compact(_ call: GRPCServerCall, _ message: [UInt8]) throws(GRPCStatus) {

@@ -62,6 +62,8 @@ package final class EtcdService: GRPCService {
         case "/etcdserverpb.Cluster": handleCluster(call, method)
         case "/etcdserverpb.Maintenance": handleMaintenance(call, method)
         case "/etcdserverpb.Auth": handleAuth(call, method)
+        case "/v3lockpb.Lock": handleLock(call, method)
+        case "/v3electionpb.Election": handleElection(call, method)
         case "/grpc.health.v1.Health": handleHealth(call, method)
         default: unknown(call)
         }
@@ -132,13 +134,13 @@ package final class EtcdService: GRPCService {
         }
     }
 
-    private func unknown(_ call: GRPCServerCall) {
+    func unknown(_ call: GRPCServerCall) {
         call.finish(GRPCStatus(.unimplemented, "unknown method \(call.path)"))
     }
 
     typealias Unary = @Sendable (GRPCServerCall, [UInt8]) throws(GRPCStatus) -> Void
 
-    private func unary(_ call: GRPCServerCall, _ body: @escaping Unary) {
+    func unary(_ call: GRPCServerCall, _ body: @escaping Unary) {
         call.onUnary { message in
             do throws(GRPCStatus) { try body(call, message) } catch { call.finish(error) }
         }

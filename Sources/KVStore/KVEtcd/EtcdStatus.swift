@@ -36,6 +36,12 @@ enum EtcdStatus {
     static let noAuth = GRPCStatus(
         .unimplemented, "etcdserver: users and roles are not supported: access is by client certificate")
     static let noDowngrade = GRPCStatus(.unimplemented, "etcdserver: downgrade is not supported")
+    static let cancelled = GRPCStatus(.cancelled, "context canceled")
+    // Of locks and elections; etcd gives them no code.
+    static let sessionExpired = GRPCStatus(.unknown, "mutex: session is expired")
+    static let notElected = GRPCStatus(.unknown, "election: not leader")
+    static let nobodyElected = GRPCStatus(.unknown, "election: no leader")
+    static let noLeaderKey = GRPCStatus(.unknown, #""leader" field must be provided"#)
     static let corruptSnapshot = GRPCStatus(.unavailable, "etcdserver: the snapshot could not be read, try again")
 
     private static func invalid(_ text: String) -> GRPCStatus { GRPCStatus(.invalidArgument, "etcdserver: \(text)") }
