@@ -22,6 +22,12 @@ package final class LogTwin: LogMedium {
         func write(_ bytes: [UInt8], at offset: Int) throws(DiskError) { try twin.write(bytes, at: offset, self) }
     }
     package enum Trouble { case write, sync }
+    private struct Doubt {
+        var segment: UInt64
+        var offset: Int
+        var before: [UInt8]
+        var end: Int { offset + before.count }
+    }
     /// Small, so that segments come and go.
     static let segmentBytes = 3000
     static let sparesMax = 4
@@ -34,7 +40,7 @@ package final class LogTwin: LogMedium {
     /// Written since the mark was last synced; a power cut leaves any of them, or none that can be read.
     private var writtenMarks: [[UInt8]] = []
     /// Its sync failed, and later ones do not notice: a power cut puts back what was there before.
-    private var doubtful: (segment: UInt64, offset: Int, before: [UInt8])?
+    private var doubtful: [Doubt] = []
     private var random: SeededGenerator
     private let planted: PlantedBug?
     /// What comes next.
@@ -76,7 +82,7 @@ extension LogTwin {
         let segment = Segment(number, max(bytes, LogTwin.segmentBytes), old, self)
         segments.removeAll { $0.number == number }
         segments.append(segment)
-        if doubtful?.segment == number { doubtful = nil }
+        doubtful.removeAll { $0.segment == number }
         retired = []
         counts.segments += 1
         return segment
@@ -110,7 +116,7 @@ extension LogTwin {
     }
 
     package func setAside() throws(DiskError) {
-        (segments, spares, retired, doubtful) = ([], [], [], nil)
+        (segments, spares, retired, doubtful) = ([], [], [], [])
         counts.setAsides += 1
     }
 
@@ -139,18 +145,23 @@ extension LogTwin {
         default:
             let before = segment.bytes.dropFirst(offset).prefix(bytes.count)
             let rest = [UInt8](repeating: 0, count: bytes.count - before.count)
-            doubtful = (segment.number, offset, Array(before) + rest)
+            doubtful.append(Doubt(segment: segment.number, offset: offset, before: Array(before) + rest))
             put(bytes, at: offset, segment)
             counts.doubts += 1
         }
     }
 
-    /// It was written again, and synced then.
+    /// What of it was written again was synced then.
     private func forgetDoubt(_ offset: Int, _ count: Int, _ segment: Segment) {
-        guard let one = doubtful, one.segment == segment.number, offset <= one.offset,
-            offset + count >= one.offset + one.before.count
-        else { return }
-        doubtful = nil
+        let end = offset + count
+        doubtful = doubtful.flatMap { one -> [Doubt] in
+            guard one.segment == segment.number, offset < one.end, one.offset < end else { return [one] }
+            let front = Doubt(
+                segment: one.segment, offset: one.offset, before: Array(one.before.prefix(max(0, offset - one.offset))))
+            let back = Doubt(
+                segment: one.segment, offset: end, before: Array(one.before.suffix(max(0, one.end - end))))
+            return [front, back].filter { !$0.before.isEmpty }
+        }
     }
 
     private func put(_ bytes: [UInt8], at offset: Int, _ segment: Segment) {
@@ -189,7 +200,7 @@ extension LogTwin {
 
     /// The copy is in place of all that was there.
     package func restore(_ image: Image) {
-        (spares, retired, writtenMarks, doubtful) = ([], [], [], nil)
+        (spares, retired, writtenMarks, doubtful) = ([], [], [], [])
         mark = image.mark
         segments = image.segments.map { old in
             let segment = Segment(old.number, old.capacity, old.bytes, self)
@@ -207,10 +218,11 @@ extension LogTwin {
             segments = (back + segments).sorted { $0.number < $1.number }
             retired = []
         }
-        if let one = doubtful, let segment = segments.first(where: { $0.number == one.segment }) {
-            segment.bytes.replaceSubrange(one.offset..<one.offset + one.before.count, with: one.before)
+        for one in doubtful.reversed() {
+            guard let segment = segments.first(where: { $0.number == one.segment }) else { continue }
+            segment.bytes.replaceSubrange(one.offset..<one.end, with: one.before)
         }
-        doubtful = nil
+        doubtful = []
         guard !writtenMarks.isEmpty else { return false }
         defer { writtenMarks = [] }
         let pick = below(writtenMarks.count + 2)
