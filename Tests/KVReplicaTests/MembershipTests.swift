@@ -31,6 +31,24 @@ import Testing
         await cluster.end()
     }
 
+    @Test func `a member that was added or changed is listed when the call returns`() async throws {
+        let cluster = Cluster(1)
+        try await cluster.startAll()
+        let replica = try await cluster.leader()
+        for number in 10..<40 as Range<UInt64> {
+            var member = Member(id: PeerID(number), name: "x", host: "127.0.0.1", port: 1)
+            member.staysLearner = true
+            try await replica.addMember(member)
+            #expect(replica.members().contains { $0.id == member.id })
+            member.port = 2
+            try await replica.updateMember(member)
+            #expect(replica.members().first { $0.id == member.id }?.port == 2)
+            try await replica.removeMember(member.id)
+            #expect(!replica.members().contains { $0.id == member.id })
+        }
+        await cluster.end()
+    }
+
     @Test func `news of where clients find a member do not cut the connections to it`() async throws {
         let cluster = Cluster(3)
         try await cluster.startAll()

@@ -31,9 +31,14 @@ extension Replica {
                 return done(.failure(.unavailable("too many reads of the past at once")))
             }
             NIOThreadPool.singleton.submit { [self] state in
-                defer { historyReads.endView() }
-                guard case .active = state else { return done(.failure(.unavailable("stopped"))) }
-                done(collect(past))
+                guard case .active = state else {
+                    historyReads.endView()
+                    return done(.failure(.unavailable("stopped")))
+                }
+                let result = collect(past)
+                // Whoever asks again when it is answered finds the place free.
+                historyReads.endView()
+                done(result)
             }
         } catch { done(.failure(.refused(error))) }
     }

@@ -18,7 +18,10 @@ extension Replica {
     }
 
     /// Changes what the directory says of a member.
-    package func updateMember(_ member: Member) async throws(ProposeError) { _ = try await execute(.setMember(member)) }
+    package func updateMember(_ member: Member) async throws(ProposeError) {
+        _ = try await execute(.setMember(member))
+        await published()
+    }
 
     /// The directory: everybody who was entered, with addresses.
     package func directory() async -> [Member] { await loop.call(orElse: []) { $0.core.members } }
@@ -35,6 +38,7 @@ extension Replica {
     package func removeMember(_ peer: PeerID) async throws(ProposeError) {
         try await fulfil(.remove(peer)) { !$0.core.raft.configuration.contains(peer) }
         _ = try await execute(.removeMember(peer))
+        await published()
     }
 
     /// Hands leadership over and returns when another peer leads. nil: to whoever is best caught up.
@@ -58,18 +62,21 @@ extension Replica {
                 defer { loop.pump() }
                 return loop.core.request(change)
             }
-            guard let answer else { return }
+            guard let answer else { return await published() }
             if answer == .impossible { throw loop.isEndedOutside ? .stopped : .noLeader }
             if answer == .begun || answer == .passedOn { wasAsked = true }
             for _ in 0..<20 {
                 do { try await Task.sleep(for: .milliseconds(10)) } catch {
                     throw wasAsked ? .unknownOutcome : .noLeader
                 }
-                if await loop.call(orElse: false, isDone) { return }
+                if await loop.call(orElse: false, isDone) { return await published() }
             }
         }
         throw wasAsked ? .unknownOutcome : .noLeader
     }
+
+    /// The loop publishes at the end of each round: afterwards `members()` and `status` show what was done before.
+    private func published() async { await loop.call(orElse: ()) { _ in } }
 
     /// At a planned end: another voter takes over first, if there is one.
     func handOver() async {
