@@ -90,6 +90,12 @@ import Testing
         rename("\(folder)/data/identity", "\(folder)/data/identity.pending")
         #expect(throws: ConfigurationError.self) { try StoppedStore("\(folder)/data") }
         await #expect(throws: ConfigurationError.self) { try await Face(directory: "\(folder)/data") }
+        // A first start that was cut off left nothing that matters.
+        Shell.remove("\(folder)/data")
+        _ = Shell.run("mkdir \(folder)/data && touch \(folder)/data/identity.new")
+        #expect(try StoreIdentity("\(folder)/data") == nil)
+        try StoreIdentity(cluster: 5, member: me.id).write(to: "\(folder)/data")
+        #expect(try StoreIdentity("\(folder)/data")?.cluster == 5)
         // Made again from the start it is whole.
         Shell.remove("\(folder)/data")
         try store.write(to: "\(folder)/data", members: [me], me: me.id, cluster: 78)

@@ -49,9 +49,10 @@ package struct StoreIdentity: Hashable, Sendable {
     /// Somebody's state is there.
     package static func hasData(_ directory: String) -> Bool { access("\(directory)/state.sqlite", F_OK) == 0 }
 
-    /// Durable when it returns; `making` the data comes before it, and the directory is refused until both are there.
-    package func write(to directory: String, making: () throws -> Void = {}) throws {
-        let pending = "\(directory)/\(Self.pendingFileName)"
+    /// Durable when it returns. With `making`, the data are made in between, and the directory is refused until both are
+    /// there; without, a directory that was left half-way is as if nobody had begun.
+    package func write(to directory: String, making: (() throws -> Void)? = nil) throws {
+        let pending = "\(directory)/\(making == nil ? "\(Self.fileName).new" : Self.pendingFileName)"
         let text = """
             \(Self.heading)
             cluster \(String(cluster, radix: 16))
@@ -65,7 +66,7 @@ package struct StoreIdentity: Hashable, Sendable {
         close(descriptor)
         guard isWritten else { throw ConfigurationError("\(pending): errno \(errno)") }
         try Self.sync(directory)
-        try making()
+        try making?()
         guard rename(pending, "\(directory)/\(Self.fileName)") == 0 else {
             throw ConfigurationError("\(pending): errno \(errno)")
         }
