@@ -147,7 +147,7 @@ extension EtcdService {
         replica.propose(txn, fence: nil) { [self] result in
             switch result {
             case .success(let result):
-                ReadPool.run(call, visiting: result.records) { [self] in
+                ReadPool.run(call, visiting: result.records, isDone: true) { [self] in
                     call.reply(ProtobufWriter.response(header(result.revision)) { body(&$0, result) })
                 }
             case .failure(let error): call.finish(EtcdStatus.status(error))

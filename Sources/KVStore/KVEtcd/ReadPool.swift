@@ -20,11 +20,14 @@ enum ReadPool {
     }()
 
     /// Runs the body now when it looks at little, else on a thread of this pool, unless the client has gone by then.
-    static func run(_ call: GRPCServerCall, visiting records: Int, _ body: @escaping @Sendable () -> Void) {
+    /// `isDone`: the body tells of what was done already, and is run here rather than refused.
+    static func run(
+        _ call: GRPCServerCall, visiting records: Int, isDone: Bool = false, _ body: @escaping @Sendable () -> Void
+    ) {
         guard records > lightMax else { return body() }
         guard waiting.add(1, ordering: .relaxed).newValue <= waitingMax else {
             waiting.subtract(1, ordering: .relaxed)
-            return call.finish(EtcdStatus.tooManyRequests)
+            return isDone ? body() : call.finish(EtcdStatus.tooManyRequests)
         }
         threads.submit { state in
             waiting.subtract(1, ordering: .relaxed)
