@@ -165,7 +165,7 @@ let package = Package(
         tests("APITests", ["API"]),
         tests("KVCoreTests", ["KVCore", "Raft"]),
         tests("KVDiskTests", ["KVDisk", "KVCore", "Raft", "CSQLite"]),
-        tests("KVReplicaTests", ["KVReplica", "KVDisk", "KVCore", "Raft", "NetPKI", embedded]),
+        tests("KVReplicaTests", ["KVReplica", "KVDisk", "CSQLite", "KVCore", "Raft", "NetPKI", embedded]),
         tests(
             "KVEtcdTests",
             ["KVEtcd", "KVReplica", "KVCore", "KVDisk", "Raft", "NetGRPC", "NetPKI", nio, posix, crypto, logging]),

@@ -407,6 +407,7 @@ private func compact(_ disk: ReplicaDisk, to id: EntryID) throws {
             changes.configuration = three
             try disk.state.write(changes)
             _ = try disk.state.checkpoint()
+            try disk.log.compact(to: LogIndex(40))
         }
         do {
             let disk = try ReplicaDisk(path: path, initial: .empty)

@@ -272,7 +272,7 @@ extension StateLab {
 // MARK: Damage
 
 extension StateLab {
-    enum Finding: CaseIterable { case same, damaged, refused }
+    enum Finding: CaseIterable { case same, damaged, remade }
 
     /// One byte of the database is altered while nobody runs. What is found is the truth, or told apart from it; and the
     /// state of another member takes its place.
@@ -285,6 +285,8 @@ extension StateLab {
         let place = Int(below(UInt64(count))), mask = UInt8(1 << below(8))
         state.files.alter(name, at: place, mask: mask)
         isRotten = true
+        let isCopyLost = below(2) == 0
+        if isCopyLost { state.members.replace(by: nil) }
         var finding = look()
         if isToldLate {
             disk = nil
@@ -300,16 +302,29 @@ extension StateLab {
         do throws(DiskError) {
             let disk = try StateLab.open(state, log, isStruck: false)
             self.disk = disk
-            guard !disk.isStateDamaged else {
+            if disk.isStateDamaged {
                 replace(disk)
                 return .damaged
+            }
+            guard !disk.isStateRemade else {
+                remade(disk)
+                return .remade
             }
             check(disk, isWhole: true)
             return .same
         } catch {
-            // Nothing that it says can be believed, not even who the others are.
-            return .refused
+            require(false, "refused: \(error)")
+            return .same
         }
+    }
+
+    /// The log had all of it.
+    private mutating func remade(_ disk: ReplicaDisk) {
+        require(disk.log.base == .zero && disk.machine.appliedIndex == .zero, "begins at \(disk.machine.appliedIndex)")
+        (durable, written) = (0, [0])
+        goOn(disk, after: 0)
+        isRotten = false
+        restart(losesPower: true, isWhole: false)
     }
 
     private mutating func replace(_ disk: ReplicaDisk) {

@@ -69,7 +69,7 @@ struct Disk {
     var hardState: HardState { log.hardState }
     var isStateRotten: Bool { state.isRotten }
     var stateCounts: FileTwin.Counts { state.counts }
-    var stateRefusals: Int { state.refusals }
+    var remadeStates: Int { state.remakings }
 
     /// The entry is here for good, by itself or as part of the state. What was damaged counts: its owner may have
     /// acknowledged it before, and keeps still until it is fetched again.

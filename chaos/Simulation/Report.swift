@@ -13,7 +13,7 @@ package struct Report: Sendable, CustomStringConvertible {
             oldCopies, noticedCopies
         case diskStalls, slowDisks, fullDisks, fullDiskWrites, failedWrites, failedSyncs
         case partitions, bridges, rings, oneWayPartitions, isolations, flaps, clogs, ambushes, betrayals, pauses
-        case keptRevisions, stateWrites, stateSyncs, tornStateWrites, lostStateWrites, refusedStateWrites, refusedStates
+        case keptRevisions, stateWrites, stateSyncs, tornStateWrites, lostStateWrites, refusedStateWrites, remadeStates
         case flippedStates, rottenStates, fencedStates, repairedStates
         case witnesses, witnessCounted, witnessReleased, witnessCommits, witnessSnapshots, machinesGone
         case hints, upgrades, raisedVersions, stoppedPrograms, falseHints, transfers, membershipChanges, restarts

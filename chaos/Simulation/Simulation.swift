@@ -164,7 +164,7 @@ extension World {
             report.count(.tornStateWrites, host.disk.stateCounts.tears)
             report.count(.lostStateWrites, host.disk.stateCounts.lostWrites)
             report.count(.refusedStateWrites, host.disk.stateCounts.refusals)
-            report.count(.refusedStates, host.disk.stateRefusals)
+            report.count(.remadeStates, host.disk.remadeStates)
         }
         return report
     }

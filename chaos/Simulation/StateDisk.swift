@@ -40,8 +40,8 @@ struct StateDisk {
     /// It was altered, or what was written to it was wrong.
     private(set) var isRotten = false
     private var alteration: (place: Int, mask: UInt8)?
-    /// So many starts were refused.
-    private(set) var refusals = 0
+    /// So often it was made anew from the log.
+    private(set) var remakings = 0
 
     init(_ initial: Configuration, seed: UInt64, planted: PlantedBug?) {
         twin = StateTwin(seed: seed)
@@ -148,27 +148,24 @@ extension StateDisk {
     /// What somebody put aside.
     struct Copy {
         fileprivate var files: [String: [UInt8]]
+        fileprivate var members: [UInt8]?
         fileprivate var written: StateCounters
     }
 
-    var copy: Copy { Copy(files: twin.files.contents, written: written) }
+    var copy: Copy { Copy(files: twin.files.contents, members: twin.members.read(), written: written) }
 
     mutating func bringBack(_ copy: Copy) {
         end()
         twin.files.replace(with: copy.files)
+        twin.members.replace(by: copy.members)
         (written, writtenDurably) = (copy.written, copy.written)
     }
 
     /// What a replica finds at start. Damage that no start meets is taken back: it would not count as the one fault
-    /// that there may be. So is damage with which no start is possible: the machine was lost, and another one has come.
+    /// that there may be.
     mutating func start(_ medium: LogTwin, isStruck: Bool) throws(DiskError) -> Found {
-        do throws(DiskError) {
-            let found = try open(medium, isStruck: isStruck)
-            guard isRotten, !found.isDamaged, twin.files.steps == 0 else { return found }
-        } catch {
-            guard isRotten, !twin.files.isEnded else { throw error }
-            refusals += 1
-        }
+        let found = try open(medium, isStruck: isStruck)
+        guard isRotten, !found.isDamaged, twin.files.steps == 0 else { return found }
         end()
         if let one = alteration { twin.files.alter(StateTwin.path, at: one.place, mask: one.mask) }
         (isRotten, alteration) = (false, nil)
@@ -182,6 +179,10 @@ extension StateDisk {
         if twin.files.isEnded { throw .failed("the process has ended") }
         twin.files.stepsLeft = nil
         written = disk.machine.counters
+        if disk.isStateRemade {
+            remakings += 1
+            (isRotten, alteration) = (false, nil)
+        }
         return Found(
             log: disk.log, restored: disk.restored, machine: disk.machine, isDamaged: disk.isStateDamaged)
     }
@@ -206,6 +207,8 @@ extension StateDisk {
         let mask = UInt8(1) << UInt8(twin.files.below(8))
         twin.files.alter(StateTwin.path, at: place, mask: mask)
         (isRotten, alteration) = (true, (place, mask))
+        // In directories of earlier programs nothing else tells who takes part.
+        if twin.files.below(2) == 0 { twin.members.replace(by: nil) }
         return true
     }
 }

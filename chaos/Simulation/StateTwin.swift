@@ -2,11 +2,13 @@
 
 import CSQLite
 import KVDisk
+import Synchronization
 
 /// The database of one host, over all its lives.
 package final class StateTwin {
     static let path = "state.sqlite"
     package let files: FileTwin
+    package let members = MembersTwin()
     private let vfs: TwinVFS
     package private(set) var store: StateStore?
     /// Of the last operation: where the next one may be struck.
@@ -24,7 +26,11 @@ package final class StateTwin {
         end()
         files.begin()
         if isStruck { files.stepsLeft = files.below(stepsSeen) }
-        let store = try StateStore(path: StateTwin.path, vfs: vfs.name)
+        let store = try StateStore.open(path: StateTwin.path, vfs: vfs.name, members: members) {
+            () throws(DiskError) in
+            guard !files.isEnded else { throw .failed("the process has ended") }
+            for name in [StateTwin.path, StateTwin.path + "-wal"] { files.empty(name) }
+        }
         self.store = store
         return store
     }
@@ -70,4 +76,13 @@ package final class StateTwin {
         end()
         files.losePower()
     }
+}
+
+/// The copy of who takes part: the old or the new one is there, whatever happens.
+package final class MembersTwin: MembersMedium {
+    private let bytes = Mutex<[UInt8]?>(nil)
+
+    package func read() -> [UInt8]? { bytes.withLock { $0 } }
+    package func write(_ bytes: [UInt8]) throws(DiskError) { self.bytes.withLock { $0 = bytes } }
+    package func replace(by other: [UInt8]?) { bytes.withLock { $0 = other } }
 }

@@ -22,6 +22,24 @@ package final class DataDirectory: Sendable {
 
     var logPath: String { path + "/raft.log" }
     var statePath: String { path + "/state.sqlite" }
+    /// It can be looked at; one that was set aside before is gone.
+    func setAsideState() throws(DiskError) {
+        for name in ["state.sqlite", "state.sqlite-wal", "state.sqlite-shm"] {
+            let file = "\(path)/\(name)"
+            let aside = file + ".damaged"
+            if unlink(aside) != 0, errno != ENOENT { throw .errno(aside) }
+            if rename(file, aside) != 0, errno != ENOENT { throw .errno(file) }
+        }
+    }
+
+    /// Makes the names in it durable.
+    static func sync(_ path: String) throws(DiskError) {
+        let descriptor = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+        guard descriptor >= 0 else { throw .errno(path) }
+        defer { close(descriptor) }
+        guard fsync(descriptor) == 0 else { throw .errno(path) }
+    }
+
     var markPath: String { path + "/raft.mark" }
 
     private static func make(_ path: String) throws(DiskError) {

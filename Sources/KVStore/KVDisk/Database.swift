@@ -40,6 +40,7 @@ final class Database: @unchecked Sendable {
         handle = opened
         self.path = path
         try check(code)
+        guard !isReadOnly else { throw .failed("\(path) can only be read") }
         try check(tern_sqlite_no_checkpoint_on_close(handle))
         for pragma in [
             "locking_mode=EXCLUSIVE", "journal_mode=WAL", "synchronous=\(durability.rawValue)", "wal_autocheckpoint=0",
@@ -51,6 +52,9 @@ final class Database: @unchecked Sendable {
         for statement in statements.values { sqlite3_finalize(statement.handle) }
         sqlite3_close_v2(handle)
     }
+
+    /// Right after it was opened: the file; once it was looked into, also what it says of itself.
+    var isReadOnly: Bool { sqlite3_db_readonly(handle, "main") == 1 }
 
     func execute(_ sql: String) throws(DiskError) { try check(sqlite3_exec(handle, sql, nil, nil, nil)) }
 
@@ -110,7 +114,10 @@ final class Database: @unchecked Sendable {
             "\(path): \(String(cString: sqlite3_errmsg(handle))) (\(sqlite3_extended_errcode(handle)), errno \(errno))"
         switch code & 0xff {
         case SQLITE_FULL: throw .full(text)
-        case SQLITE_CORRUPT, SQLITE_NOTADB: throw .damaged(text)
+        // Of statements that are right for the tables as they were made, these say that the tables are others.
+        case SQLITE_CORRUPT, SQLITE_NOTADB, SQLITE_ERROR, SQLITE_READONLY, SQLITE_SCHEMA, SQLITE_TOOBIG,
+            SQLITE_CONSTRAINT, SQLITE_MISMATCH, SQLITE_FORMAT:
+            throw .damaged(text)
         case SQLITE_BUSY, SQLITE_LOCKED: throw .locked(text)
         default: throw .failed(text)
         }

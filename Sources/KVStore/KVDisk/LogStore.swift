@@ -49,6 +49,9 @@ package final class LogStore: @unchecked Sendable {
         return (log, try log.load())
     }
 
+    /// It was longer once.
+    var isOwing: Bool { owed != nil }
+
     package func term(at index: LogIndex) -> Term? { index == base.index ? base.term : place(of: index)?.term }
 
     /// Saves in order, as one durable step. Anything thrown: none of it is saved.

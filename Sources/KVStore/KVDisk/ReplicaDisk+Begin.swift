@@ -6,9 +6,9 @@ import Raft
 extension ReplicaDisk {
     /// Makes the directory's databases. Throws when there are some already.
     package static func begin(
-        _ path: String, _ machine: StateMachine, _ configuration: Configuration
+        _ path: String, _ machine: StateMachine, _ configuration: Configuration, cluster: UInt64
     ) throws(DiskError) {
-        let disk = try ReplicaDisk(path: path, initial: .empty)
+        let disk = try ReplicaDisk(path: path, initial: .empty, cluster: cluster)
         guard disk.isNew else { throw .failed("\(path) has data already") }
         try disk.state.install(machine, configuration)
         let applied = machine.counters.applied

@@ -1,6 +1,6 @@
 // What a replica finds at start: its directory locked, both databases opened, read and brought together into what Raft
-// continues from. A log that is damaged leaves its owner without a vote; a state that is behind the log cannot be
-// repaired from it and is refused.
+// continues from. A log that is damaged leaves its owner without a vote. A state that is damaged is fetched from the
+// others, or made anew from a log that still begins at the beginning: votes and acknowledgements rest on the log alone.
 import KVCore
 import Raft
 
@@ -12,18 +12,23 @@ package struct ReplicaDisk: Sendable {
     package let state: StateStore
     package let restored: Restored
     package let machine: StateMachine
-    /// The state is not what was written: it is not to be served, the others have a better one.
-    package let isStateDamaged: Bool
+    /// Why the state is not what was written: another one must be fetched before anything is served.
+    package let stateDamage: String?
+    /// It was damaged, and the log had all of it.
+    package let isStateRemade: Bool
     /// Nothing was there before.
     package let isNew: Bool
 
-    /// `initial`: the members of a new cluster; used only when the directory is empty.
-    package init(path: String, initial: Configuration) throws(DiskError) {
+    package var isStateDamaged: Bool { stateDamage != nil }
+
+    /// `initial`: the members of a new cluster; used only when the directory is empty. `cluster`: whose state it must be.
+    package init(path: String, initial: Configuration, cluster: UInt64? = nil) throws(DiskError) {
         let directory = try DataDirectory(path)
         try directory.refuseOldLog()
-        try self.init(
-            StateStore(path: directory.statePath), initial: initial, directory: directory
-        ) { () throws(DiskError) in
+        let state = try StateStore.open(
+            path: directory.statePath, cluster: cluster, members: MembersFile(path)
+        ) { () throws(DiskError) in try directory.setAsideState() }
+        try self.init(state, initial: initial, directory: directory) { () throws(DiskError) in
             try LogFolder(directory.logPath, mark: LogMarkFile(path: directory.markPath))
         }
     }
@@ -35,20 +40,21 @@ package struct ReplicaDisk: Sendable {
     ) throws(DiskError) {
         self.directory = directory
         self.state = state
-        let found = try state.load()
-        isNew = found == nil
-        if found == nil { try state.create(initial) }
-        let configuration = found?.configuration ?? initial
-        machine = found?.state ?? StateMachine()
-        isStateDamaged = found?.isDamaged ?? false
-        guard !isStateDamaged || configuration.allVoters.count > 1 else {
-            throw .damaged("state.sqlite is not what was written, and there is no other member to fetch it from")
-        }
+        let loaded = try state.load()
         let opened = try LogStore.open(try medium())
         log = opened.log
+        let start = try StateStart(loaded, state.copiedMembers(), opened, initial)
+        (machine, stateDamage, isStateRemade, isNew) = (start.machine, start.damage, start.isRemade, start.isNew)
+        // The state says who takes part before there is anything in the log.
+        if isNew { try state.create(initial) }
+        if let damage = start.damage { state.condemnAtStart(damage) }
+        if isStateRemade {
+            state.condemnAtStart("made anew")
+            try state.install(machine, start.configuration)
+        }
         let applied = machine.counters.applied
         // The log is to begin behind this state: a power cut must not take it back.
         if log.term(at: applied.index) != applied.term { _ = try state.checkpoint() }
-        restored = try log.restored(opened.found, applied: applied, configuration: configuration)
+        restored = try log.restored(opened.found, applied: applied, configuration: start.configuration)
     }
 }

@@ -1,8 +1,9 @@
 // A database that is not what was written: rows with checksums, pages that SQLite cannot follow, and how another state
 // takes the place of such a one. Damage that is met late is noted for the next start, since it may lie where
-// no start looks.
+// no start looks. Who takes part is copied elsewhere, so that this is known without the database.
 import KVCore
 import Raft
+import Synchronization
 
 extension StateStore {
     static func sum(_ parts: [[UInt8]]) -> UInt64 {
@@ -24,10 +25,33 @@ extension StateStore {
     func condemningDamage<T: Sendable>(_ body: (inout Guarded) throws(DiskError) -> T) throws(DiskError) -> T {
         try locked { guarded throws(DiskError) in
             do throws(DiskError) { return try body(&guarded) } catch {
-                if case .damaged = error { try database.execute("PRAGMA user_version = 1") }
+                if case .damaged = error { try condemn() }
                 throw error
             }
         }
+    }
+
+    /// Where not even that can be written, the next start sees so.
+    private func condemn() throws(DiskError) {
+        do throws(DiskError) { try database.execute("PRAGMA user_version = 1") } catch {
+            guard case .damaged = error else { throw error }
+        }
+    }
+
+    /// Not a page of it is kept when another state comes.
+    func condemnAtStart(_ text: String) { guarded.withLock { $0.damage = text } }
+
+    /// Before the log goes from which the changes could be told.
+    func copyMembers(_ guarded: inout Guarded) throws(DiskError) {
+        guard let members, let present = guarded.present, present != guarded.copied else { return }
+        try members.write(present.encode())
+        guarded.copied = present
+    }
+
+    /// nil: there is none, or it is another cluster's.
+    package func copiedMembers() -> MembersCopy? {
+        guard let copy = members?.read().flatMap(MembersCopy.init(decoding:)) else { return nil }
+        return cluster == nil || copy.cluster == nil || copy.cluster == cluster ? copy : nil
     }
 
     func isCondemned() throws(DiskError) -> Bool {
@@ -38,7 +62,7 @@ extension StateStore {
 
     /// A new database is made in memory, and all its pages take the place of the old ones in one transaction.
     func rebuild(_ state: StateMachine, _ configuration: Configuration) throws(DiskError) {
-        let new = try StateStore(path: ":memory:")
+        let new = try StateStore(path: ":memory:", cluster: cluster)
         try new.install(state, configuration)
         try database.become(new.database)
     }

@@ -1,49 +1,97 @@
-// The state database at start: everything is read, and compared with what was written. A database that cannot say how far
-// it is and who takes part is refused; any other damage is told, and another state is fetched.
+// The state database at start: everything is read, and compared with what was written. Whatever is not as it was written
+// is told, and another state is fetched; only what is another cluster's, or of a newer program, is refused.
 import KVCore
 import Raft
 import Synchronization
 
 extension StateStore {
-    /// What was read, and whether it is what was written.
-    struct Found {
-        var state: StateMachine
-        var configuration: Configuration
-        var isDamaged = false
+    /// What a start finds in it.
+    enum Found {
+        /// Nothing was ever written.
+        case nothing
+        case whole(StateMachine, Configuration)
+        /// How far it is and who takes part is known; the rest is not what was written.
+        case damaged(String, StateMachine, Configuration)
+        /// Nothing that it says can be believed.
+        case unknown(String)
     }
 
-    /// nil: nothing was ever written.
-    func load() throws(DiskError) -> Found? {
+    func load() throws(DiskError) -> Found {
+        let found: Found
+        do throws(DiskError) { found = try read() } catch {
+            guard case .damaged(let text) = error else { throw error }
+            found = .unknown(text)
+        }
+        let copied = copiedMembers()
+        guarded.withLock { guarded in
+            switch found {
+            case .nothing: break
+            case .whole(let state, let configuration):
+                guarded.present = copy(configuration, state.sortedMembers)
+                guarded.copied = copied
+            case .damaged(let text, let state, _): guarded = Guarded(applied: state.appliedIndex, damage: text)
+            case .unknown(let text): guarded = Guarded(damage: text)
+            }
+        }
+        return found
+    }
+
+    private func read() throws(DiskError) -> Found {
+        let (damage, schema) = guarded.withLock { ($0.damage, $0.schema) }
+        if let damage { return .unknown(damage) }
+        if let name = schema.altered { return .unknown("state.sqlite: its table \(name) is not as it was made") }
+        guard !schema.missing.contains("meta") || schema.isNew else { return .unknown("state.sqlite: a table is gone") }
         let meta = try database.prepare("SELECT format, counters, configuration, members FROM meta WHERE id = 0")
         defer { meta.reset() }
-        guard try meta.step() else { return nil }
+        guard try meta.step() else {
+            return try isEmpty() ? .nothing : .unknown("state.sqlite: how far it is applied is missing")
+        }
         let format = meta.integer(0)
-        guard Self.formats.contains(format) else {
+        guard format <= Self.formats.upperBound else {
             throw .failed("state.sqlite has format \(format), this program knows \(Self.formats)")
         }
+        guard Self.formats.contains(format) else { throw .damaged("state.sqlite has no format") }
+        // Before, there were fewer tables.
+        if format > 3, let name = schema.missing.first { return .unknown("state.sqlite: its table \(name) is gone") }
+        if !schema.missing.isEmpty { try Self.makeTables(database) }
+        let head = try head(of: meta, format)
+        do throws(DiskError) {
+            let state = try loadState(head.counters, head.members, isFolded: format == 1)
+            if try isCondemned() { return .damaged("state.sqlite: damage was met", state, head.configuration) }
+            guard head.hash.map({ $0 == state.stateHash }) ?? true else {
+                return .damaged("state.sqlite: its keys are not what was written", state, head.configuration)
+            }
+            return .whole(state, head.configuration)
+        } catch {
+            guard case .damaged(let text) = error else { throw error }
+            return .damaged(text, StateMachine(head.counters, head.members), head.configuration)
+        }
+    }
+
+    /// How far it is, and by whom.
+    private struct Head {
+        var counters: StateCounters
+        var hash: UInt64?
+        var members: [Member]
+        var configuration: Configuration
+    }
+
+    private func head(of meta: Statement, _ format: Int64) throws(DiskError) -> Head {
         let numbers = try numbers(of: meta, isSummed: format > 2)
-        let (counters, hash) = try decode(numbers) { (r: inout ByteReader) throws(DecodeError) in
-            try r.countersAndHash()
+        let (counters, hash, owner) = try decode(numbers) { (r: inout ByteReader) throws(DecodeError) in
+            try r.countersHashAndCluster()
+        }
+        if let cluster, let owner, owner != cluster {
+            throw .failed(
+                "state.sqlite belongs to cluster \(String(owner, radix: 16)), this member to "
+                    + "\(String(cluster, radix: 16)): put back its own, or remove the member and let it join anew")
         }
         let members = try decode(meta.bytes(3)) { (r: inout ByteReader) throws(DecodeError) in
             try r.list { (r: inout ByteReader) throws(DecodeError) in try r.member() }
         }
         let configuration = meta.bytes(2).isEmpty ? Configuration.empty : Configuration(decoding: meta.bytes(2))
-        guard let configuration else { throw .damaged("state.sqlite: configuration") }
-        do throws(DiskError) {
-            let state = try loadState(counters, members, isFolded: format == 1)
-            let isOther = hash.map { $0 != state.stateHash } ?? false
-            let isNoted = try isCondemned()
-            let isDamaged = isOther || isNoted
-            guarded.withLock { $0.isDamaged = isDamaged }
-            return Found(state: state, configuration: configuration, isDamaged: isDamaged)
-        } catch {
-            guard case .damaged = error else { throw error }
-            guarded.withLock { $0 = Guarded(applied: counters.applied.index, isDamaged: true) }
-            let nothing = StateMachine(
-                counters: counters, records: OrderedTree(), leases: [], sessions: [], members: members, history: [])
-            return Found(state: nothing, configuration: configuration, isDamaged: true)
-        }
+        guard let configuration, counters.isPossible else { throw .damaged("state.sqlite: configuration") }
+        return Head(counters: counters, hash: hash, members: members, configuration: configuration)
     }
 
     private func loadState(
@@ -125,11 +173,21 @@ extension StateStore {
 }
 
 extension ByteReader {
-    /// The hash is missing where an earlier program wrote.
-    fileprivate mutating func countersAndHash() throws(DecodeError) -> (StateCounters, UInt64?) {
+    /// The hash, and whose it is, are missing where an earlier program wrote.
+    fileprivate mutating func countersHashAndCluster() throws(DecodeError) -> (StateCounters, UInt64?, UInt64?) {
         var counters = try stateCounters()
-        guard !isAtEnd else { return (counters, nil) }
+        guard !isAtEnd else { return (counters, nil, nil) }
         counters.clusterVersion = try byte()
-        return (counters, try optional { (r: inout ByteReader) throws(DecodeError) in try r.fixed() })
+        let hash = try optional { (r: inout ByteReader) throws(DecodeError) in try r.fixed() }
+        guard !isAtEnd else { return (counters, hash, nil) }
+        return (counters, hash, try optional { (r: inout ByteReader) throws(DecodeError) in try r.fixed() })
+    }
+}
+
+extension StateMachine {
+    /// Nothing but how far it is and who takes part.
+    init(_ counters: StateCounters, _ members: [Member]) {
+        self.init(
+            counters: counters, records: OrderedTree(), leases: [], sessions: [], members: members, history: [])
     }
 }

@@ -16,36 +16,55 @@ package final class StateStore: Sendable {
         var timed = Revision.zero
         var timedAt: Int64 = 0
         var folding = Folding()
-        /// What was found is not what was written.
-        var isDamaged = false
+        /// Why what was found is not what was written.
+        var damage: String?
+        /// As found at start.
+        var schema = Schema()
+        /// As of the last write, and as the copy has them.
+        var present: MembersCopy?
+        var copied: MembersCopy?
     }
     static let historyRowsPerStep = 4096
     /// A revision that is larger has more rows than one.
     static let historyRowBytesMax = 8 << 20
     /// Of the rows. In 1 the table of records was never behind the history; before 3 rows had no checksums; before 4 every
-    /// revision was one row.
-    static let format: Int64 = 4
-    static let formats: ClosedRange<Int64> = 1...4
+    /// revision was one row; before 5 it was not said whose the state is.
+    static let format: Int64 = 5
+    static let formats: ClosedRange<Int64> = 1...5
     let database: Database
     let guarded = Mutex(Guarded())
 
-    /// `vfs`: in simulations, SQLite's name for a twin of the files.
-    package init(path: String, vfs: String? = nil) throws(DiskError) {
+    /// Whose the state is; written with it, and compared at start. nil: not known here.
+    let cluster: UInt64?
+    let members: (any MembersMedium)?
+
+    /// Throws `.damaged` when the file is no database at all. `vfs`: in simulations, SQLite's name for a twin of the files.
+    package init(
+        path: String, vfs: String? = nil, cluster: UInt64? = nil, members: (any MembersMedium)? = nil
+    ) throws(DiskError) {
+        self.cluster = cluster
+        self.members = members
         database = try Database(path: path, durability: .normal, vfs: vfs)
-        try database.execute(
-            """
-            CREATE TABLE IF NOT EXISTS meta(
-              id INTEGER PRIMARY KEY CHECK(id = 0), format INTEGER NOT NULL, counters BLOB NOT NULL,
-              configuration BLOB NOT NULL, members BLOB NOT NULL);
-            CREATE TABLE IF NOT EXISTS current(key BLOB PRIMARY KEY, record BLOB NOT NULL) WITHOUT ROWID;
-            CREATE TABLE IF NOT EXISTS folded(id INTEGER PRIMARY KEY CHECK(id = 0), revision INTEGER NOT NULL);
-            CREATE TABLE IF NOT EXISTS history(revision INTEGER PRIMARY KEY, events BLOB NOT NULL);
-            CREATE TABLE IF NOT EXISTS more(
-              revision INTEGER NOT NULL, part INTEGER NOT NULL, events BLOB NOT NULL, PRIMARY KEY(revision, part));
-            CREATE TABLE IF NOT EXISTS leases(id INTEGER PRIMARY KEY, lease BLOB NOT NULL);
-            CREATE TABLE IF NOT EXISTS sessions(client INTEGER PRIMARY KEY, session BLOB NOT NULL);
-            CREATE TABLE IF NOT EXISTS times(revision INTEGER PRIMARY KEY, unix_ms INTEGER NOT NULL);
-            """)
+        let schema = try Self.prepareTables(database)
+        guarded.withLock { $0.schema = schema }
+    }
+
+    /// What is no database is set aside: a new one takes its place, which waits for another state.
+    package static func open(
+        path: String, vfs: String? = nil, cluster: UInt64? = nil, members: (any MembersMedium)? = nil,
+        setAside: () throws(DiskError) -> Void
+    ) throws(DiskError) -> StateStore {
+        let damage: String
+        do throws(DiskError) {
+            return try StateStore(path: path, vfs: vfs, cluster: cluster, members: members)
+        } catch {
+            guard case .damaged(let text) = error else { throw error }
+            damage = text
+        }
+        try setAside()
+        let store = try StateStore(path: path, vfs: vfs, cluster: cluster, members: members)
+        store.guarded.withLock { $0.damage = damage }
+        return store
     }
 
     /// One transaction. Changes that are not newer than what is there are ignored: a snapshot overtook them. `now`: the
@@ -61,6 +80,7 @@ package final class StateStore: Sendable {
                 if now > 0 { try noteTime(changes.counters, now, &guarded) }
             }
             guarded.applied = changes.counters.applied.index
+            guarded.present = copy(changes.configuration, changes.members)
             guarded.folding.note(changes.events, through: changes.counters.revision)
             try foldIfDue(needs: changes.counters.compactRevision, &guarded)
             try trimHistory(
@@ -72,6 +92,7 @@ package final class StateStore: Sendable {
     /// Everything written is synced when this returns; answers how far that is applied.
     package func checkpoint() throws(DiskError) -> LogIndex {
         try locked { guarded throws(DiskError) in
+            try copyMembers(&guarded)
             try database.checkpoint()
             return guarded.applied
         }
@@ -80,7 +101,7 @@ package final class StateStore: Sendable {
     /// Replaces everything, synced when it returns. Of a damaged database not a page is kept.
     package func install(_ state: StateMachine, _ configuration: Configuration) throws(DiskError) {
         try locked { guarded throws(DiskError) in
-            if guarded.isDamaged {
+            if guarded.damage != nil {
                 try rebuild(state, configuration)
             } else {
                 do throws(DiskError) { try replaceRows(state, configuration) } catch {
@@ -89,7 +110,10 @@ package final class StateStore: Sendable {
                 }
             }
             try database.checkpoint()
+            let copied = guarded.copied
             guarded = Guarded(applied: state.appliedIndex, folding: Folding(through: state.revision))
+            (guarded.present, guarded.copied) = (copy(configuration, state.sortedMembers), copied)
+            try copyMembers(&guarded)
         }
     }
 
@@ -119,6 +143,14 @@ package final class StateStore: Sendable {
             try writeFolded(StateCounters().revision)
         }
         try database.checkpoint()
+        try locked { guarded throws(DiskError) in
+            guarded.present = copy(configuration, [])
+            try copyMembers(&guarded)
+        }
+    }
+
+    func copy(_ configuration: Configuration, _ members: [Member]) -> MembersCopy {
+        MembersCopy(cluster: cluster, configuration: configuration, members: members)
     }
 }
 
@@ -176,6 +208,7 @@ extension StateStore {
         writer.put(counters)
         writer.put(byte: counters.clusterVersion)
         writer.put(optional: hash) { $0.put(fixed: $1) }
+        writer.put(optional: cluster) { $0.put(fixed: $1) }
         var directory = ByteWriter()
         directory.put(list: members) { $0.put($1) }
         let peers = configuration.voters.isEmpty ? [] : configuration.encode()

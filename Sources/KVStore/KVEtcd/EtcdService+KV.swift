@@ -34,6 +34,7 @@ extension EtcdService {
     func view(
         _ call: GRPCServerCall, at revision: Revision?, _ range: KeyRange, _ body: @escaping @Sendable (KVView) -> Void
     ) {
+        guard !replica.isFenced else { return call.finish(EtcdStatus.corrupt) }
         guard let revision else { return body(replica.view()) }
         // Undoes what came since.
         ReadPool.run(call, visiting: .max) { [self] in

@@ -29,6 +29,7 @@ final class SnapshotSlots: Sendable {
 
 extension EtcdService {
     func snapshot(_ call: GRPCServerCall, _ message: [UInt8]) throws(GRPCStatus) {
+        guard !replica.isFenced else { throw EtcdStatus.corrupt }
         guard snapshotSlots.take() else {
             throw GRPCStatus(.resourceExhausted, "etcdserver: too many snapshots at once")
         }

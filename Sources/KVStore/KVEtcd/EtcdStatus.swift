@@ -42,6 +42,8 @@ enum EtcdStatus {
     static let notElected = GRPCStatus(.unknown, "election: not leader")
     static let nobodyElected = GRPCStatus(.unknown, "election: no leader")
     static let noLeaderKey = GRPCStatus(.unknown, #""leader" field must be provided"#)
+    /// This member's state is not what was agreed on; another one is on its way.
+    static let corrupt = GRPCStatus(.dataLoss, "etcdserver: corrupt cluster")
     static let corruptSnapshot = GRPCStatus(.unavailable, "etcdserver: the snapshot could not be read, try again")
 
     private static func invalid(_ text: String) -> GRPCStatus { GRPCStatus(.invalidArgument, "etcdserver: \(text)") }

@@ -228,6 +228,9 @@ package final class Replica: Sendable {
     /// The numbers of `status` that every answer to a client carries, without a copy of the rest.
     package var standing: (term: Term, revision: Revision) { loop.status.withLock { ($0.term, $0.revision) } }
 
+    /// Its state is not the others', and not to be served.
+    package var isFenced: Bool { loop.status.withLock { $0.isFenced } }
+
     /// As in `status`.
     package var leaderlessSince: ContinuousClock.Instant? { loop.status.withLock { $0.leaderlessSince } }
 

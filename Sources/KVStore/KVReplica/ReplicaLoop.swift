@@ -82,7 +82,8 @@ final class ReplicaLoop: @unchecked Sendable {
         self.mailbox = mailbox
         let voters =
             configuration.joins ? Configuration.empty : Configuration(voters: configuration.initialPeers.map(\.id))
-        let disk = try ReplicaDisk(path: configuration.dataDirectory, initial: voters)
+        let disk = try ReplicaDisk(
+            path: configuration.dataDirectory, initial: voters, cluster: configuration.clusterID)
         self.disk = disk
         stateStore = Mutex(disk.state)
         core = ReplicaCore(
@@ -91,6 +92,12 @@ final class ReplicaLoop: @unchecked Sendable {
             seed: UInt64.random(in: .min ... .max), now: Clock.milliseconds(), isStateDamaged: disk.isStateDamaged)
         status = Mutex(ReplicaStatus(id: configuration.id, name: configuration.name))
         published = Mutex(Published(core.snapshot))
+        if let damage = disk.stateDamage {
+            configuration.logger.error(
+                "the state is damaged: nothing is served until the leader has sent its own",
+                metadata: ["reason": "\(damage)"])
+        }
+        if disk.isStateRemade { configuration.logger.warning("the state was damaged: it is made anew from the log") }
         if let mark = disk.restored.voteMark {
             configuration.logger.error(
                 "the log is damaged: this peer does not vote until it has caught up", metadata: ["mark": "\(mark)"])

@@ -47,7 +47,9 @@ package struct StoreIdentity: Hashable, Sendable {
     }
 
     /// Somebody's state is there.
-    package static func hasData(_ directory: String) -> Bool { access("\(directory)/state.sqlite", F_OK) == 0 }
+    package static func hasData(_ directory: String) -> Bool {
+        ["state.sqlite", "members"].contains { access("\(directory)/\($0)", F_OK) == 0 }
+    }
 
     /// Durable when it returns. With `making`, the data are made in between, and the directory is refused until both are
     /// there; without, a directory that was left half-way is as if nobody had begun.

@@ -34,7 +34,7 @@ package struct NewStore: Sendable {
         // Makes the directory when there is none.
         _ = try DataDirectory(directory)
         try StoreIdentity(cluster: cluster, member: me).write(to: directory) {
-            try ReplicaDisk.begin(directory, machine, Configuration(voters: members.map(\.id)))
+            try ReplicaDisk.begin(directory, machine, Configuration(voters: members.map(\.id)), cluster: cluster)
         }
     }
 }
@@ -57,7 +57,7 @@ package struct StoppedStore: Sendable {
             throw ConfigurationError("\(directory) is no data directory")
         }
         identity = try StoreIdentity(directory)
-        let disk = try ReplicaDisk(path: directory, initial: .empty)
+        let disk = try ReplicaDisk(path: directory, initial: .empty, cluster: identity?.cluster)
         guard !disk.isStateDamaged else {
             throw ConfigurationError(
                 "the keys in \(directory) are not what was written: use another member's data, or a snapshot")

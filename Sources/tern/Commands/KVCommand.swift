@@ -111,7 +111,7 @@ struct KVCommand: AsyncParsableCommand {
         configuration.joins = initialClusterState == "existing"
         configuration.compaction = try compaction()
         configuration.stateBytesMax = try stateBytesMax()
-        guard !Files.exists("\(folder)/state.sqlite") else { return configuration }
+        guard !StoreIdentity.hasData(folder) else { return configuration }
         if configuration.joins {
             try await join(&configuration, me, group)
         } else {
