@@ -23,6 +23,8 @@ struct Progress: Sendable {
     var isActive: Bool
     /// The latest ReadIndex round that it answered.
     var round: UInt64 = 0
+    /// It helps nobody else to lead before the leader's clock shows this.
+    var promisedUntil = Int64.min
     /// The commit index it was last told.
     var commitSent = LogIndex.zero
     /// Its acknowledgements do not count: its log was damaged.

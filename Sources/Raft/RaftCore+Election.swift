@@ -4,7 +4,7 @@ extension RaftCore {
     mutating func stepElection(_ message: Message) {
         switch message.body {
         case .preVote(let last): answerPreVote(message, last: last)
-        case .vote(let last, _): answerVote(message, last: last)
+        case .vote(let last, let isTransfer): if isTransfer || isFreeToHelp() { answerVote(message, last: last) }
         case .preVoteResponse(let granted): countPreVote(message, granted: granted)
         case .voteResponse(let granted): countVote(message, granted: granted)
         case .timeoutNow:
@@ -20,7 +20,7 @@ extension RaftCore {
     }
 
     private mutating func answerPreVote(_ message: Message, last: EntryID) {
-        guard !isAmnesiac else { return }
+        guard !isAmnesiac, isFreeToHelp() else { return }
         let isFree = message.term > term || vote == message.from || (vote == nil && leader == nil)
         if isFree && isUpToDate(last) {
             outbox.append(Message(from: id, to: message.from, term: message.term, .preVoteResponse(granted: true)))
@@ -175,7 +175,7 @@ extension RaftCore {
             peerUnreachable(peer)
             return noteSilence(of: peer)
         }
-        guard leader == peer else { return }
+        guard leader == peer, settings.usesConnectionLossHint else { return }
         failReads()
         role = .follower(FollowerState())
         hintAttempts = 0

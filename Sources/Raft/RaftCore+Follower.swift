@@ -7,7 +7,7 @@ extension RaftCore {
         case .append(let append): answerAppend(append, from: message.from)
         case .heartbeat(let commit, let round):
             learnCommit(commit)
-            send(to: message.from, .heartbeatResponse(round: isAmnesiac ? 0 : round))
+            send(to: message.from, .heartbeatResponse(round: isAmnesiac ? 0 : promise(round)))
             if isAmnesiac && commit > log.last.index { admitLoss(commit, to: message.from) }
         case .commit(let commit): learnCommit(commit)
         case .installSnapshot(let metadata): answerSnapshot(metadata, from: message.from)

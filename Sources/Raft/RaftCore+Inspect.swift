@@ -20,6 +20,9 @@ extension RaftCore {
         }
     }
 
+    /// Units of the clock for which this peer helps nobody else to lead.
+    package var boundUnits: Int64 { promiseLeft }
+
     /// The state that must be durable.
     package var hardState: HardState { HardState(term: term, vote: vote, commit: commitIndex) }
 

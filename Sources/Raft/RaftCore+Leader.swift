@@ -62,10 +62,11 @@ extension RaftCore {
         return index
     }
 
-    private mutating func countHeartbeat(round: UInt64, at position: Int) {
-        let last = log.last.index
+    private mutating func countHeartbeat(round answer: UInt64, at position: Int) {
+        let last = log.last.index, round = ReadRound.number(answer)
         if round <= leading.reads.round {
             leading.progress[position].round = max(leading.progress[position].round, round)
+            countPromise(answer, at: position)
         }
         confirmReads()
         guard isLeader, mayAsk(at: position) else { return }
@@ -183,10 +184,13 @@ extension RaftCore {
 
     mutating func broadcastHeartbeat() {
         leading.heartbeatElapsed = 0
+        let round = askForPromises()
         for progress in leading.progress {
             let commit = min(commitIndex, progress.match)
-            send(to: progress.id, .heartbeat(commit: commit, round: leading.reads.round))
+            send(to: progress.id, .heartbeat(commit: commit, round: round))
         }
+        // It may have been a round that no other needs to answer.
+        if settings.leaseReads { confirmReads() }
     }
 }
 

@@ -62,7 +62,7 @@ extension RaftCore {
     /// Tells everybody what is committed, asks the best of the others to take over, and follows.
     private mutating func resign() {
         replicate()
-        if let target = transferTarget { send(to: target, .timeoutNow) }
+        if let target = transferTarget { askToCampaign(target) }
         becomeFollower(term: term, leader: nil)
     }
 
@@ -155,13 +155,20 @@ extension RaftCore {
         guard isLeader, let target = leading.transfer?.target, let position = leading.position(of: target),
             leading.progress[position].match == log.last.index
         else { return }
-        send(to: target, .timeoutNow)
+        askToCampaign(target)
     }
 
     /// This leader's disk hangs: whoever has everything committed takes over, without waiting for more.
     mutating func handOver() {
         guard leading.transfer == nil, let target = transferTarget else { return }
         leading.transfer = Transfer(target: target)
+        askToCampaign(target)
+    }
+
+    /// Its campaign passes over the loyalty and the promises of all others.
+    private mutating func askToCampaign(_ target: PeerID) {
+        if hasLease { leaseFigures.endedByTransfer += 1 }
+        leading.hasAskedToCampaign = true
         send(to: target, .timeoutNow)
     }
 }

@@ -1,6 +1,6 @@
 // Linearizable reads without the log (ReadIndex, Raft thesis §6.4). A read index is the commit index when the read was
 // taken; it is good once a quorum answered a round that began afterwards. Only a leader that has committed in its own
-// term knows the commit index. Leases are not used: nothing here depends on clocks.
+// term knows the commit index. Nothing here depends on clocks; `RaftCore+Lease` is about reads that do, where wished.
 
 extension RaftCore {
     /// Asks for a read index; the answer comes in `Ready.reads`, or none at all when messages are lost and leadership
@@ -37,7 +37,8 @@ extension RaftCore {
         let reads = leading.reads
         guard reads.wantsRound, reads.round - reads.confirmed < UInt64(settings.readRoundsMax) else { return }
         leading.reads.wantsRound = false
-        leading.reads.round += 1
+        // With leases every heartbeat has a number of its own.
+        if !settings.leaseReads { leading.reads.round += 1 }
         broadcastHeartbeat()
         confirmReads()
     }
@@ -51,10 +52,11 @@ extension RaftCore {
         leading.reads.confirmed = reached
         let ready = leading.reads.pending.prefix { $0.round <= reached }
         leading.reads.pending.removeFirst(ready.count)
+        leading.reads.told = max(0, leading.reads.told - ready.count)
         for read in ready { answer(read.origin, index: read.index) }
     }
 
-    private mutating func answer(_ origin: LeaderReads.Origin, index: LogIndex) {
+    mutating func answer(_ origin: LeaderReads.Origin, index: LogIndex) {
         switch origin {
         case .local(let read): readResults.append(ReadResult(id: read, index: index))
         case .peer(let peer, let context): send(to: peer, .readIndexResponse(context: context, index: index))

@@ -25,12 +25,12 @@ extension RaftCore {
     private mutating func adoptTerm(of message: Message) -> Bool {
         switch message.body {
         case .preVote:
-            return !isLoyal
+            return !isLoyal && isFreeToHelp()
         case .preVoteResponse(granted: true):
             return true
         case .vote(_, let isTransfer):
             // No leader hands over to one that is no voter: such a request is a late one of a peer that was removed.
-            guard isTransfer && configuration.isVoter(message.from) || !isLoyal else { return false }
+            guard isTransfer && configuration.isVoter(message.from) || !isLoyal && isFreeToHelp() else { return false }
             becomeFollower(term: message.term, leader: nil)
         case .append, .heartbeat, .commit, .installSnapshot:
             becomeFollower(term: message.term, leader: message.from)

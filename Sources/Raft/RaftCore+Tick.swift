@@ -15,7 +15,7 @@ extension RaftCore {
             hintDelay = delay - 1
             if delay <= 1 { return campaignByHint() }
         }
-        if electionElapsed >= electionTimeout { preCampaign() }
+        if electionElapsed >= electionTimeout, promiseLeft == 0 { preCampaign() }
     }
 
     private mutating func tickLeader() {

@@ -22,6 +22,12 @@ package struct RaftCore: Sendable {
     var configurations: [(index: LogIndex, value: Configuration)]
     var generator: SeededGenerator
     var ticks: UInt64 = 0
+    /// The shell's monotonic clock, as last told.
+    var clock: Int64?
+    /// So much is left of the time in which this peer helps nobody else to lead. At start it may have promised that in
+    /// a former life.
+    var promiseLeft: Int64
+    package internal(set) var leaseFigures = LeaseFigures()
     var electionElapsed = 0
     var electionTimeout = 0
     /// Campaign when it reaches zero: the leader is believed dead.
@@ -64,6 +70,7 @@ package struct RaftCore: Sendable {
         handedToApply = snapshot.index
         commitIndex = max(snapshot.index, min(restored.hardState.commit, log.last.index))
         configurations = [(snapshot.index, snapshot.configuration)]
+        promiseLeft = settings.leaseReads ? settings.promiseUnits + 1 : 0
         generator = SeededGenerator(seed: seed)
         forwarded = ForwardedReads(nextContext: generator.next() >> 1)
         voteMark = restored.voteMark.flatMap { $0 > commitIndex ? $0 : nil }
@@ -149,6 +156,7 @@ extension RaftCore {
     package mutating func takeReady() -> Ready? {
         guard fault == nil else { return nil }
         if isLeader {
+            serveByLease()
             beginReadRound()
             replicate()
         } else {

@@ -35,6 +35,8 @@ struct LeaderState: Sendable {
     var reads = LeaderReads()
     /// A voter with data is out of reach: the witness's acknowledgements count.
     var isWitnessEngaged = false
+    /// This leader asked somebody to campaign: that may come about at any time, and passes over promises.
+    var hasAskedToCampaign = false
 
     func position(of peer: PeerID) -> Int? { progress.firstIndex { $0.id == peer } }
     func isLeaving(_ peer: PeerID) -> Bool { leaving.contains { $0.peer == peer } }
@@ -74,6 +76,11 @@ struct LeaderReads: Sendable {
     var confirmed: UInt64 = 0
     /// Reads wait for a round that has not begun.
     var wantsRound = false
+    /// Of `pending`, those that were taken before the clock was last told.
+    var told = 0
+    /// When rounds that asked for a promise began, oldest first.
+    var begun: [(round: UInt64, clock: Int64)] = []
+    static let begunMax = 64
     var count: Int { early.count + pending.count }
 }
 

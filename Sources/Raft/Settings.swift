@@ -33,12 +33,24 @@ package struct RaftSettings: Hashable, Sendable {
     /// This peer keeps no commands, votes and never leads. Fixed for the life of its id: the members' configuration must
     /// agree (`Configuration.witness`).
     package var isWitness = false
+    /// A connection to the leader that was reset and refused voids the loyalty to it (`connectionLost`).
+    package var usesConnectionLossHint = true
+    /// As a leader: answer reads without asking a quorum while one has promised lately to help nobody else to lead. As
+    /// every other peer: give that promise, and keep it. Not together with the hint, which would break it.
+    package var leaseReads = false
+    /// How much slower a leader's clock may be than that of a follower, in percent.
+    package var leaseDriftPercent = 20
+    /// Of a silence of its clock a peer counts no more for its promises, in ticks: time before a promise that it is told
+    /// of afterwards, or a jump. A leader relies on them for so much less.
+    package var leaseMarginTicks = 4
+    /// Units of `tell(clock:)` in a tick: milliseconds by intention.
+    package var tickUnits = 10
 
     package init() {}
 
     package var isValid: Bool {
         heartbeatTicks > 0 && electionTicksMin > heartbeatTicks && electionTicksMax > electionTicksMin
             && saveStallTicks > 0 && appendBytesMax > 0 && appendEntriesMax > 0 && inflightMessagesMax > 0
-            && inflightBytesMax > 0 && readRoundsMax > 0 && readRetryTicks > 0
+            && inflightBytesMax > 0 && readRoundsMax > 0 && readRetryTicks > 0 && hasSaneLease
     }
 }

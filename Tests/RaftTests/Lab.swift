@@ -29,6 +29,8 @@ struct Lab {
     /// Snapshots whose contents are on the way already: what is delivered is what was sent.
     var streamed: Set<Message> = []
     var settings = RaftSettings()
+    /// Each peer's own, moved by its ticks and by sleep.
+    var clocks: [PeerID: Int64] = [:]
     var output: [String] = []
     var traces = false
 
@@ -56,6 +58,19 @@ struct Lab {
         drain(id)
     }
 
+    /// The time of a tick passes on a peer's clock, then it is told.
+    mutating func tick(_ id: PeerID) {
+        sleep(id, 1)
+        with(id) { $0.tick() }
+    }
+
+    /// So many ticks pass on a peer's clock; it does nothing meanwhile and sees that it slept.
+    mutating func sleep(_ id: PeerID, _ ticks: Int64) {
+        let now = clocks[id, default: 0] + ticks * Int64(settings.tickUnits)
+        clocks[id] = now
+        peers[id]?.core?.tell(clock: now)
+    }
+
     /// Feeds a peer and obeys what it wants.
     mutating func with(_ id: PeerID, _ body: (inout RaftCore) throws -> Void) {
         guard peers[id]?.core != nil else { return say("\(id) is down") }
@@ -64,6 +79,7 @@ struct Lab {
     }
 
     mutating func drain(_ id: PeerID) {
+        peers[id]?.core?.tell(clock: clocks[id, default: 0])
         while let ready = peers[id]?.core?.takeReady() {
             for message in ready.messages { send(message) }
             if let save = ready.save { peers[id]?.pending.append(save) }
@@ -185,14 +201,30 @@ extension Lab {
             "append after \(append.previous.index)/\(append.previous.term) [\(append.entries.map(words).joined(separator: " "))] commit \(append.commit)"
         case .appendResponse(let response):
             response.rejection.map { "no \(response.index), try \($0.index)/\($0.term)" } ?? "has \(response.index)"
-        case .heartbeat(let commit, let round): "heartbeat commit \(commit) round \(round)"
-        case .heartbeatResponse(let round): "alive, round \(round)"
+        case .heartbeat(let commit, let round): "heartbeat commit \(commit) round \(words(round: round))"
+        case .heartbeatResponse(let round): "alive, round \(words(round: round))"
         case .commit(let index): "committed \(index)"
         case .readIndex: "readIndex?"
         case .readIndexResponse(_, let index): "readIndex \(index)"
         case .installSnapshot(let metadata): "snapshot \(metadata.index)/\(metadata.term)"
         case .timeoutNow: "campaign now"
         }
+    }
+
+    private func words(round: UInt64) -> String {
+        let number = ReadRound.number(round)
+        if ReadRound.isPromise(round) { return "\(number), promises" }
+        return ReadRound.length(round) > 0 ? "\(number), promise?" : "\(number)"
+    }
+
+    mutating func sayLease(_ id: PeerID) {
+        guard let core = peers[id]?.core else { return say("\(id) is down") }
+        guard core.isLeader else {
+            return say("\(id) is \(core.boundUnits > 0 ? "bound for \(core.boundUnits)" : "free")")
+        }
+        let clock = clocks[id, default: 0]
+        guard let end = core.leaseEnd, end > .min else { return say("\(id) has no lease") }
+        say(end == .max ? "\(id) needs nobody" : "\(id) has a lease for \(max(0, end - clock))")
     }
 
     /// A command without its bytes has a dash.

@@ -3,6 +3,7 @@
 //   cluster N [learners a b | witness a] · tick P N · pass N (ticks for all) · campaign P · elect P (until it leads) · settle
 //   trace · deliver N · propose P text [fence T] · read P n · transfer P [Q]
 //   members P voters a b [learners c] [witness d] · byhand P · save P · crash P · restart P [mark I] · cut P Q · isolate P · mend
+//   sleep P N (its clock goes on for N ticks, and it is told) · rest N (the same of all, one by one) · lease P
 //   checkpoint P · compact P I · lost P Q · truncate P I · drop · status · log P · set NAME N
 //   oneway P Q · hold P Q · engaged P · open P Q (what was held stays so) · release P Q · flap P Q TIMES TICKS · join P [witness] · wipe P
 
@@ -18,7 +19,7 @@ private let names = [
     "removed-leader", "removed-follower", "used-id", "stale-read", "two-snapshots", "one-way", "heard-by-one",
     "flapping-links", "connection-lost-by-all", "retried-proposal", "slow-reads",
     "witness", "witness-log", "witness-members", "witness-snapshot",
-    "witness-leaves"
+    "witness-leaves", "lease", "lease-promise", "lease-transfer", "lease-members", "lease-witness", "lease-mixed"
 ]
 
 @Test(arguments: names)
@@ -67,7 +68,10 @@ extension Lab {
         switch words.first ?? "" {
         case "cluster": makeCluster(words)
         case "set": set(words)
-        case "tick": for _ in 0..<number(words, 2) { with(peer) { $0.tick() } }
+        case "tick": for _ in 0..<number(words, 2) { tick(peer) }
+        case "sleep": sleep(peer, Int64(clamping: number(words, 2)))
+        case "rest": for _ in 0..<number(words, 1) { for id in peers.keys.sorted() { sleep(id, 1) } }
+        case "lease": sayLease(peer)
         case "campaign": campaign(peer)
         case "settle": settle()
         case "pass": pass(number(words, 1))
@@ -116,6 +120,9 @@ extension Lab {
         case "inflightMessagesMax": settings.inflightMessagesMax = value
         case "uncommittedBytesMax": settings.uncommittedBytesMax = value
         case "saveStallTicks": settings.saveStallTicks = value
+        case "leaseReads":
+            settings.leaseReads = value != 0
+            settings.usesConnectionLossHint = value == 0
         case "promotionLagMax": settings.promotionLagMax = UInt64(value)
         default: say("UNKNOWN SETTING")
         }
@@ -128,12 +135,12 @@ extension Lab {
     }
 
     private mutating func campaign(_ peer: PeerID) {
-        for _ in 0..<100 where peers[peer]?.core?.leadership.role == .follower { with(peer) { $0.tick() } }
+        for _ in 0..<100 where peers[peer]?.core?.leadership.role == .follower { tick(peer) }
     }
 
     mutating func pass(_ ticks: UInt64) {
         for _ in 0..<ticks {
-            for id in peers.keys.sorted() where peers[id]?.core != nil { with(id) { $0.tick() } }
+            for id in peers.keys.sorted() where peers[id]?.core != nil { tick(id) }
             settle()
         }
     }
