@@ -13,6 +13,7 @@ private func share(_ weather: Weather) -> Int {
     switch weather {
     case .mixed: 700
     case .storm, .fog: 50
+    case .siege: 100
     case .rot: 150
     }
 }
@@ -89,6 +90,7 @@ private func bound(_ bug: PlantedBug) -> (seeds: Int, weather: Weather) {
     case .corruptIsShort: (20, .rot)
     case .forgetsDamage, .commitsTornEntries: (40, .rot)
     case .truncatesBelowMark: (60, .rot)
+    case .forgetsPromises, .countsEchoes, .transfersUnderLease, .stopsClockInPause, .driftsBeyondBound: (40, .siege)
     case .countsWitnessAlways, .sendsWitnessAll, .sendsWitnessUnsaved: (20, .rot)
     }
 }

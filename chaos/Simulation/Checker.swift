@@ -51,13 +51,13 @@ struct Checker {
 
 extension Checker {
     /// The first broken invariant that this host shows.
-    mutating func check(_ position: Int, of hosts: [Host], report: inout Report) -> String? {
+    mutating func check(_ position: Int, of hosts: [Host], now: UInt64, report: inout Report) -> String? {
         let host = hosts[position]
         guard let life = host.life else { return nil }
         if let broken = life.raft.brokenInvariant { return "host \(host.id): \(broken)" }
         if host.lives != seen[position].life { begin(position, host, life) }
         seen[position].touches += 1
-        return checkElection(position, life, report: &report) ?? checkMonotonic(position, host, life)
+        return checkElection(position, life, hosts, now, report: &report) ?? checkMonotonic(position, host, life)
             ?? checkLog(position, life) ?? checkCommit(position, life, hosts: hosts, report: &report)
             ?? checkApplied(position, life) ?? checkWitness(position, life, hosts: hosts, report: &report)
     }
@@ -72,7 +72,9 @@ extension Checker {
     }
 
     /// Election Safety; and Leader Completeness when a leader begins.
-    private mutating func checkElection(_ position: Int, _ life: Host.Life, report: inout Report) -> String? {
+    private mutating func checkElection(
+        _ position: Int, _ life: Host.Life, _ hosts: [Host], _ now: UInt64, report: inout Report
+    ) -> String? {
         let raft = life.raft
         guard raft.isLeader, seen[position].ledTerm != raft.term else { return nil }
         seen[position].ledTerm = raft.term
@@ -81,6 +83,7 @@ extension Checker {
             return "term \(raft.term) has two leaders: \(other) and \(raft.id)"
         }
         leaders[raft.term] = raft.id
+        if let complaint = checkLeases(raft, hosts, now) { return complaint }
         for (offset, fact) in committed.enumerated() {
             let index = LogIndex(UInt64(offset) + 1)
             guard index > raft.compactIndex, fact.committedIn < raft.term else { continue }

@@ -18,6 +18,8 @@ enum Event {
     case ambush(host: Int)
     /// A follower that holds what only it and the leader hold forgets it, and the leader is gone.
     case betrayal(follower: Int, leader: Int)
+    /// A leader that relies on promises is cut off, and those that gave them are tried.
+    case siege(leader: Int, rival: Int)
     case bringBack(host: Int)
     case heal(Int)
     case flap(host: Int, left: UInt64)

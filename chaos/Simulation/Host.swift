@@ -30,6 +30,10 @@ struct Host {
     var forgot: EntryID?
     /// Its leader has told it so.
     var hasNoticed = false
+    /// How fast its clock runs, out of 1000.
+    let clockRate: Int64
+    /// When its clock jumped last.
+    var jumpedAt: UInt64?
     /// The newest version of entries that its program understands.
     var understands = EntryFormat.oldest
 
@@ -83,6 +87,8 @@ struct Host {
         initialMembers = members
         let voters = members.map(\.id), witness = plan.witness.map { PeerID(UInt64($0) + 1) }
         settings.isWitness = id == witness
+        clockRate = plan.leases?.rate(of: id) ?? 1000
+        plan.leases?.set(&settings, of: id)
         disk = Disk(
             configuration: voters.isEmpty ? .empty : Configuration(voters: voters, witness: witness), seed: seed,
             planted: planted)
@@ -108,14 +114,18 @@ struct Host {
             id: id, settings: settings, limits: limits, restored: restored, state: machine,
             initialMembers: initialMembers, seed: seed, now: clock, isStateDamaged: isDamaged,
             understands: planted == .guessesVersions ? 9 : understands)
-        let life = Life(core: core, clockBase: clock - Int64(now / 1000), watched: machine.revision)
+        let life = Life(core: core, clockBase: clock - shown(now), watched: machine.revision)
+        if planted == .forgetsPromises { forgetPromises(life, clock) }
         if isDamaged { life.flippedAt = 0 }
         if !isWitness { life.core.watch(life.watch, .all, after: machine.revision) }
         self.life = life
         return Start(isLogDamaged: restored.voteMark != nil, isStateDamaged: isDamaged)
     }
 
-    func clock(at now: UInt64) -> Int64 { (life?.clockBase ?? 0) + Int64(now / 1000) }
+    func clock(at now: UInt64) -> Int64 { (life?.clockBase ?? 0) + shown(now) }
+
+    /// Milliseconds by the rate of its clock.
+    func shown(_ microseconds: UInt64) -> Int64 { Int64(microseconds) * clockRate / 1_000_000 }
 
     /// A new machine in the place of a lost one: it knows nothing and nobody knows it.
     mutating func replace(by id: PeerID, seed: UInt64, isWitness: Bool) {

@@ -17,6 +17,8 @@ struct LeaseOracle {
     }
     /// Log time is in whole milliseconds.
     static let resolution: UInt64 = 1_000
+    /// A leader's clock may run so much faster than time, out of 1000.
+    var fastest: UInt64 = 1_000
     private var promises: [LeaseID: Promise] = [:]
     private(set) var ended = 0
     /// By how much leaders' clocks jumped, as far as it counts.
@@ -24,7 +26,7 @@ struct LeaseOracle {
 
     /// Asked for at `now`.
     mutating func ask(_ lease: UInt64, ttlMilliseconds: UInt64, now: UInt64) {
-        let ttl = ttlMilliseconds * 1000
+        let ttl = ttlMilliseconds * 1_000_000 / fastest
         promises[Request.leaseID(lease)] = Promise(ttl: ttl, end: now + ttl)
     }
 

@@ -14,6 +14,8 @@ package enum Weather: String, CaseIterable, Sendable {
     case fog
     /// Logs that are damaged at nearly every crash, one at a time.
     case rot
+    /// Leaders that read by lease, cut off while those who promised are tried.
+    case siege
 }
 
 /// How hostile a seed's world is.
@@ -48,6 +50,8 @@ struct Plan {
     var witness: Int?
     /// Out of 1000 faults so many copy a data directory, or bring an older copy back.
     var copies: UInt64 = 0
+    /// Reads by lease; one member may not know of them.
+    var leases: LeasePlan?
     /// How soon an ambush strikes.
     var ambushMax: UInt64 = 25_000
 
@@ -86,6 +90,7 @@ struct Plan {
         if isStorm || weather == .storm { becomeStorm(pick) }
         if weather == .fog { becomeFog(pick) }
         if weather == .rot { becomeRot(pick) }
+        if weather == .siege { becomeSiege(pick) }
     }
 
     /// Drawn apart from the rest, which therefore is the same with and without.

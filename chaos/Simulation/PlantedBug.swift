@@ -43,6 +43,16 @@ package enum PlantedBug: String, CaseIterable, Sendable {
     case expiresByLocalClock
     /// Who begins again with an old copy of its directory is not told what it lost.
     case trustsOldCopies
+    /// Who begins again forgets what it promised to its leader.
+    case forgetsPromises
+    /// A peer that sends a round's number back is taken to have promised something.
+    case countsEchoes
+    /// A leader gives its word to a campaign and goes on to rely on promises.
+    case transfersUnderLease
+    /// The clock that a lease is counted on stands still while the process does.
+    case stopsClockInPause
+    /// Clocks drift by more than what is subtracted for it.
+    case driftsBeyondBound
     /// The witness counts for commits although every voter with data is there.
     case countsWitnessAlways
     /// The witness is sent all there is.

@@ -71,6 +71,7 @@ struct World {
         var plan = Plan(weather: weather, using: &random)
         plan.drawWitness(seed: seed, weather)
         plan.drawSessions(seed: seed)
+        plan.drawLeases(seed: seed, weather, planted)
         self.plan = plan
         self.planted = planted
         self.weather = weather
@@ -91,6 +92,11 @@ struct World {
         checker = Checker(hosts: plan.hosts, hasWitness: plan.witness != nil)
         report = Report(seed: seed)
         if plan.witness != nil { report.count(.witnesses) }
+        if let leases = plan.leases {
+            report.count(.leaseReads)
+            if leases.stranger != nil { report.count(.leaseStrangers) }
+            checker.oracle.leases.fastest = leases.fastest
+        }
         self.keepsTrace = keepsTrace
     }
 
@@ -153,6 +159,7 @@ extension World {
         if report.violation == nil { checkHistories() }
         report.time = now
         report.count(.leasesEnded, checker.oracle.leases.ended)
+        for position in hosts.indices { noteLeases(position) }
         for host in hosts {
             report.count(.segments, host.disk.logCounts.segments)
             report.count(.segmentsReturned, host.disk.logCounts.returns)
@@ -179,7 +186,7 @@ extension World {
         guard let touched else { return true }
         if planted != nil { mistakeWitness(touched) }
         let elections = report[.elections]
-        let complaint = checker.check(touched, of: hosts, report: &report)
+        let complaint = checker.check(touched, of: hosts, now: now, report: &report)
         fail(complaint ?? checker.oracle.checkFences() ?? checkMemory(touched))
         if report[.elections] > elections, chance(plan.ambush) {
             schedule(.ambush(host: touched), after: 100, plan.ambushMax)

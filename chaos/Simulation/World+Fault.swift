@@ -8,6 +8,7 @@ extension World {
         guard !isHealed else { return }
         schedule(.fault, after: plan.faultEvery / 4, plan.faultEvery * 2)
         let host = Int(below(UInt64(hosts.count)))
+        if let leases = plan.leases, chance(leases.sieges) { return besiege() }
         if chance(plan.betrayals) { return prepareBetrayal() }
         if chance(plan.upgrades) { return upgrade(host) }
         if plan.copies > 0, chance(plan.copies) { return copyDisks(host) }
@@ -67,6 +68,7 @@ extension World {
         guard hosts[position].life != nil else { return }
         if keepsTrace { note("crash \(hosts[position].id)") }
         report.count(.crashes)
+        noteLeases(position)
         let survivors = survivors ?? Int(between(0, UInt64(hosts[position].disk.logQueue.count)))
         report.count(.lostSaves, hosts[position].withDisk { $0.crash(survivors: survivors) })
         if isPowerCut { losePower(position) }
@@ -117,21 +119,24 @@ extension World {
         for position in cuts.indices { mend(position) }
     }
 
-    private mutating func pause(_ position: Int) {
+    mutating func pause(_ position: Int) {
         guard hosts[position].life != nil else { return }
         if keepsTrace { note("pause \(hosts[position].id)") }
         report.count(.pauses)
         let duration = between(50_000, 2_000_000)
         hosts[position].pausedUntil = now + duration
+        if planted == .stopsClockInPause { hosts[position].life?.clockBase -= hosts[position].shown(duration) }
     }
 
     /// By up to an hour. What a leader makes of a jump ahead is bounded; one back does nothing.
-    private mutating func jumpClock(_ position: Int) {
-        guard let life = hosts[position].life else { return }
+    mutating func jumpClock(_ position: Int) {
+        guard let life = hosts[position].life, mayJump(position) else { return }
         report.count(.clockJumps)
-        let jump = Int64(between(0, 3_600_000)) * (chance(500) ? 1 : -1)
+        let jump = Int64(between(plan.leases == nil ? 0 : 1_000, 3_600_000)) * (chance(500) ? 1 : -1)
         if keepsTrace { note("clock of \(hosts[position].id) jumps by \(jump) ms") }
         hosts[position].life?.clockBase += jump
+        hosts[position].jumpedAt = now
+        if plan.leases != nil { drain(position) }
         guard jump > 0, life.raft.isLeader else { return }
         checker.oracle.leases.clockJumped(by: UInt64(min(jump, ReplicaCore.silenceMillisecondsMax)) * 1000)
     }

@@ -21,6 +21,7 @@ extension World {
         case .fault: injectFault()
         case .ambush(let host): ambush(host)
         case .betrayal(let follower, let leader): betray(follower, leader)
+        case .siege(let leader, let rival): strike(leader, rival)
         case .bringBack(let host): bringBack(host)
         case .heal(let number): mend(number)
         case .act(let client): act(client)
@@ -67,6 +68,7 @@ extension World {
         }
         if start.isLogDamaged { report.count(.damagedStarts) } else { hosts[position].withDisk { $0.forgetLoss() } }
         hosts[position].pausedUntil = 0
+        hosts[position].jumpedAt = nil
         if keepsTrace { note("boot \(hosts[position].id)") }
         schedule(.tick(host: position, life: hosts[position].lives), after: 1, Simulation.tickMicroseconds)
         schedule(.maintain(host: position, life: hosts[position].lives), after: 50_000, 1_000_000)

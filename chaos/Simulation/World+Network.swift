@@ -50,6 +50,7 @@ extension World {
             return nil
         }
         if isPaused(to, .deliver(delivery)) { return nil }
+        hosts[to].life?.core.tell(hosts[to].clock(at: now))
         report.count(.messagesDelivered)
         do throws(DecodeError) {
             var message = try PeerMessage(decoding: delivery.bytes)
@@ -85,6 +86,8 @@ extension World {
         case (.ignoresLogInVotes, .preVote), (.ignoresLogInPreVotes, .preVote): message.body = .preVote(last: longest)
         case (.countsStaleVotes, .voteResponse(granted: true)):
             if let raft = hosts[position].life?.raft, raft.leadership.role == .candidate { message.term = raft.term }
+        case (.countsEchoes, .heartbeatResponse(let round)):
+            message.body = .heartbeatResponse(round: ReadRound.giving(round))
         case (.trustsOldCopies, .heartbeat(let commit, let round)):
             message.body = .heartbeat(commit: min(commit, hosts[position].lastIndex ?? commit), round: round)
         case (.trustsOldCopies, .commit(let commit)):

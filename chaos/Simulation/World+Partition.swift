@@ -64,6 +64,18 @@ extension World {
         cut("isolate", .isolations, links { a, b in a == position || b == position })
     }
 
+    /// Both ways between two groups.
+    mutating func cutBetween(_ some: [Int], _ others: [Int]) {
+        cut(
+            "siege", .isolations,
+            links { a, b in some.contains(a) && others.contains(b) || some.contains(b) && others.contains(a) })
+    }
+
+    /// It hears nothing of anybody.
+    mutating func deafen(_ position: Int) {
+        cut("deaf", .oneWayPartitions, hosts.indices.filter { $0 != position }.map { (from: $0, to: position) })
+    }
+
     /// One host's links go and come, many times.
     mutating func flap(_ position: Int) {
         report.count(.flaps)

@@ -138,6 +138,8 @@ package struct ReplicaCore: Sendable {
         told = now
         lastTick = now
         self.initialMembers = initialMembers.sorted { $0.id < $1.id }
+        var settings = settings
+        settings.tickUnits = Int(clamping: limits.tickMilliseconds)
         raft = RaftCore(id: id, settings: settings, restored: restored, seed: seed)
         proposals = ProposalTable(seed: seed)
         duties = LeaderDuties(now: now)
@@ -211,6 +213,9 @@ package struct ReplicaCore: Sendable {
     /// Time passed: at most a few ticks are made up for, so that a peer that was frozen hears the others before it
     /// campaigns. To be told after inputs and before `takeOutput`: what is appended is stamped with it.
     package mutating func advance(to time: Int64) {
+        // Reads that came before this moment may be answered by what holds at it.
+        if raft.settings.leaseReads { dispatchReads() }
+        tell(time)
         let passed = min(max(0, time &- told), Self.silenceMillisecondsMax)
         told = time
         guard passed > 0 else { return }
@@ -230,6 +235,9 @@ package struct ReplicaCore: Sendable {
         askForState()
         tellVersion()
     }
+
+    /// The clock alone, before a message is received: what it asks for counts from now, not from the last tick.
+    package mutating func tell(_ time: Int64) { raft.tell(clock: time) }
 
     /// A message from another peer, which the transport has identified.
     package mutating func receive(_ message: PeerMessage, from peer: PeerID) {

@@ -133,9 +133,10 @@ final class LogWriter: Sendable {
 
 /// The machine's monotonic clock.
 enum Clock {
+    /// Time in which the machine slept counts: promises end meanwhile.
     static func milliseconds() -> Int64 {
         var time = timespec()
-        clock_gettime(CLOCK_MONOTONIC, &time)
+        clock_gettime(CLOCK_BOOTTIME, &time)
         return Int64(time.tv_sec) &* 1000 &+ Int64(time.tv_nsec) / 1_000_000
     }
 

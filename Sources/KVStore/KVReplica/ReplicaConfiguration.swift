@@ -109,6 +109,13 @@ package struct ReplicaConfiguration: Sendable {
         return changed
     }
 
+    /// Reads by lease in place of rounds (`RaftSettings.leaseReads`). On every member: who does not promise does not
+    /// count.
+    package mutating func useLeaseReads() {
+        raft.leaseReads = true
+        raft.usesConnectionLossHint = false
+    }
+
     /// Only what ends the replica is logged.
     package mutating func silence() { logger.logLevel = .critical }
 
@@ -124,7 +131,9 @@ package struct ReplicaConfiguration: Sendable {
         if Set(initialPeers.map(\.id)).count != initialPeers.count {
             throw ConfigurationError("two initial peers have one id")
         }
-        if tickMilliseconds < 1 || !raft.isValid { throw ConfigurationError("timings are not valid") }
+        var timings = raft
+        timings.tickUnits = Int(clamping: tickMilliseconds)
+        if tickMilliseconds < 1 || !timings.isValid { throw ConfigurationError("timings are not valid") }
     }
 
     /// A cluster of one, without any network.

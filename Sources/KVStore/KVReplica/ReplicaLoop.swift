@@ -124,7 +124,9 @@ final class ReplicaLoop: @unchecked Sendable {
             failed: { [self] error in fatal("\(error)") })
         let events = PeerTransportEvents(
             received: { [self] message, peer in
-                counters.messagesReceivedTotal += 1; core.receive(message, from: peer)
+                counters.messagesReceivedTotal += 1
+                if configuration.raft.leaseReads { core.tell(Clock.milliseconds()) }
+                core.receive(message, from: peer)
             },
             batchEnded: { [self] in pump() },
             dropped: { [self] peer in core.unreachable(peer) },

@@ -11,7 +11,7 @@ struct SimCommand: ParsableCommand {
     var count: UInt64 = 1
     @Option(help: "Steps of each run.")
     var steps = Simulation.stepsDefault
-    @Option(help: "Which worlds are drawn: mixed, storm, fog or rot.")
+    @Option(help: "Which worlds are drawn: mixed, storm, fog, rot or siege.")
     var weather = Weather.mixed
     @Flag(help: "Print what happened, message by message, when a promise was broken.")
     var trace = false
