@@ -175,7 +175,7 @@ extension RaftCore {
             peerUnreachable(peer)
             return noteSilence(of: peer)
         }
-        guard leader == peer, settings.usesConnectionLossHint else { return }
+        guard leader == peer, settings.usesConnectionLossHint, promiseLeft == 0 else { return }
         failReads()
         role = .follower(FollowerState())
         hintAttempts = 0

@@ -59,7 +59,7 @@ extension RaftCore {
     /// What the shell's clock shows, in `tickUnits` a tick. It must not stand still while the process does, nor while the
     /// machine sleeps. To be told before a message is stepped, and after reads were taken: those before are served by it.
     package mutating func tell(clock now: Int64) {
-        guard settings.leaseReads else { return }
+        guard settings.leaseReads || promiseLeft > 0 else { return }
         if isLeader { leading.reads.told = leading.reads.pending.count }
         guard let last = clock, now != last else { return clock = now }
         clock = now

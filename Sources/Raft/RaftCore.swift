@@ -70,7 +70,7 @@ package struct RaftCore: Sendable {
         handedToApply = snapshot.index
         commitIndex = max(snapshot.index, min(restored.hardState.commit, log.last.index))
         configurations = [(snapshot.index, snapshot.configuration)]
-        promiseLeft = settings.leaseReads ? settings.promiseUnits + 1 : 0
+        promiseLeft = settings.leaseReads || settings.mayHavePromised ? settings.promiseUnits + 1 : 0
         generator = SeededGenerator(seed: seed)
         forwarded = ForwardedReads(nextContext: generator.next() >> 1)
         voteMark = restored.voteMark.flatMap { $0 > commitIndex ? $0 : nil }

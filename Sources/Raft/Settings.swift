@@ -38,6 +38,8 @@ package struct RaftSettings: Hashable, Sendable {
     /// As a leader: answer reads without asking a quorum while one has promised lately to help nobody else to lead. As
     /// every other peer: give that promise, and keep it. Not together with the hint, which would break it.
     package var leaseReads = false
+    /// A former life of this peer may have given promises: it keeps them, whatever its settings are now.
+    package var mayHavePromised = false
     /// How much slower a leader's clock may be than that of a follower, in percent.
     package var leaseDriftPercent = 20
     /// Of a silence of its clock a peer counts no more for its promises, in ticks: time before a promise that it is told

@@ -212,3 +212,25 @@ private func answer(_ core: inout RaftCore, to round: UInt64) -> UInt64? {
     core.tick()
     #expect(core.leadership.role == .candidate)
 }
+
+@Test func `who gives no promises any more keeps those of a former life`() {
+    var settings = RaftSettings()
+    settings.mayHavePromised = true
+    let three = Configuration(voters: [PeerID(1), PeerID(2), PeerID(3)])
+    var core = RaftCore(id: PeerID(2), settings: settings, restored: .fresh(three), seed: 7)
+    #expect(core.boundUnits == 151)
+    core.tell(clock: 0)
+    core.step(Message(from: PeerID(1), to: PeerID(2), term: Term(1), .heartbeat(commit: .zero, round: 0)))
+    core.connectionLost(to: PeerID(1))
+    core.step(Message(from: PeerID(3), to: PeerID(2), term: Term(2), .preVote(last: .zero)))
+    #expect(core.leadership.leader == PeerID(1))
+    let said = core.takeReady()?.messages ?? []
+    #expect(said.allSatisfy { if case .heartbeatResponse = $0.body { true } else { false } }, "nobody is helped")
+    for clock in 1...151 { core.tell(clock: Int64(clock)) }
+    #expect(core.boundUnits == 0)
+    #expect(answer(&core, to: ReadRound.asking(3, length: 150)).map(ReadRound.isPromise) == false)
+    core.connectionLost(to: PeerID(1))
+    core.tick()
+    core.tick()
+    #expect(core.leadership.role == .candidate)
+}

@@ -87,6 +87,10 @@ package struct StoreMetrics {
             { Double($0.counters.readsFailedTotal) }
         ),
         (
+            "tern_raft_lease_reads_total", "Reads, in batches, that this leader answered without asking the others.",
+            { Double($0.counters.readsByLeaseTotal) }
+        ),
+        (
             "etcd_server_slow_apply_total", "Rounds of applying that took more than 100 ms.",
             { Double($0.counters.slowRoundsTotal) }
         )

@@ -86,8 +86,9 @@ final class ReplicaLoop: @unchecked Sendable {
             path: configuration.dataDirectory, initial: voters, cluster: configuration.clusterID)
         self.disk = disk
         stateStore = Mutex(disk.state)
+        let settings = try PromiseMark.settings(configuration.raft, in: configuration.dataDirectory)
         core = ReplicaCore(
-            id: configuration.id, settings: configuration.raft, limits: configuration.limits, restored: disk.restored,
+            id: configuration.id, settings: settings, limits: configuration.limits, restored: disk.restored,
             state: disk.machine, initialMembers: configuration.initialPeers.map(\.member),
             seed: UInt64.random(in: .min ... .max), now: Clock.milliseconds(), isStateDamaged: disk.isStateDamaged)
         status = Mutex(ReplicaStatus(id: configuration.id, name: configuration.name))
@@ -363,6 +364,7 @@ extension ReplicaLoop {
         let numbers = core.numbers
         if numbers.leader != nil { leaderlessSince = nil } else if leaderlessSince == nil { leaderlessSince = .now }
         counters.appliedTotal = numbers.appliedIndex.rawValue
+        counters.readsByLeaseTotal = core.raft.leaseFigures.reads
         status.withLock { status in
             if status.leader != numbers.leader || hasNewMembers { nameMembers(&status, numbers.leader) }
             take(numbers, into: &status)

@@ -100,6 +100,8 @@ package struct ReplicaCounters: Hashable, Sendable {
     /// How often somebody began to lead, as far as this replica was told.
     package var leaderChangesTotal: UInt64 = 0
     package var readsFailedTotal: UInt64 = 0
+    /// Of this leader, answered without asking the others; those that came together are one.
+    package var readsByLeaseTotal: UInt64 = 0
     /// Rounds of the loop, with all that was applied in them, that took more than a tenth of a second.
     package var slowRoundsTotal: UInt64 = 0
     package var snapshotsSentTotal: UInt64 = 0
