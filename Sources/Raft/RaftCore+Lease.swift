@@ -64,7 +64,8 @@ extension RaftCore {
         guard let last = clock, now != last else { return clock = now }
         clock = now
         guard now > last else { return forgetPromises() }
-        promiseLeft -= min(promiseLeft, settings.marginUnits, now &- last)
+        let (passed, isTooMuch) = now.subtractingReportingOverflow(last)
+        promiseLeft -= min(promiseLeft, settings.marginUnits, isTooMuch ? .max : passed)
     }
 
     /// How long promises stand cannot be told any more.

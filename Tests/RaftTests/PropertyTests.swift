@@ -120,13 +120,21 @@ private func body(using random: inout SeededGenerator) -> Message.Body {
     for seed in seeds {
         var random = SeededGenerator(seed: seed)
         let restored = Restored.fresh(Configuration(voters: [PeerID(1), PeerID(2), PeerID(3)]))
-        var core = RaftCore(id: PeerID(1), restored: restored, seed: seed)
+        var settings = RaftSettings()
+        settings.leaseReads = seed % 2 == 0
+        settings.usesConnectionLossHint = !settings.leaseReads
+        var core = RaftCore(id: PeerID(1), settings: settings, restored: restored, seed: seed)
+        var clock: Int64 = 0
         for _ in 0..<400 {
             let from = PeerID(UInt64.random(in: 0...4, using: &random))
             let term = Bool.random(using: &random) ? core.term : Term(number(using: &random))
             core.step(Message(from: from, to: PeerID(1), term: term, body(using: &random)))
             core.tick()
+            let isJump = Int.random(in: 0...39, using: &random) == 0
+            clock = isJump ? Int64.random(in: .min ... .max, using: &random) : clock &+ 10
+            core.tell(clock: clock)
             if Int.random(in: 0...9, using: &random) == 0 { propose(&core) }
+            if Int.random(in: 0...9, using: &random) == 0 { read(&core) }
             while let ready = core.takeReady() {
                 if let save = ready.save { core.saved(save.id) }
                 if let last = ready.committed.last { core.applied(to: last.index) }
@@ -170,6 +178,12 @@ private func body(using random: inout SeededGenerator) -> Message.Body {
     for _ in 0..<100 { core.tick() }
     let messages = core.takeReady()?.messages ?? []
     #expect(!messages.isEmpty && messages.allSatisfy(\.isSane), "what it says is listened to")
+}
+
+private func read(_ core: inout RaftCore) {
+    do { try core.readIndex(ReadID(1)) } catch {
+        #expect(core.leader == nil || core.fault != nil || error == .overloaded)
+    }
 }
 
 private func propose(_ core: inout RaftCore) {
