@@ -4,6 +4,8 @@ import Raft
 
 /// One write of the state database.
 package struct StateChanges: Sendable {
+    /// What these changes follow on: without everything up to here they would leave a gap.
+    package var after = LogIndex.zero
     package var events: [RevisionEvents] = []
     /// nil: it ended.
     package var leases: [(id: LeaseID, lease: Lease?)] = []
@@ -54,6 +56,7 @@ extension StateMachine {
     package mutating func takeChanges() -> StateChanges {
         var changes = unsaved
         unsaved = StateChanges()
+        unsaved.after = appliedIndex
         unsavedBytes = 0
         changes.leases = leases.dirty.sorted().map { ($0, leases[$0]) }
         changes.sessions = sessions.dirty.sorted().map { ($0, sessions[$0]) }
@@ -68,6 +71,7 @@ extension StateMachine {
     /// Forgets what was not written: used after the whole state was.
     package mutating func discardChanges() {
         unsaved = StateChanges()
+        unsaved.after = appliedIndex
         unsavedBytes = 0
         leases.dirty = []
         sessions.dirty = []

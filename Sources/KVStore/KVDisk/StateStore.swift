@@ -67,11 +67,14 @@ package final class StateStore: Sendable {
         return store
     }
 
-    /// One transaction. Changes that are not newer than what is there are ignored: a snapshot overtook them. `now`: the
-    /// wall clock, in milliseconds since 1970.
+    /// One transaction. Changes that are not newer than what is there are ignored: a snapshot overtook them. Those that
+    /// do not follow on what is there are refused. `now`: the wall clock, in milliseconds since 1970.
     package func write(_ changes: StateChanges, now: Int64 = 0) throws(DiskError) {
         try condemningDamage { guarded throws(DiskError) in
             guard changes.counters.applied.index > guarded.applied else { return }
+            guard changes.after <= guarded.applied else {
+                throw .failed("state.sqlite: changes after \(changes.after) were given to \(guarded.applied)")
+            }
             try database.transaction { () throws(DiskError) in
                 try writeHistory(changes.events)
                 for (id, lease) in changes.leases { try write(id, lease) }

@@ -115,7 +115,8 @@ final class StateWriter: @unchecked Sendable {
     }
 
     /// Writes the last changes, then ends the thread. Blocks, but not long on a disk that is full or hangs: what is not
-    /// written is applied again from the log. Answers whether the thread has ended.
+    /// written is applied again from the log. The last changes are refused by the store where a batch before them was
+    /// given up: they would leave a gap. Answers whether the thread has ended.
     func end(_ changes: StateChanges?) -> Bool {
         isEnding.store(true, ordering: .relaxed)
         if let changes {
