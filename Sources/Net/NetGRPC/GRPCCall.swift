@@ -137,22 +137,22 @@ extension GRPCCall {
         waiter?.resume(returning: .success(message))
     }
 
-    func ended(_ outcome: Result<Void, GRPCStatus>) {
-        let (waiter, deadline) = state.withLock { state -> (CheckedContinuation<Outcome, Never>?, Scheduled<Void>?) in
-            guard state.end == nil else { return (nil, nil) }
-            state.end = outcome
-            state.port = nil
-            state.outbox = []
-            defer { (state.waiter, state.deadline) = (nil, nil) }
-            return (state.waiter, state.deadline)
-        }
-        deadline?.cancel()
-        waiter?.resume(returning: outcome.map { nil })
-    }
+    func ended(_ outcome: Result<Void, GRPCStatus>) { _ = end(outcome) }
 
-    func fail(_ status: GRPCStatus) {
-        let port = state.withLock { $0.end == nil ? $0.port : nil }
-        ended(.failure(status))
-        port?.cancel()
+    func fail(_ status: GRPCStatus) { end(.failure(status))?.cancel() }
+
+    /// Answers the stream that was open, when this is the end: one that opens later sees that it is too late.
+    private func end(_ outcome: Result<Void, GRPCStatus>) -> (any GRPCCallPort)? {
+        let ended = state.withLock { state -> State? in
+            guard state.end == nil else { return nil }
+            let before = state
+            state.end = outcome
+            (state.port, state.waiter, state.deadline) = (nil, nil, nil)
+            state.outbox = []
+            return before
+        }
+        ended?.deadline?.cancel()
+        ended?.waiter?.resume(returning: outcome.map { nil })
+        return ended?.port
     }
 }

@@ -4,13 +4,16 @@ import NIOCore
 import NIOHPACK
 
 /// Takes message frames out of a byte stream.
-struct GRPCMessageDecoder {
+package struct GRPCMessageDecoder {
     let messageBytesMax: Int
     private var input = ByteBuffer()
 
-    init(messageBytesMax: Int) { self.messageBytesMax = messageBytesMax }
+    package init(messageBytesMax: Int) { self.messageBytesMax = messageBytesMax }
 
-    mutating func feed(_ bytes: ByteBuffer) {
+    /// What is held in memory for what came: a stream that is silent must not hold what its connection reads into.
+    package var capacity: Int { input.capacity }
+
+    package mutating func feed(_ bytes: ByteBuffer) {
         if input.readableBytes == 0 {
             input = bytes
         } else {
@@ -22,7 +25,7 @@ struct GRPCMessageDecoder {
     /// Whether a message began that is not complete.
     var isMidMessage: Bool { input.readableBytes > 0 }
 
-    mutating func next() throws(GRPCStatus) -> [UInt8]? {
+    package mutating func next() throws(GRPCStatus) -> [UInt8]? {
         guard let flag: UInt8 = input.getInteger(at: input.readerIndex),
             let length: UInt32 = input.getInteger(at: input.readerIndex + 1)
         else { return nil }
@@ -33,6 +36,7 @@ struct GRPCMessageDecoder {
         }
         guard input.readableBytes >= 5 + Int(length) else { return nil }
         input.moveReaderIndex(forwardBy: 5)
+        defer { if input.readableBytes == 0 { input = ByteBuffer() } }
         return input.readBytes(length: Int(length))
     }
 }
@@ -71,6 +75,16 @@ func decodeMessage(_ text: String) -> String {
         }
     }
     return String(decoding: decoded, as: UTF8.self)
+}
+
+extension GRPCStatus {
+    private static let messageBytesMax = 1024
+
+    /// A head must fit into one frame, and a message may repeat what a client sent.
+    var shortMessage: String {
+        message.utf8.count <= Self.messageBytesMax
+            ? message : String(decoding: message.utf8.prefix(Self.messageBytesMax), as: UTF8.self)
+    }
 }
 
 func encodeMessage(_ text: String) -> String {

@@ -19,6 +19,10 @@ package struct GRPCServerConfiguration: Sendable {
     package var windowBytes = 1 << 20
     package var streamsMax = 10_000
     package var connectionsMax = 10_000
+    /// Of the answers of one connection that wait for its client: above, new calls and large answers are refused.
+    package var waitingBytesMax = 256 << 20
+    /// A finished call whose client takes nothing of the rest for so long is given up.
+    package var answerStall: TimeAmount = .seconds(30)
     package var controlFramesMax = 1_000_000
     /// For the TLS handshake, and in plain text for the first bytes.
     package var handshakeTimeout: TimeAmount = .seconds(10)
@@ -145,9 +149,19 @@ package final class GRPCServer: Sendable {
         }
         if let listener { await closeQuietly(listener) }
         for channel in connections { channel.pipeline.fireUserInboundEventTriggered(GRPCServerConnection.Stopping()) }
-        let done = group.next().scheduleTask(in: grace) {}
+        let deadline = NIODeadline.now() + grace
+        while connectionCount > 0 && NIODeadline.now() < deadline { await pause(.milliseconds(10)) }
+        let left = state.withLock { Array($0.connections.values) }
+        // All at once: each may wait for the other side's last word.
+        for channel in left { channel.close(promise: nil) }
+        for channel in left { await closeQuietly(channel) }
+    }
+
+    private var connectionCount: Int { state.withLock { $0.connections.count } }
+
+    private func pause(_ time: TimeAmount) async {
+        let done = group.next().scheduleTask(in: time) {}
         await withCheckedContinuation { continuation in done.futureResult.whenComplete { _ in continuation.resume() } }
-        for channel in state.withLock({ Array($0.connections.values) }) { await closeQuietly(channel) }
     }
 
     private func closeQuietly(_ channel: any Channel) async {

@@ -64,6 +64,7 @@ package final class GRPCServerCall: Sendable {
         var isClosed = false
         var isInputEnded = false
         var isPaused = false
+        var isReleased = false
         var waiting = CircularBuffer<[UInt8]>()
         var message: (@Sendable ([UInt8]) -> Void)?
         var endCallbacks: [@Sendable () -> Void] = []
@@ -199,6 +200,12 @@ package final class GRPCServerCall: Sendable {
         eventLoop.execute { self.deliver() }
     }
 
+    /// A call that waits long, for others: what it was sent no longer counts against what its client may send.
+    package func releaseInput() {
+        state.withLock { $0.isReleased = true }
+        onLoop { self.stream.value.readIfNeeded() }
+    }
+
     private func onLoop(_ body: @escaping @Sendable () -> Void) {
         if eventLoop.inEventLoop { body() } else { eventLoop.execute(body) }
     }
@@ -247,7 +254,7 @@ private final class UnaryBox: Sendable {
 
 // What the stream handler calls, on the event loop.
 extension GRPCServerCall {
-    var wantsInput: Bool { state.withLock { $0.message != nil && !$0.isPaused && !$0.isInputEnded } }
+    var wantsInput: Bool { state.withLock { $0.message != nil && !$0.isPaused && (!$0.isInputEnded || $0.isReleased) } }
 
     func received(_ message: [UInt8]) {
         state.withLock { $0.waiting.append(message) }

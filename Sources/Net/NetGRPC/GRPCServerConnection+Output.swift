@@ -3,8 +3,12 @@
 import NIOCore
 
 extension GRPCServerConnection {
+    /// An answer that is worth refusing.
+    private static let smallBytesMax = 64 << 10
+
     /// One message. Counted as accepted when the socket took it.
     func send(_ message: GRPCServerMessage, of stream: GRPCServerStream, _ call: GRPCServerCall) {
+        let hasBegun = stream.hasSentHead
         writeHead(stream)
         let count = message.count
         let length = count + GRPCServerMessage.headBytes
@@ -17,9 +21,16 @@ extension GRPCServerConnection {
             note(call, count)
             return scheduleFlush()
         }
-        if stream.pending.count == 0 { blocked.append(stream.id) }
+        // The answers of others wait for so many bytes already, and this one would for more.
+        if !hasBegun, isOvercommitted, count > Self.smallBytesMax { return reset(stream.id, .internalError) }
+        let isFirst = stream.pending.count == 0
         stream.pending.append(message)
-        sendBlocked()
+        noteWaiting(length)
+        // Whatever earlier ones wait for goes on with this one too.
+        guard isFirst else { return }
+        if sendWindow > 0 { sendPending(stream) }
+        if stream.pending.count > 0 { blocked.append(stream.id) }
+        scheduleFlush()
     }
 
     /// The messages of one call in a row are counted as one.
@@ -34,7 +45,16 @@ extension GRPCServerConnection {
     /// The last of a stream; after what still waits.
     func finish(_ stream: GRPCServerStream, _ status: GRPCStatus, _ trailers: GRPCMetadata) {
         stream.end = (status, trailers)
-        if stream.pending.count == 0 { writeEnd(stream) }
+        if stream.pending.count == 0 { writeEnd(stream) } else { giveUpLater(stream) }
+    }
+
+    /// The call is over here, and what it answered waits for a client that takes nothing: not for ever.
+    private func giveUpLater(_ stream: GRPCServerStream) {
+        let before = stream.pending.count
+        stream.stall = context?.eventLoop.assumeIsolated().scheduleTask(in: configuration.answerStall) { [weak self] in
+            guard let self, streams[stream.id] === stream else { return }
+            if stream.pending.count < before { giveUpLater(stream) } else { reset(stream.id, .cancel) }
+        }
     }
 
     func sendBlocked() {
@@ -57,6 +77,7 @@ extension GRPCServerConnection {
             guard length > 0, output.readableBytes <= GRPCServer.unsentBytesMax else { break }
             output.writeFrame(.data, stream: stream.id, length: length)
             let whole = stream.pending.take(length, &output)
+            noteWaiting(-length)
             sendWindow -= length
             stream.sendWindow -= length
             if whole > 0, let call = stream.call { note(call, whole) }
@@ -80,7 +101,9 @@ extension GRPCServerConnection {
             } else {
                 AnswerFields.literal("grpc-status", String(status.code.rawValue), &output)
             }
-            if !status.message.isEmpty { AnswerFields.literal("grpc-message", encodeMessage(status.message), &output) }
+            if !status.message.isEmpty {
+                AnswerFields.literal("grpc-message", encodeMessage(status.shortMessage), &output)
+            }
             for (name, value) in trailers { AnswerFields.literal(name.lowercased(), value, &output) }
         }
         // The client need not end its side.
@@ -116,6 +139,7 @@ extension GRPCServerConnection {
         }
         guard !isHead, !answer.body.isEmpty else { return endPlain(stream) }
         stream.pending.append(text: answer.body)
+        noteWaiting(stream.pending.count)
         blocked.append(stream.id)
         sendBlocked()
     }

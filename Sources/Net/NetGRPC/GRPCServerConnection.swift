@@ -23,7 +23,7 @@ final class GRPCServerConnection: ChannelDuplexHandler {
     private(set) var context: ChannelHandlerContext?
     private(set) var outbox: GRPCOutbox?
     private(set) var streams: [UInt32: GRPCServerStream] = [:]
-    private var input = ByteBuffer()
+    private var input = HTTP2Input()
     private var decoder = RequestFieldsDecoder()
     private var block: HeaderBlock?
     private var lastStream: UInt32 = 0
@@ -48,6 +48,8 @@ final class GRPCServerConnection: ChannelDuplexHandler {
     var fields = AnswerFields()
     /// Streams with messages that do not fit a window, in order.
     var blocked: [UInt32] = []
+    /// Bytes of all streams that wait.
+    private(set) var waitingBytes = 0
     /// Messages in `output`, and whose they are.
     var written: [(call: GRPCServerCall, bytes: Int)] = []
 
@@ -124,6 +126,9 @@ final class GRPCServerConnection: ChannelDuplexHandler {
         (written, blocked) = ([], [])
     }
 
+    var isOvercommitted: Bool { waitingBytes > configuration.waitingBytesMax }
+    func noteWaiting(_ bytes: Int) { waitingBytes += bytes }
+
     func remove(_ id: UInt32) -> GRPCServerStream? { streams.removeValue(forKey: id) }
 
     // MARK: Writing
@@ -165,13 +170,12 @@ final class GRPCServerConnection: ChannelDuplexHandler {
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         guard !isOver else { return }
-        var bytes = unwrapInboundIn(data)
-        if input.readableBytes == 0 { input = bytes } else { input.writeBuffer(&bytes) }
+        input.append(unwrapInboundIn(data))
         isReading = true
         do { while try takeFrame() {} } catch {
             fail(error as? HTTP2ConnectionError ?? HTTP2ConnectionError(.internalError, "\(error)"))
         }
-        if input.readableBytes == 0 { input = ByteBuffer() }
+        input.letGo()
         isReading = false
     }
 
@@ -192,11 +196,9 @@ final class GRPCServerConnection: ChannelDuplexHandler {
     /// False: more bytes are needed.
     private func takeFrame() throws -> Bool {
         guard hasPreface else { return try takePreface() }
-        guard let head = HTTP2FrameHead(input) else { return false }
+        guard let head = input.head else { return false }
         guard head.length <= HTTP2.frameBytesMax else { throw HTTP2ConnectionError(.frameSize, "\(head.length) bytes") }
-        guard input.readableBytes >= HTTP2FrameHead.bytes + head.length else { return false }
-        input.moveReaderIndex(forwardBy: HTTP2FrameHead.bytes)
-        guard let body = input.readSlice(length: head.length) else { return false }
+        guard let body = input.body(head.length) else { return false }
         let type = HTTP2FrameType(rawValue: head.type)
         if block != nil, type != .continuation { throw HTTP2ConnectionError(.protocolError, "CONTINUATION expected") }
         if !hasSettings, type != .settings { throw HTTP2ConnectionError(.protocolError, "SETTINGS expected") }
@@ -205,14 +207,9 @@ final class GRPCServerConnection: ChannelDuplexHandler {
     }
 
     private func takePreface() throws -> Bool {
-        let count = min(HTTP2.preface.count, input.readableBytes)
-        guard input.readableBytesView.prefix(count).elementsEqual(HTTP2.preface.prefix(count)) else {
-            throw HTTP2ConnectionError(.protocolError, "no preface")
-        }
-        guard count == HTTP2.preface.count else { return false }
-        input.moveReaderIndex(forwardBy: count)
-        hasPreface = true
-        return true
+        guard let isWhole = input.take(HTTP2.preface) else { throw HTTP2ConnectionError(.protocolError, "no preface") }
+        hasPreface = isWhole
+        return isWhole
     }
 
     private func take(_ type: HTTP2FrameType?, _ head: HTTP2FrameHead, _ body: ByteBuffer) throws {

@@ -23,6 +23,8 @@ final class GRPCServerStream {
     var unreported = 0
     var pending = GRPCSendQueue()
     var end: (GRPCStatus, GRPCMetadata)?
+    /// Looks whether the client still takes the rest of an answer.
+    var stall: Scheduled<Void>?
     /// The answer is not gRPC's: it has no trailers.
     var isPlain = false
 
@@ -41,6 +43,10 @@ final class GRPCServerStream {
         guard fields.first(name: ":method") == "POST", let path = fields.first(name: ":path"),
             fields.first(name: "content-type")?.hasPrefix("application/grpc") == true
         else { return answerPlain(fields, connection, eventLoop) }
+        guard !connection.isOvercommitted else {
+            isFinished = true
+            return connection.finish(self, GRPCStatus(.resourceExhausted, "too many answers are not taken"), [])
+        }
         let timeout = fields.first(name: "grpc-timeout").flatMap { decodeTimeout($0) }
         let made = GRPCServerCall(
             path: path, fields: fields, deadline: timeout.map { NIODeadline.now() + $0 },
@@ -121,12 +127,14 @@ final class GRPCServerStream {
     /// The stream is over, for whatever reason. The second call does nothing.
     func close() {
         deadline?.cancel()
+        stall?.cancel()
         isFinished = true
         let (ended, open) = (call, connection)
         (call, connection) = (nil, nil)
         let left = held
         held = 0
         open?.release(nil, left)
+        open?.noteWaiting(-pending.count)
         pending = GRPCSendQueue()
         ended?.closed()
     }

@@ -4,6 +4,7 @@ import Foundation
 import NIOCore
 import NIOPosix
 import NetGRPC
+import NetPKI
 import Synchronization
 import Testing
 
@@ -85,10 +86,13 @@ private func headers(of path: String) -> [UInt8] {
 }
 private func message(_ bytes: [UInt8]) -> [UInt8] { [0] + number(UInt32(bytes.count)) + bytes }
 
-private func withServer(_ service: any GRPCService = Echo(), _ body: (Int) async throws -> Void) async throws {
-    let server = GRPCServer(
-        configuration: GRPCServerConfiguration(address: .tcp(host: "127.0.0.1", port: 0)), service: service,
-        group: testGroup)
+private func withServer(
+    _ service: any GRPCService = Echo(), adjust: (inout GRPCServerConfiguration) -> Void = { _ in },
+    _ body: (Int) async throws -> Void
+) async throws {
+    var configuration = GRPCServerConfiguration(address: .tcp(host: "127.0.0.1", port: 0))
+    adjust(&configuration)
+    let server = GRPCServer(configuration: configuration, service: service, group: testGroup)
     let port = try await server.start()
     do { try await body(port) } catch {
         await server.stop(grace: .milliseconds(10))
@@ -283,5 +287,124 @@ private func write(_ bytes: [UInt8], _ channel: any Channel) {
                 Array(output.readableBytesView) == message([1, 2, 3, 16, 200, 1]) + message([]) + Array("plain".utf8))
             #expect(whole == 6)
         }
+    }
+}
+
+/// Says of each call what it was asked for, at length.
+private struct Verbose: GRPCService {
+    func handle(_ call: GRPCServerCall) { call.finish(GRPCStatus(.unimplemented, "unknown method \(call.path)")) }
+}
+
+/// What is kept for clients, however they behave.
+@Suite struct GRPCKeptTests {
+    @Test func `what was taken of a connection's input is not kept, wherever its reads end`() throws {
+        var input = HTTP2Input()
+        let one = frame(0, 0, 1, [UInt8](repeating: 7, count: 16_384))
+        let stream = ByteBuffer(bytes: one + one)
+        var taken = 0
+        // Each read ends 5 bytes into a head.
+        input.append(ByteBuffer(bytes: one.prefix(5)))
+        for _ in 0..<4096 {
+            input.append(try #require(stream.getSlice(at: 5, length: one.count)))
+            while let body = input.body(16_384) { taken += body.readableBytes }
+            input.letGo()
+            try #require(input.capacity < 256 << 10)
+        }
+        #expect(taken == 4096 * 16_384)
+    }
+
+    @Test func `a message that was taken leaves nothing of the buffer that it came in`() throws {
+        var decoder = GRPCMessageDecoder(messageBytesMax: 1000)
+        var read = ByteBuffer()
+        read.reserveCapacity(64 << 10)
+        read.writeBytes(message([1, 2, 3]))
+        decoder.feed(read)
+        #expect(try decoder.next() == [1, 2, 3])
+        #expect(decoder.capacity == 0)
+        decoder.feed(ByteBuffer(bytes: message([4]) + [0]))
+        #expect(try decoder.next() == [4])
+        #expect(try decoder.next() == nil)
+    }
+
+    @Test func `answers that wait for windows are few, and those that were taken on arrive whole`() async throws {
+        try await withServer(Counting(taken: Counter()), adjust: { $0.waitingBytesMax = 5 * Counting.answerBytes }) {
+            port in
+            let (channel, received) = try await dial(port)
+            write(preface + frame(4, 0, 0, setting(4, 0)), channel)
+            let streams = (0..<20).map { UInt32(2 * $0 + 1) }
+            for stream in streams { write(frame(1, 5, stream, headers(of: "/t.T/Many")), channel) }
+            let refused = streams.dropFirst(5)
+            try await received.wait { received in refused.allSatisfy { received.hasEnded($0) } }
+            #expect(refused.allSatisfy { received.hasEnded($0) })
+            #expect(!streams.prefix(5).contains { received.hasEnded($0) })
+            write(frame(4, 0, 0, setting(4, 1 << 20)) + frame(8, 0, 0, number(1 << 20)), channel)
+            try await received.wait { received in streams.allSatisfy { received.hasEnded($0) } }
+            #expect(streams.prefix(5).allSatisfy { received.data($0).count == Counting.answerBytes + 5 })
+            try await channel.close()
+        }
+    }
+
+    @Test func `an answer of which nothing is taken for long is given up`() async throws {
+        try await withServer(adjust: { $0.answerStall = .milliseconds(100) }) { port in
+            let (channel, received) = try await dial(port)
+            write(
+                preface + frame(4, 0, 0, setting(4, 3)) + frame(1, 4, 1, head)
+                    + frame(0, 1, 1, message([1, 2, 3])), channel)
+            try await received.wait { $0.frames.contains { $0.type == 3 && $0.stream == 1 } }
+            #expect(received.frames.contains { $0.type == 3 && $0.stream == 1 })
+            write(frame(4, 0, 0, setting(4, 100)) + frame(1, 4, 3, head) + frame(0, 1, 3, message([4])), channel)
+            try await received.wait { $0.hasEnded(3) }
+            #expect(received.data(3) == message([4]))
+            try await channel.close()
+        }
+    }
+
+    @Test func `a status that repeats what a client sent fits into a frame`() async throws {
+        try await withServer(Verbose()) { port in
+            let (channel, received) = try await dial(port)
+            let path = [UInt8](repeating: UInt8(ascii: "p"), count: 12_000)
+            let length: [UInt8] = [0x7f, 0xe1, 0x5c]
+            let fields: [UInt8] =
+                [0x83, 0x86, 0x04] + length + path + [0x01] + text("here") + [0x0f, 0x10] + text("application/grpc")
+            write(preface + frame(4) + frame(1, 5, 1, fields), channel)
+            try await received.wait { $0.hasEnded(1) }
+            let heads = received.frames.filter { $0.type == 1 && $0.stream == 1 }
+            #expect(heads.count == 1 && heads.allSatisfy { $0.body.count < 4096 })
+            try await channel.close()
+        }
+    }
+
+    @Test func `clients that never answer are let go together when the server stops`() async throws {
+        var configuration = GRPCServerConfiguration(
+            address: .tcp(host: "127.0.0.1", port: 0), tls: try TestPKI.shared.serverTLS())
+        configuration.handshakeTimeout = .seconds(60)
+        let server = GRPCServer(configuration: configuration, service: Echo(), group: testGroup)
+        let port = try await server.start()
+        let tls = try TestPKI.shared.clientTLS()
+        var channels: [any Channel] = []
+        for _ in 0..<30 {
+            let received = Received()
+            let channel = try await ClientBootstrap(group: testGroup)
+                .channelInitializer { channel in
+                    channel.eventLoop.makeCompletedFuture {
+                        try channel.pipeline.syncOperations.addHandler(
+                            try tls.makeHandler(host: "localhost", alpn: ["h2"]))
+                        try channel.pipeline.syncOperations.addHandler(received)
+                    }
+                }.connect(host: "127.0.0.1", port: port).get()
+            // The server's settings: the handshake is over.
+            try await received.wait { $0.frames.contains { $0.type == 4 } }
+            #expect(received.frames.contains { $0.type == 4 })
+            try await channel.setOption(.autoRead, value: false).get()
+            channels.append(channel)
+        }
+        let ended = Counter()
+        Task {
+            await server.stop(grace: .milliseconds(10))
+            ended.increment()
+        }
+        // One after the other they would take half a minute.
+        #expect(try await eventually(seconds: 15) { ended.value == 1 })
+        for channel in channels { channel.close(promise: nil) }
     }
 }

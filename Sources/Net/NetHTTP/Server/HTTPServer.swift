@@ -101,7 +101,10 @@ package final class HTTPServer: Sendable {
         while connectionCount > 0 && NIODeadline.now() < deadline {
             await pause(.milliseconds(10))
         }
-        for channel in state.withLock({ Array($0.connections.values) }) { await closeQuietly(channel) }
+        let left = state.withLock { Array($0.connections.values) }
+        // All at once: each may wait for the other side's last word.
+        for channel in left { channel.close(promise: nil) }
+        for channel in left { await closeQuietly(channel) }
     }
 
     private func pause(_ time: TimeAmount) async {
