@@ -146,6 +146,41 @@ import Testing
         await cluster.end()
     }
 
+    @Test func `a member that comes back takes back nothing that was told of it meanwhile`() async throws {
+        let cluster = Cluster(3) { configuration in
+            configuration.logTailEntries = 16
+            configuration.checkpointMilliseconds = 30
+        }
+        try await cluster.startAll()
+        let leader = try await cluster.leader()
+        let id = try #require(cluster.replicas.first { $0 !== leader }).configuration.id
+        for i in 0..<20 { _ = try await leader.propose(put("k\(i)", "v")) }
+        await cluster.halt(id)
+        let moved = freePort()
+        let known = try #require(await leader.directory().first { $0.id == id })
+        try await leader.updateMember(Member(id: id, name: known.name, host: known.host, port: moved))
+        for i in 0..<600 {
+            _ = try await leader.propose(put("key-\(i % 300)", String(repeating: "x", count: 2000)))
+            if i % 100 == 0 { try await Task.sleep(for: .milliseconds(100)) }
+        }
+        try await eventually("the log is compacted") { await leader.compactedLogIndex() > LogIndex(200) }
+        var configuration = ReplicaConfiguration(
+            dataDirectory: cluster.directory + "/" + known.name, id: id, name: known.name, clusterID: 7,
+            initialPeers: cluster.addresses, listenHost: known.host, listenPort: moved, tls: nil)
+        configuration.silence()
+        let back = try Replica(configuration)
+        try await back.start()
+        await back.settleIn(clientURLs: ["http://new"])
+        for replica in cluster.replicas + [back] {
+            try await replica.barrier()
+            let entry = try #require(await replica.directory().first { $0.id == id })
+            #expect(entry.port == moved && entry.clientURLs == ["http://new"])
+        }
+        #expect(back.view().keyCount == 320)
+        await back.halt()
+        await cluster.end()
+    }
+
     @Test func `peers speak mutual TLS and refuse a stranger's certificate`() async throws {
         let authority = try CertificateAuthority.make(commonName: "store")
         let stranger = try CertificateAuthority.make(commonName: "other")

@@ -1,4 +1,5 @@
 // One and three replicas as their users see them: writes, reads, watches, crashes and restarts.
+import Dispatch
 import KVCore
 import KVReplica
 import Raft
@@ -96,6 +97,27 @@ import Testing
             try await replica.barrier()
             for key in acknowledged { #expect(replica.view().get(Key(key)) != nil, "lost \(key)") }
         }
+        await cluster.end()
+    }
+
+    @Test func `what is asked beside the end is answered`() async throws {
+        let cluster = Cluster(1)
+        try await cluster.startAll()
+        let replica = try await cluster.leader()
+        let gate = DispatchSemaphore(value: 0)
+        replica.afterInputs { gate.wait() }
+        let answered = try await withThrowingTaskGroup(of: Void.self) { group in
+            for _ in 0..<2 { group.addTask { await replica.halt() } }
+            try await Task.sleep(for: .milliseconds(50))
+            for _ in 0..<10 { group.addTask { _ = await replica.directory() } }
+            try await Task.sleep(for: .milliseconds(50))
+            gate.signal()
+            var answered = 0
+            while try await group.next() != nil { answered += 1 }
+            return answered
+        }
+        #expect(answered == 12)
+        await #expect(throws: ProposeError.stopped) { try await replica.lease(LeaseID(rawValue: 1)) }
         await cluster.end()
     }
 }

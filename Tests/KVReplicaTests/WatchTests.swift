@@ -1,4 +1,6 @@
 // Watches across leader changes, restarts and snapshots: every revision once, in order, or an explicit end.
+import Dispatch
+import Glibc
 import KVCore
 import KVReplica
 import Raft
@@ -73,6 +75,46 @@ final class Watcher: Sendable {
         #expect(throws: ReadError.compacted(Revision(15))) { try replica.view(at: Revision(14)) }
         #expect(try replica.view(at: Revision(15)).keyCount == 14)
         #expect(throws: ReadError.future(Revision(21))) { try replica.view(at: Revision(22)) }
+        await cluster.end()
+    }
+
+    @Test func `a watch that meets the end of what memory holds is told the rest from disk`() async throws {
+        let cluster = Cluster(1) { $0.checkpointMilliseconds = 40 }
+        try await cluster.startAll()
+        let replica = try await cluster.leader()
+        // A few of these are all that memory holds.
+        let large = Txn(success: [.put(Key("large"), Array(repeating: 1, count: 1_000_000))])
+        for _ in 0..<20 { _ = try await replica.propose(large) }
+        let watchers = Mutex<[(after: Revision, watcher: Watcher)]>([])
+        let (first, second) = (DispatchSemaphore(value: 0), DispatchSemaphore(value: 0))
+        // The first is saved alone; while its outcome is told here the others are saved too, and are applied before the
+        // watches, which look at what there is before that.
+        replica.afterInputs { first.wait() }
+        replica.propose(large, fence: nil) { _ in
+            usleep(300_000)
+            let present = replica.view().revision
+            for back in 0..<30 as Range<Int64> {
+                let (after, watcher) = (Revision(present.rawValue - back), Watcher())
+                guard after > Revision(1) else { break }
+                watchers.withLock { $0.append((after, watcher)) }
+                _ = replica.watch(.all, after: after) { watcher.take($0) }
+            }
+        }
+        replica.afterInputs { second.wait() }
+        first.signal()
+        try await Task.sleep(for: .milliseconds(50))
+        let others = Mutex(0)
+        for _ in 0..<15 { replica.propose(large, fence: nil) { _ in others.withLock { $0 += 1 } } }
+        second.signal()
+        try await eventually("all is written") { others.withLock { $0 } == 15 }
+        let last = replica.view().revision
+        try await eventually("all is told or ended") {
+            watchers.withLock { $0 }.allSatisfy { $0.watcher.revisions.last == last || !$0.watcher.ends.isEmpty }
+        }
+        for (after, watcher) in watchers.withLock({ $0 }) {
+            #expect(watcher.ends.isEmpty)
+            #expect(watcher.revisions == (after.rawValue + 1...last.rawValue).map { Revision($0) })
+        }
         await cluster.end()
     }
 

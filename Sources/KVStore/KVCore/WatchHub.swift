@@ -36,9 +36,12 @@ package struct WatchHub: Sendable {
         var id: WatchID
         var range: KeyRange
         var after: Revision
+        var isCancelled = false
     }
     private var singles: [Key: [WatchID]] = [:]
+    /// In order of their ids; those that were cancelled are taken out together.
     private var ranges: [Watch] = []
+    private var cancelledRanges = 0
     private var watches: [WatchID: Watch] = [:]
     /// The revision that `progress` last told.
     private var told = Revision.zero
@@ -78,14 +81,30 @@ package struct WatchHub: Sendable {
         if let key = watch.range.single {
             singles[key, default: []].append(watch.id)
         } else {
-            ranges.append(watch)
+            ranges.insert(watch, at: place(of: watch.id))
         }
+    }
+
+    /// Of the first range watch whose id is not below this one. Nearly always a new one is the last.
+    private func place(of id: WatchID) -> Int {
+        guard let last = ranges.last, last.id >= id else { return ranges.count }
+        var (low, high) = (0, ranges.count)
+        while low < high {
+            let middle = (low + high) / 2
+            if ranges[middle].id < id { low = middle + 1 } else { high = middle }
+        }
+        return low
     }
 
     package mutating func cancel(_ id: WatchID) {
         guard let watch = watches.removeValue(forKey: id) else { return }
         guard let key = watch.range.single else {
-            ranges.removeAll { $0.id == id }
+            ranges[place(of: id)].isCancelled = true
+            cancelledRanges += 1
+            // Each of many costs no more than one walk over as many.
+            guard cancelledRanges > ranges.count / 2 else { return }
+            ranges.removeAll(where: \.isCancelled)
+            cancelledRanges = 0
             return
         }
         singles[key]?.removeAll { $0 == id }
@@ -98,7 +117,7 @@ package struct WatchHub: Sendable {
         guard !watches.isEmpty else { return [] }
         var notices: [WatchNotice] = []
         var last: (range: KeyRange, hits: [KVEvent])?
-        for watch in ranges where revision > watch.after {
+        for watch in ranges where revision > watch.after && !watch.isCancelled {
             let hits: [KVEvent]
             if let last, last.range == watch.range {
                 hits = last.hits

@@ -32,9 +32,8 @@ extension EtcdService {
         task(call) { [self] () async throws(GRPCStatus) in
             if let prefix = configuration.readOnlyPrefix {
                 let kept = KeyRange.prefix(prefix)
-                if await replica.lease(id).lease?.keys.contains(where: { kept.contains($0) }) == true {
-                    throw EtcdStatus.readOnly
-                }
+                let (lease, _) = try await asking { () async throws(ProposeError) in try await replica.lease(id) }
+                guard lease?.keys.contains(where: { kept.contains($0) }) != true else { throw EtcdStatus.readOnly }
             }
             try await asking { () async throws(ProposeError) in try await replica.revokeLease(id) }
             return ProtobufWriter.response(header())
@@ -75,7 +74,7 @@ extension EtcdService {
         let id = LeaseID(rawValue: numbers[1] ?? 0)
         task(call) { [self] () async throws(GRPCStatus) in
             try await asking { () async throws(ProposeError) in try await replica.barrier() }
-            let (lease, now) = await replica.lease(id)
+            let (lease, now) = try await asking { () async throws(ProposeError) in try await replica.lease(id) }
             return ProtobufWriter.response(header()) { writer in
                 writer.int64(2, id.rawValue)
                 writer.int64(3, lease.map { max(0, $0.deadline - now) / 1000 } ?? -1)
@@ -89,7 +88,7 @@ extension EtcdService {
     func leases(_ call: GRPCServerCall, _ message: [UInt8]) throws(GRPCStatus) {
         task(call) { [self] () async throws(GRPCStatus) in
             try await asking { () async throws(ProposeError) in try await replica.barrier() }
-            let (leases, _) = await replica.leases()
+            let (leases, _) = try await asking { () async throws(ProposeError) in try await replica.leases() }
             return ProtobufWriter.response(header()) { writer in
                 for lease in leases { writer.message(2) { $0.int64(1, lease.id.rawValue) } }
             }

@@ -66,24 +66,23 @@ extension Replica {
     /// Changes after the revision are not in memory any more, but kept.
     func isOnlyOnDisk(_ after: Revision) -> Bool {
         let snapshot = loop.published.withLock { $0.read() }
-        return after < snapshot.windowFloor && after.rawValue >= snapshot.view.compactRevision.rawValue - 1
-            && after >= .zero
+        return ReplicaLoop.isOnlyOnDisk(after, floor: snapshot.windowFloor, compacted: snapshot.view.compactRevision)
     }
 
-    private func isReplaying(_ id: WatchID) -> Bool { replays.withLock { $0.contains(id) } }
+    private func isReplaying(_ id: WatchID) -> Bool { loop.replays.withLock { $0.contains(id) } }
 
     func replay(
         _ id: WatchID, _ range: KeyRange, after: Revision, _ isWritable: @escaping @Sendable () -> Bool,
         _ deliver: @escaping @Sendable (WatchDelivery) -> Void
     ) {
-        let isAdmitted = replays.withLock { replays in
+        let isAdmitted = loop.replays.withLock { replays in
             guard replays.count < HistoryReads.replaysMax else { return false }
             return replays.insert(id).inserted
         }
         guard isAdmitted else { return deliver(.reset) }
         Task { [self] in
             let last = await replayFromDisk(id, range, after: after, isWritable, deliver)
-            replays.withLock { _ = $0.remove(id) }
+            loop.replays.withLock { _ = $0.remove(id) }
             if let last { await tell([last], deliver) }
         }
     }

@@ -8,15 +8,31 @@ extension Replica {
     /// Returns when the directory knows this member and it has the role that it was added for, or when the replica ends.
     package func settleIn(clientURLs: [String]) async {
         while !loop.isEndedOutside {
-            if await hasSettled(clientURLs) { return }
+            if await isUpToDate(), await hasSettled(clientURLs) { return }
             do { try await Task.sleep(for: .milliseconds(50)) } catch { return }
         }
+    }
+
+    /// It knows what the directory said of it when it was asked: who tells itself anew must not take back what others
+    /// told of it meanwhile. A witness tells nothing.
+    private func isUpToDate() async -> Bool {
+        guard !configuration.raft.isWitness else { return true }
+        do throws(ProposeError) { try await barrier() } catch { return false }
+        return true
+    }
+
+    /// What the directory has of this member. nil: it is not entered yet, and whoever does that would overwrite what is
+    /// told now.
+    private func entered() async -> Member? {
+        let id = configuration.id
+        guard !configuration.raft.isWitness else { return await directory().first { $0.id == id } }
+        return await loop.call(orElse: nil) { $0.core.state.members[id] }
     }
 
     private func hasSettled(_ clientURLs: [String]) async -> Bool {
         let status = status
         guard status.leader != nil, let here = status.members.first(where: { $0.id == configuration.id }),
-            let known = await directory().first(where: { $0.id == configuration.id })
+            let known = await entered()
         else { return false }
         do throws(ProposeError) {
             if known.name != configuration.name || known.clientURLs != clientURLs {

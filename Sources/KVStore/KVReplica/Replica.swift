@@ -14,7 +14,6 @@ package final class Replica: Sendable {
     private let group: MultiThreadedEventLoopGroup
     private let port = Atomic<Int>(0)
     private let lastWatch = Atomic<UInt64>(0)
-    let replays = Mutex<Set<WatchID>>([])
     package let historyReads = HistoryReads()
 
     /// Opens (or makes) the data directory and loads what it holds. Throws when it is locked, damaged or unwritable.
@@ -58,7 +57,7 @@ package final class Replica: Sendable {
     package var figures: ReplicaFigures { loop.figures }
 
     /// The next look at `figures` has newer round trips.
-    package func measurePeers() { loop.post(.run { $0.measurePeers() }) }
+    package func measurePeers() { loop.post(.run { $0?.measurePeers() }) }
 
     // MARK: Writes
 
@@ -127,13 +126,23 @@ package final class Replica: Sendable {
     package func revokeLease(_ id: LeaseID) async throws(ProposeError) { _ = try await execute(.revokeLease(id)) }
 
     /// One lease of the local state, with log time now.
-    package func lease(_ id: LeaseID) async -> (lease: Lease?, logTimeMilliseconds: Int64) {
-        await loop.call(orElse: (nil, 0)) { ($0.core.state.leases[id], $0.core.state.logTime) }
+    package func lease(
+        _ id: LeaseID
+    ) async throws(ProposeError) -> (lease: Lease?, logTimeMilliseconds: Int64) {
+        let found: (Lease?, Int64)? = await loop.call(orElse: nil) {
+            ($0.core.state.leases[id], $0.core.state.logTime)
+        }
+        guard let found else { throw .stopped }
+        return found
     }
 
     /// The leases of the local state, with their keys, and log time now (for remaining lifetimes).
-    package func leases() async -> (leases: [Lease], logTimeMilliseconds: Int64) {
-        await loop.call(orElse: ([], 0)) { ($0.core.state.leases.sorted, $0.core.state.logTime) }
+    package func leases() async throws(ProposeError) -> (leases: [Lease], logTimeMilliseconds: Int64) {
+        let found: ([Lease], Int64)? = await loop.call(orElse: nil) {
+            ($0.core.state.leases.sorted, $0.core.state.logTime)
+        }
+        guard let found else { throw .stopped }
+        return found
     }
 
     func execute(_ command: Command) async throws(ProposeError) -> Outcome {
@@ -204,22 +213,27 @@ package final class Replica: Sendable {
         // Nothing ever changed at the first revision: an empty store has it.
         let after = wished.map { max($0, Revision(1)) }
         let id = WatchID(rawValue: lastWatch.add(1, ordering: .relaxed).newValue)
-        if let after, isOnlyOnDisk(after) {
-            replay(id, range, after: after, isWritable, deliver)
+        guard let after else {
+            loop.post(.watch(id, range, after: nil, deliver, fromDisk: nil))
+            return id
+        }
+        let fromDisk: @Sendable () -> Void = { [self] in replay(id, range, after: after, isWritable, deliver) }
+        if isOnlyOnDisk(after) {
+            fromDisk()
         } else {
-            loop.post(.watch(id, range, after: after, deliver))
+            loop.post(.watch(id, range, after: after, deliver, fromDisk: fromDisk))
         }
         return id
     }
 
     /// Nothing is delivered any more, but for what is being delivered just now.
     package func cancel(_ watch: WatchID) {
-        replays.withLock { _ = $0.remove(watch) }
+        loop.replays.withLock { _ = $0.remove(watch) }
         loop.post(.cancel(watch))
     }
 
     /// Calls `body` on the replica's thread, behind everything that was asked before; never when the replica has ended.
-    package func afterInputs(_ body: @escaping @Sendable () -> Void) { loop.post(.run { _ in body() }) }
+    package func afterInputs(_ body: @escaping @Sendable () -> Void) { loop.post(.run { if $0 != nil { body() } }) }
 
     // MARK: Leadership
 
@@ -242,7 +256,10 @@ extension ReplicaLoop {
     /// Runs a body on the loop; `orElse` when it has ended.
     func call<T: Sendable>(orElse fallback: T, _ body: @escaping @Sendable (ReplicaLoop) -> T) async -> T {
         await withUnsafeContinuation { (waiting: UnsafeContinuation<T, Never>) in
-            switch mailbox.post(.run { waiting.resume(returning: body($0)) }) {
+            let input = ReplicaInput.run { loop in
+                if let loop { waiting.resume(returning: body(loop)) } else { waiting.resume(returning: fallback) }
+            }
+            switch mailbox.post(input) {
             case .queued: return
             case .first: wake()
             case .overloaded, .stopped: waiting.resume(returning: fallback)

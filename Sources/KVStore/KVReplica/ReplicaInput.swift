@@ -14,11 +14,13 @@ enum ReplicaInput: Sendable {
     case read(@Sendable (ReplicaFailure?) -> Void)
     /// Nothing but an answer.
     case ping(@Sendable (ReplicaFailure?) -> Void)
-    case watch(WatchID, KeyRange, after: Revision?, @Sendable (WatchDelivery) -> Void)
+    /// `fromDisk`: called in its place when memory does not reach back so far any more.
+    case watch(
+        WatchID, KeyRange, after: Revision?, @Sendable (WatchDelivery) -> Void, fromDisk: (@Sendable () -> Void)?)
     case cancel(WatchID)
     case observe(@Sendable (Leadership) -> Void)
-    /// Anything rare.
-    case run(@Sendable (ReplicaLoop) -> Void)
+    /// Anything rare. nil: the replica has ended.
+    case run(@Sendable (ReplicaLoop?) -> Void)
 
     /// More of it may be asked without anything being finished in between.
     var isBounded: Bool {
@@ -33,8 +35,9 @@ enum ReplicaInput: Sendable {
         switch self {
         case .propose(_, _, let done), .keepAlive(_, let done): done(.failure(failure))
         case .read(let done), .ping(let done): done(failure)
-        case .watch(_, _, _, let deliver): deliver(.reset)
-        case .cancel, .observe, .run: break
+        case .watch(_, _, _, let deliver, _): deliver(.reset)
+        case .run(let body): body(nil)
+        case .cancel, .observe: break
         }
     }
 }

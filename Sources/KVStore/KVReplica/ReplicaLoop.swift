@@ -44,6 +44,9 @@ final class ReplicaLoop: @unchecked Sendable {
     /// How often the state was replaced by a leader's.
     let generation = Atomic<UInt64>(0)
     private var lastPastViews: Int64 = 0
+    private var statesInstalled = 0
+    /// Watches that are told of the past from disk.
+    let replays = Mutex<Set<WatchID>>([])
     /// For readers of the past, on other threads; nil after the end.
     let stateStore: Mutex<StateStore?>
     private var disk: ReplicaDisk?
@@ -215,10 +218,13 @@ extension ReplicaLoop {
             reads[Ticket(rawValue: lastTicket)] = done
             core.read(Ticket(rawValue: lastTicket))
         case .ping(let done): done(nil)
-        case .watch(let id, let range, let after, let deliver):
+        case .watch(let id, let range, let after, let deliver, let fromDisk):
+            // Memory may have moved on since the watcher looked.
+            if let after, let fromDisk, isOnlyOnDisk(after) { return fromDisk() }
             watches[id] = deliver
             core.watch(id, range, after: after)
         case .cancel(let id):
+            replays.withLock { _ = $0.remove(id) }
             core.cancel(id)
             watches.removeValue(forKey: id)
         case .observe(let observe):
@@ -233,8 +239,17 @@ extension ReplicaLoop {
         _ id: WatchID, _ range: KeyRange, after: Revision, _ deliver: @escaping @Sendable (WatchDelivery) -> Void
     ) -> Bool {
         guard core.state.window.floor <= after else { return false }
-        take(.watch(id, range, after: after, deliver))
+        take(.watch(id, range, after: after, deliver, fromDisk: nil))
         return true
+    }
+
+    private func isOnlyOnDisk(_ after: Revision) -> Bool {
+        Self.isOnlyOnDisk(after, floor: core.state.window.floor, compacted: core.state.compactRevision)
+    }
+
+    /// Changes after the revision are not in memory any more, but kept.
+    static func isOnlyOnDisk(_ after: Revision, floor: Revision, compacted: Revision) -> Bool {
+        after < floor && after.rawValue >= compacted.rawValue - 1 && after >= .zero
     }
 
     private func ticket(for done: @escaping OutcomeHandler) -> Ticket {
@@ -294,7 +309,7 @@ extension ReplicaLoop {
             let snapshot = core.snapshot
             published.withLock { $0.publish(snapshot) }
         }
-        if output.save?.state != nil { forgetPastViews() }
+        if core.statesInstalled != statesInstalled { forgetPastViews() }
         if output.hasNewMembers { adoptMembers() }
         // Many watchers take long, and the others need not wait for them.
         if !output.notices.isEmpty { transport?.flush() }
@@ -313,8 +328,9 @@ extension ReplicaLoop {
         }
     }
 
-    /// Of a state that was replaced. Views that are being made of it are not kept either.
+    /// Of a state that was replaced; the new one is published. Views that are being made of it are not kept either.
     private func forgetPastViews() {
+        statesInstalled = core.statesInstalled
         generation.add(1, ordering: .acquiringAndReleasing)
         pastViews.withLock { $0.removeAll() }
     }
