@@ -1,5 +1,7 @@
 // Locks and elections: one script of requests, answered by tern, and by a real etcd where the machine has one. What both
 // answer is written down as words and must be the same.
+import Dispatch
+import Glibc
 import KVCore
 import KVEtcd
 import KVReplica
@@ -251,6 +253,68 @@ private func observed(_ scribe: Scribe) async throws {
             #expect(!answer.contains("got-it"))
         }
         try await face.end()
+    }
+
+    @Test func `who observes an election is told of nobody who does not lead`() async throws {
+        let face = try await Face()
+        let replica = face.replica
+        for name in ["e/1", "e/2"] { try await face.put(name, "candidate \(name)") }
+        let call = try await face.channel.serverStream("/v3electionpb.Election/Observe", Scribe(face.channel).text("e"))
+        #expect(try Scribe.words(try #require(try await call.next())).contains("candidate e/1"))
+        while replica.status.watchCount == 0 { try await Task.sleep(for: .milliseconds(2)) }
+        // Told of the same changes behind the observer: it goes on while the next change waits here.
+        _ = replica.watch(KeyRange(Key("e/1")), after: replica.view().revision) { delivery in
+            if case .events(_, let events) = delivery, events.contains(where: { $0.kind == .delete }) {
+                usleep(300_000)
+            }
+        }
+        let gate = DispatchSemaphore(value: 0)
+        replica.afterInputs { gate.wait() }
+        replica.propose(Txn(success: [.delete(Key("e/1"))]), fence: nil) { _ in }
+        replica.propose(Txn(success: [.put(Key("e/1"), Array("again e/1".utf8))]), fence: nil) { _ in }
+        gate.signal()
+        #expect(try Scribe.words(try #require(try await call.next())).contains("candidate e/2"))
+        try await replica.barrier()
+        try await face.put("e/2", "proclaimed e/2")
+        #expect(try Scribe.words(try #require(try await call.next())).contains("proclaimed e/2"))
+        call.cancel()
+        try await face.end()
+    }
+
+    @Test func `who is refused a lock does not keep it`() async throws {
+        let (face, first) = try await Face.ofThree()
+        var others = first
+        let replica = face.replica
+        let scribe = Scribe(face.channel)
+        for id in [0x11, 0x22] as [Int64] { try await scribe.grant(id) }
+        try await scribe.ask("first", "v3lockpb.Lock/Lock", scribe.lock("l", 0x11))
+        let waiting = try await face.channel.serverStream("/v3lockpb.Lock/Lock", scribe.lock("l", 0x22))
+        while replica.status.watchCount == 0 { try await Task.sleep(for: .milliseconds(2)) }
+        // When its turn comes the others are gone before it can be sure.
+        let isFree = Mutex(false)
+        let areGone = DispatchSemaphore(value: 0)
+        _ = replica.watch(KeyRange(Key("l/11")), after: replica.view().revision) { delivery in
+            guard case .events = delivery else { return }
+            isFree.withLock { $0 = true }
+            areGone.wait()
+        }
+        _ = try await others[0].propose(Txn(success: [.delete(Key("l/11"))]))
+        while !isFree.withLock({ $0 }) { try await Task.sleep(for: .milliseconds(2)) }
+        let configurations = others.map(\.configuration)
+        for other in others { await other.halt() }
+        areGone.signal()
+        await #expect(throws: GRPCStatus.self) { _ = try await waiting.next() }
+        others = []
+        for configuration in configurations {
+            let replica = try Replica(configuration)
+            try await replica.start()
+            others.append(replica)
+        }
+        for _ in 0..<2000 where replica.view().get(Key("l/22")) != nil { try await Task.sleep(for: .milliseconds(5)) }
+        #expect(replica.view().get(Key("l/22")) == nil)
+        for other in others { await other.halt() }
+        try await face.end()
+        for configuration in configurations { Shell.remove(configuration.dataDirectory) }
     }
 
     /// etcd 3.4 says that it has the lock; later ones see that its lease is gone.

@@ -1,9 +1,11 @@
 // The way out: what etcdctl saves from tern, real etcd can be started on, with every key as it was. And the way back.
+import Dispatch
 import Glibc
 import KVCore
 import KVEtcd
 import KVReplica
 import NIOCore
+import NIOPosix
 import NetGRPC
 import Raft
 import Testing
@@ -80,6 +82,48 @@ import Testing
         }
         #expect(bytes > 4_000_000)
         await idle.close()
+        try await face.end()
+    }
+
+    @Test func `snapshots of clients that are gone are not made, and count until that is known`() async throws {
+        let face = try await Face()
+        try await face.put("a", "1")
+        let path = "/etcdserverpb.Maintenance/Snapshot"
+        // Nobody works on them now.
+        let gate = DispatchSemaphore(value: 0)
+        let threads = NIOSingletons.blockingPoolThreadCountSuggestion
+        for _ in 0..<threads { NIOThreadPool.singleton.submit { _ in gate.wait() } }
+        for _ in 0..<2 {
+            let call = try await face.channel.serverStream(path, [])
+            try await Task.sleep(for: .milliseconds(50))
+            call.cancel()
+        }
+        try await Task.sleep(for: .milliseconds(50))
+        let third = try await face.channel.serverStream(path, [], timeout: .seconds(5))
+        let refusal = await #expect(throws: GRPCStatus.self) { _ = try await third.next() }
+        #expect(refusal?.code == .resourceExhausted)
+        for _ in 0..<threads { gate.signal() }
+        var bytes = 0
+        for _ in 0..<200 where bytes == 0 {
+            let call = try await face.channel.serverStream(path, [])
+            do throws(GRPCStatus) {
+                while let piece = try await call.next() { bytes += piece.count }
+            } catch {
+                #expect(error.code == .resourceExhausted && bytes == 0)
+                try await Task.sleep(for: .milliseconds(20))
+            }
+        }
+        #expect(bytes > 0)
+        try await face.end()
+    }
+
+    @Test func `nothing is written of a snapshot that nobody wants`() async throws {
+        let face = try await Face()
+        try await fill(face, keys: 10)
+        let export = try #require(await face.replica.export())
+        let descriptor = open("\(face.directory)/file", O_RDWR | O_CREAT, 0o600)
+        #expect(throws: (any Error).self) { _ = try SnapshotWriter(export, isWanted: { false }).write(to: descriptor) }
+        close(descriptor)
         try await face.end()
     }
 

@@ -33,6 +33,8 @@ struct EtcdCandidacy: Sendable {
 final class ChangeGate: Sendable {
     private struct State {
         var waiting: UnsafeContinuation<[KVEvent]?, Never>?
+        /// Of the wait: a watch of an earlier one may still be told something.
+        var serial: UInt64 = 0
         var isClosed = false
     }
     private let replica: Replica
@@ -47,15 +49,17 @@ final class ChangeGate: Sendable {
     func next(_ range: KeyRange, after revision: Revision) async -> [KVEvent]? {
         var watch: WatchID?
         let events = await withUnsafeContinuation { (waiting: UnsafeContinuation<[KVEvent]?, Never>) in
-            let isClosed = state.withLock { state in
-                if !state.isClosed { state.waiting = waiting }
-                return state.isClosed
+            let serial = state.withLock { state -> UInt64? in
+                guard !state.isClosed else { return nil }
+                state.serial += 1
+                state.waiting = waiting
+                return state.serial
             }
-            if isClosed { return waiting.resume(returning: nil) }
+            guard let serial else { return waiting.resume(returning: nil) }
             watch = replica.watch(range, after: revision) { [weak self] delivery in
                 switch delivery {
-                case .events(_, let events): self?.resume(events)
-                case .compacted, .reset: self?.resume([])
+                case .events(_, let events): self?.resume(events, of: serial)
+                case .compacted, .reset: self?.resume([], of: serial)
                 case .progress: return
                 }
             }
@@ -64,8 +68,9 @@ final class ChangeGate: Sendable {
         return events
     }
 
-    private func resume(_ events: [KVEvent]?) {
-        let waiting = state.withLock { state in
+    private func resume(_ events: [KVEvent], of serial: UInt64) {
+        let waiting = state.withLock { state -> UnsafeContinuation<[KVEvent]?, Never>? in
+            guard state.serial == serial else { return nil }
             defer { state.waiting = nil }
             return state.waiting
         }
@@ -73,8 +78,12 @@ final class ChangeGate: Sendable {
     }
 
     private func close() {
-        state.withLock { $0.isClosed = true }
-        resume(nil)
+        let waiting = state.withLock { state in
+            state.isClosed = true
+            defer { state.waiting = nil }
+            return state.waiting
+        }
+        waiting?.resume(returning: nil)
     }
 }
 
@@ -116,6 +125,28 @@ extension EtcdService {
             candidacy.revision = present?.createRevision ?? result.revision
         }
         return (candidacy, result, present)
+    }
+
+    private static let withdrawalsMax = 60
+
+    /// Takes the candidate's key back, as its client was told that it has nothing: not until the lease ends, which the
+    /// client may go on renewing for other things. Where that cannot be done now, it is tried again for a while.
+    func withdraw(_ candidacy: EtcdCandidacy) {
+        Task { [self] in
+            for _ in 0..<Self.withdrawalsMax {
+                let withdrawal = Txn(compares: [candidacy.isCurrent], success: [.delete(candidacy.key)])
+                do throws(ProposeError) {
+                    _ = try await replica.propose(withdrawal)
+                    return
+                } catch {
+                    switch error {
+                    case .stopped, .refused: return
+                    default: break
+                    }
+                }
+                do { try await Task.sleep(for: .seconds(1)) } catch { return }
+            }
+        }
     }
 
     func leaseOrNew(_ wanted: Int64) async throws(GRPCStatus) -> LeaseID {

@@ -30,9 +30,16 @@ extension EtcdService {
     func memberList(_ call: GRPCServerCall, _ message: [UInt8]) throws(GRPCStatus) {
         guard try EtcdRequests.numbers(message)[1] ?? 0 != 0 else { return call.reply(membersResponse()) }
         task(call) { [self] () async throws(GRPCStatus) in
-            try await asking { () async throws(ProposeError) in try await replica.barrier() }
+            try await catchUp()
             return membersResponse()
         }
+    }
+
+    /// Afterwards `members()` shows what was agreed on before.
+    private func catchUp() async throws(GRPCStatus) {
+        try await asking { () async throws(ProposeError) in try await replica.barrier() }
+        // They are published at the end of the round that answers.
+        _ = await replica.directory()
     }
 
     func memberAdd(_ call: GRPCServerCall, _ message: [UInt8]) throws(GRPCStatus) {
@@ -52,16 +59,18 @@ extension EtcdService {
     }
 
     func memberUpdate(_ call: GRPCServerCall, _ message: [UInt8]) throws(GRPCStatus) {
-        let old = try known(message)
         let address = try address(EtcdRequests.strings(2, message))
-        guard
-            !replica.members().contains(where: { $0.id != old.id && $0.host == address.host && $0.port == address.port }
-            )
-        else { throw EtcdStatus.peerURLExists }
-        let member = Member(
-            id: old.id, name: old.name, host: address.host, port: address.port, clientURLs: old.clientURLs,
-            staysLearner: old.staysLearner)
         task(call) { [self] () async throws(GRPCStatus) in
+            // What the member told of itself stays as it is.
+            try await catchUp()
+            let old = try known(message)
+            let others = replica.members().filter { $0.id != old.id }
+            guard !others.contains(where: { $0.host == address.host && $0.port == address.port }) else {
+                throw EtcdStatus.peerURLExists
+            }
+            let member = Member(
+                id: old.id, name: old.name, host: address.host, port: address.port, clientURLs: old.clientURLs,
+                staysLearner: old.staysLearner)
             try await asking { () async throws(ProposeError) in try await replica.updateMember(member) }
             return membersResponse()
         }

@@ -22,11 +22,17 @@ extension EtcdService {
         let value = try EtcdRequests.bytes(3, message)
         let lease = try EtcdRequests.numbers(message)[2] ?? 0
         let gate = ChangeGate(replica, call)
+        call.releaseInput()
         recipe(call) { [self] () async throws(GRPCStatus) in
             let (candidacy, entered, present) = try await enter(name, lease: lease, value: value)
-            if let present, present.value != value { _ = try await proclaim(candidacy, value) }
+            if let present, present.value != value {
+                do throws(GRPCStatus) { _ = try await proclaim(candidacy, value) } catch {
+                    withdraw(candidacy)
+                    throw error
+                }
+            }
             guard await waitForTurn(candidacy, gate) else {
-                _ = try await resign(candidacy)
+                withdraw(candidacy)
                 throw EtcdStatus.cancelled
             }
             return ProtobufWriter.response(header(entered.revision)) { writer in
@@ -99,6 +105,7 @@ extension EtcdService {
     private func observe(_ call: GRPCServerCall, _ message: [UInt8]) throws(GRPCStatus) {
         let prefix = EtcdCandidacy.prefix(try EtcdRequests.bytes(1, message))
         let gate = ChangeGate(replica, call)
+        call.releaseInput()
         Task { [self] in
             do throws(GRPCStatus) {
                 try await asking { () async throws(ProposeError) in try await replica.barrier() }

@@ -17,16 +17,22 @@ extension EtcdService {
         let name = try EtcdRequests.bytes(1, message)
         let lease = try EtcdRequests.numbers(message)[2] ?? 0
         let gate = ChangeGate(replica, call)
+        call.releaseInput()
         recipe(call) { [self] () async throws(GRPCStatus) in
             let (candidacy, entered, _) = try await enter(name, lease: lease, value: [])
             let waits = EtcdService.first(candidacy.prefix, replica.view())?.key != candidacy.key
             guard await waitForTurn(candidacy, gate) else {
-                _ = try await transact(Txn(compares: [candidacy.isCurrent], success: [.delete(candidacy.key)]))
+                withdraw(candidacy)
                 throw EtcdStatus.cancelled
             }
             var revision = entered.revision
             if waits {
-                try await asking { () async throws(ProposeError) in try await replica.barrier() }
+                do throws(GRPCStatus) {
+                    try await asking { () async throws(ProposeError) in try await replica.barrier() }
+                } catch {
+                    withdraw(candidacy)
+                    throw error
+                }
                 let view = replica.view()
                 guard view.get(candidacy.key)?.createRevision == candidacy.revision else {
                     throw EtcdStatus.sessionExpired

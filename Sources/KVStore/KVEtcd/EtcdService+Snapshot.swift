@@ -16,32 +16,45 @@ final class SnapshotSlots: Sendable {
     static let slotsMax = 2
     private let taken = Mutex(0)
 
-    func take() -> Bool {
+    /// nil: there is none.
+    func take() -> SnapshotSlot? {
         taken.withLock { taken in
-            guard taken < Self.slotsMax else { return false }
+            guard taken < Self.slotsMax else { return nil }
             taken += 1
-            return true
+            return SnapshotSlot(self)
         }
     }
 
-    func giveBack() { taken.withLock { $0 -= 1 } }
+    fileprivate func giveBack() { taken.withLock { $0 -= 1 } }
+}
+
+/// Held by whoever works on a snapshot, also after its client is gone: it bounds the work, not the calls.
+final class SnapshotSlot: Sendable {
+    private let slots: SnapshotSlots
+    private let isHeld = Atomic<Bool>(true)
+
+    fileprivate init(_ slots: SnapshotSlots) { self.slots = slots }
+
+    func giveBack() { if isHeld.exchange(false, ordering: .relaxed) { slots.giveBack() } }
+
+    deinit { giveBack() }
 }
 
 extension EtcdService {
     func snapshot(_ call: GRPCServerCall, _ message: [UInt8]) throws(GRPCStatus) {
         guard !replica.isFenced else { throw EtcdStatus.corrupt }
-        guard snapshotSlots.take() else {
+        guard let slot = snapshotSlots.take() else {
             throw GRPCStatus(.resourceExhausted, "etcdserver: too many snapshots at once")
         }
-        call.onClose { [snapshotSlots] in snapshotSlots.giveBack() }
         Task { [self] in
             guard let export = await replica.export() else { return call.finish(EtcdStatus.stopped) }
             NIOThreadPool.singleton.submit { [self] state in
                 guard case .active = state else { return call.finish(EtcdStatus.stopped) }
                 do {
-                    let file = try SnapshotFile(of: export, in: replica.configuration.dataDirectory)
-                    SnapshotStream(self, call, file).pump()
+                    let file = try SnapshotFile(of: export, in: replica.configuration.dataDirectory) { !call.isClosed }
+                    SnapshotStream(self, call, file, slot).pump()
                 } catch {
+                    guard !call.isClosed else { return }
                     replica.configuration.logger.error("snapshot", metadata: ["error": "\(error)"])
                     call.finish(EtcdStatus.corruptSnapshot)
                 }
@@ -55,13 +68,15 @@ final class SnapshotFile: Sendable {
     let bytes: Int
     private let descriptor: Int32
 
-    init(of export: StoreExport, in directory: String) throws {
+    /// `isWanted` is asked now and then; when it says no, an error is thrown.
+    init(of export: StoreExport, in directory: String, isWanted: @escaping () -> Bool) throws {
+        guard isWanted() else { throw SnapshotUnwanted() }
         var template = Array("\(directory)/snapshot-XXXXXX".utf8CString)
         descriptor = mkstemp(&template)
         guard descriptor >= 0 else { throw BoltError("\(directory): \(String(cString: strerror(errno)))") }
         _ = fcntl(descriptor, F_SETFD, FD_CLOEXEC)
         unlink(template)
-        do { bytes = try SnapshotWriter(export).write(to: descriptor) } catch {
+        do { bytes = try SnapshotWriter(export, isWanted: isWanted).write(to: descriptor) } catch {
             close(descriptor)
             throw error
         }
@@ -96,19 +111,25 @@ private final class SnapshotStream: Sendable {
     private let service: EtcdService
     private let call: GRPCServerCall
     private let file: SnapshotFile
+    private let slot: SnapshotSlot
     private let progress = Mutex(Progress())
 
-    init(_ service: EtcdService, _ call: GRPCServerCall, _ file: SnapshotFile) {
+    init(_ service: EtcdService, _ call: GRPCServerCall, _ file: SnapshotFile, _ slot: SnapshotSlot) {
         self.service = service
         self.call = call
         self.file = file
+        self.slot = slot
     }
 
     func pump() {
         while !call.isClosed {
             guard call.isWritable else { return awaitClient() }
             do {
-                guard try sendNext() else { return call.finish() }
+                guard try sendNext() else {
+                    // Whoever asks for another when it has this one finds the place free.
+                    slot.giveBack()
+                    return call.finish()
+                }
             } catch {
                 return call.finish(EtcdStatus.corruptSnapshot)
             }

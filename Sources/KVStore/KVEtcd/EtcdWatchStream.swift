@@ -4,6 +4,7 @@
 // silently.
 import KVCore
 import KVReplica
+import NIOCore
 import NetGRPC
 import Raft
 import Synchronization
@@ -12,6 +13,7 @@ final class EtcdWatchStream: Sendable {
     static let backlogBytesMax = 32 << 20
     static let watchesMax = 10_000
     static let fragmentBytesMax = EtcdRequests.requestBytesMax
+    private static let progressPause = TimeAmount.seconds(1)
 
     /// Names one watch of one stream for good: its number may be used again after its end.
     private struct Ticket: Sendable {
@@ -31,6 +33,8 @@ final class EtcdWatchStream: Sendable {
         var isClosed = false
         /// A progress request waits until all watches are synced.
         var owesProgress = false
+        /// It will be asked again, as there was no quorum.
+        var asksAgain = false
         var canPay: Bool { owesProgress && watches.values.allSatisfy(\.isSynced) }
 
         private mutating func freeID() -> Int64 {
@@ -150,7 +154,7 @@ extension EtcdWatchStream {
     /// anywhere else the view may be ahead of what was delivered.
     private func askProgress() {
         service.replica.barrier { [self] result in
-            guard case .success = result else { return }
+            guard case .success = result else { return askAgain() }
             let isDue = state.withLock { state in
                 guard state.canPay else { return false }
                 state.owesProgress = false
@@ -159,6 +163,21 @@ extension EtcdWatchStream {
             guard isDue else { return }
             let revision = service.replica.view().revision
             call.send(ProtobufWriter.response(service.header(revision)) { $0.int64(2, -1) })
+        }
+    }
+
+    private func askAgain() {
+        let isFirst = state.withLock { state in
+            defer { state.asksAgain = true }
+            return !state.asksAgain && !state.isClosed
+        }
+        guard isFirst else { return }
+        call.eventLoop.scheduleTask(in: Self.progressPause) { [self] in
+            let isWanted = state.withLock { state in
+                state.asksAgain = false
+                return state.owesProgress && !state.isClosed
+            }
+            if isWanted { askProgress() }
         }
     }
 

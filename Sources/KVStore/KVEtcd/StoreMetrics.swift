@@ -140,9 +140,20 @@ package struct StoreMetrics {
             "etcd_network_peer_round_trip_time_seconds", help: "Round trips, one a member and scrape.", labels: ["To"],
             buckets: DurationHistogram.roundTripBounds)
         let local = String(replica.configuration.id.rawValue, radix: 16)
+        let shown = Mutex<Set<PeerID>>([])
         registry.onCollect {
-            for family in [sent, received, failed, active, trips] { family.remove() }
-            for (id, tally) in replica.figures.peers {
+            let peers = replica.figures.peers
+            let gone = shown.withLock { shown in
+                defer { shown = Set(peers.map(\.id)) }
+                return shown.subtracting(peers.map(\.id))
+            }
+            // Only these: another scrape may be looking.
+            for id in gone {
+                let peer = String(id.rawValue, radix: 16)
+                for family in [sent, received, failed, trips] { family.remove([peer]) }
+                active.remove([local, peer])
+            }
+            for (id, tally) in peers {
                 let peer = String(id.rawValue, radix: 16)
                 sent.set(Double(tally.sentBytes.load(ordering: .relaxed)), [peer])
                 received.set(Double(tally.receivedBytes.load(ordering: .relaxed)), [peer])

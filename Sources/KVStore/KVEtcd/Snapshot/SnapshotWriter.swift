@@ -8,14 +8,20 @@ import KVReplica
 import NetGRPC
 import Raft
 
+/// Whoever asked for it is gone.
+struct SnapshotUnwanted: Error {}
+
 /// Writes one export.
 package struct SnapshotWriter {
     private let export: StoreExport
     private let revision: Revision
     /// Changes up to here are not in the file, only what they left.
     private var base: Revision
+    private let isWanted: () -> Bool
 
-    package init(_ export: StoreExport) {
+    /// `isWanted` is asked now and then; when it says no, an error is thrown.
+    package init(_ export: StoreExport, isWanted: @escaping () -> Bool = { true }) {
+        self.isWanted = isWanted
         self.export = export
         revision = export.snapshot.view.revision
         base = max(export.snapshot.view.compactRevision, Revision(1))
@@ -29,7 +35,7 @@ package struct SnapshotWriter {
         let file = BoltWriter(descriptor: descriptor)
         for name in ["alarm", "auth", "authRoles", "authUsers", "cluster", "members_removed"] { try file.bucket(name) }
         try file.bucket("key") { file in
-            try SnapshotWriter.write(kept, to: file)
+            try write(kept, to: file)
             try plan.forEachChange { item in try SnapshotWriter.write(item, to: file) }
         }
         try file.bucket("lease") { file in
@@ -79,9 +85,11 @@ package struct SnapshotWriter {
             guard let first = items.first, first.revision == next.next, let last = items.last,
                 last.revision.rawValue - next.rawValue == Int64(items.count)
             else { throw BoltError("revision \(next.next) is not there any more, or not yet") }
+            guard isWanted() else { throw SnapshotUnwanted() }
             for item in items { try body(item) }
             next = last.revision
         }
+        guard isWanted() else { throw SnapshotUnwanted() }
         guard let recent = export.snapshot.recent(after: next) else { throw BoltError("a gap after revision \(next)") }
         for item in recent { try body(item) }
     }
@@ -107,13 +115,16 @@ package struct SnapshotWriter {
 // MARK: Records
 
 extension SnapshotWriter {
-    private static func write(_ kept: [KeyValue], to file: BoltWriter) throws {
+    private static let recordsPerQuestion = 4096
+
+    private func write(_ kept: [KeyValue], to file: BoltWriter) throws {
         var sub: Int64 = 0
         var last = Revision.zero
-        for record in kept {
+        for (place, record) in kept.enumerated() {
+            guard place % Self.recordsPerQuestion > 0 || isWanted() else { throw SnapshotUnwanted() }
             sub = record.modRevision == last ? sub + 1 : 0
             last = record.modRevision
-            try file.add(SnapshotKey(main: last.rawValue, sub: sub).bytes, value(record))
+            try file.add(SnapshotKey(main: last.rawValue, sub: sub).bytes, Self.value(record))
         }
     }
 
