@@ -32,6 +32,10 @@ struct Host {
     var hasNoticed = false
     /// How fast its clock runs, out of 1000.
     let clockRate: Int64
+    /// It may be started with or without reads by lease.
+    private let mayLease: Bool
+    /// Its data directory remembers that it ever promised something.
+    private var hasPromised = false
     /// When its clock jumped last.
     var jumpedAt: UInt64?
     /// The newest version of entries that its program understands.
@@ -88,6 +92,7 @@ struct Host {
         let voters = members.map(\.id), witness = plan.witness.map { PeerID(UInt64($0) + 1) }
         settings.isWitness = id == witness
         clockRate = plan.leases?.rate(of: id) ?? 1000
+        mayLease = plan.leases != nil
         plan.leases?.set(&settings, of: id)
         disk = Disk(
             configuration: voters.isEmpty ? .empty : Configuration(voters: voters, witness: witness), seed: seed,
@@ -106,6 +111,7 @@ struct Host {
     /// nil: the process ended before it ran. `isStruck`: it may.
     mutating func boot(seed: UInt64, now: UInt64, isStruck: Bool) throws(DiskError) -> Start? {
         guard let found = try disk.start(isStruck: isStruck) else { return nil }
+        chooseLeases(seed)
         lives += 1
         let (restored, machine) = (found.restored, found.machine)
         let isDamaged = found.isDamaged && planted != .trustsState
@@ -122,6 +128,17 @@ struct Host {
         return Start(isLogDamaged: restored.voteMark != nil, isStateDamaged: isDamaged)
     }
 
+    /// Now and then somebody starts it with other settings; what it promised before is kept.
+    private mutating func chooseLeases(_ seed: UInt64) {
+        guard mayLease else { return }
+        if lives > 0, seed % 8 == 0 {
+            settings.leaseReads.toggle()
+            settings.usesConnectionLossHint = !settings.leaseReads
+        }
+        if settings.leaseReads { hasPromised = true }
+        settings.mayHavePromised = hasPromised && !settings.leaseReads && planted != .forgetsPromises
+    }
+
     func clock(at now: UInt64) -> Int64 { (life?.clockBase ?? 0) + shown(now) }
 
     /// Milliseconds by the rate of its clock.
@@ -132,6 +149,7 @@ struct Host {
         self.id = id
         settings.isWitness = isWitness
         initialMembers = []
+        hasPromised = false
         (copy, forgot, hasNoticed) = (nil, nil, false)
         disk = Disk(configuration: .empty, seed: seed, planted: planted)
     }

@@ -16,7 +16,8 @@ package struct Report: Sendable, CustomStringConvertible {
         case keptRevisions, stateWrites, stateSyncs, tornStateWrites, lostStateWrites, refusedStateWrites, remadeStates
         case flippedStates, rottenStates, fencedStates, repairedStates
         case witnesses, witnessCounted, witnessReleased, witnessCommits, witnessSnapshots, machinesGone
-        case leaseReads, leaseStrangers, readsByLease, leasesGivenAway, promisesKept, leasesWithoutClock, sieges
+        case leaseReads, leaseStrangers, leaseSwitches, readsByLease, leasesGivenAway, promisesKept, leasesWithoutClock,
+            sieges
         case hints, upgrades, raisedVersions, stoppedPrograms, falseHints, transfers, membershipChanges, restarts
     }
     package let seed: UInt64

@@ -42,9 +42,11 @@ extension World {
         let seed = random.next()
         let isStruck = !isHealed && (chance(100) || hosts[position].crashPoint == .insideStart)
         do throws(DiskError) {
+            let leases = hosts[position].settings.leaseReads
             guard let start = try hosts[position].boot(seed: seed, now: now, isStruck: isStruck) else {
                 return endAtStart(position)
             }
+            if hosts[position].settings.leaseReads != leases { report.count(.leaseSwitches) }
             began(position, start)
         } catch { fail("host \(hosts[position].id) cannot start: \(error)") }
     }
