@@ -1,19 +1,25 @@
-// Waiting for SIGTERM or SIGINT: a thread of its own takes them, so that nothing runs in a signal handler.
+// Waiting for SIGTERM or SIGINT. A handler only counts them: the main thread of an async program is parked by the
+// runtime with every signal let through, so that blocking them and waiting for them elsewhere would end the process.
 import Glibc
 import Synchronization
 
 enum Signals {
-    /// Call first, before any thread exists: the signals are blocked in every later thread.
+    /// Counts what arrived; posting is one of the few things that a handler may do. Never freed.
+    nonisolated(unsafe) private static let arrived: UnsafeMutablePointer<sem_t> = {
+        let semaphore = UnsafeMutablePointer<sem_t>.allocate(capacity: 1)
+        sem_init(semaphore, 0, 0)
+        return semaphore
+    }()
+
+    /// From here on they no longer end the process, but wait for `wait`.
     static func block() {
-        var set = sigset_t()
-        sigemptyset(&set)
-        sigaddset(&set, SIGTERM)
-        sigaddset(&set, SIGINT)
-        pthread_sigmask(SIG_BLOCK, &set, nil)
+        // Made before a handler needs it.
+        _ = arrived
+        for number in [SIGTERM, SIGINT] { signal(number) { _ in sem_post(Signals.arrived) } }
         signal(SIGPIPE, SIG_IGN)
     }
 
-    /// Returns when one of them arrives.
+    /// Returns when one of them has arrived.
     static func wait() async {
         await withCheckedContinuation { (continuation: CheckedContinuation<Void, Never>) in
             var thread = pthread_t()
@@ -21,12 +27,7 @@ enum Signals {
             pthread_create(
                 &thread, nil,
                 { raw in
-                    var set = sigset_t()
-                    sigemptyset(&set)
-                    sigaddset(&set, SIGTERM)
-                    sigaddset(&set, SIGINT)
-                    var received: Int32 = 0
-                    sigwait(&set, &received)
+                    while sem_wait(Signals.arrived) != 0 {}
                     if let raw { Unmanaged<Box>.fromOpaque(raw).takeRetainedValue().continuation.resume() }
                     return nil
                 }, box.toOpaque())
