@@ -32,9 +32,14 @@ extension RaftCore {
     /// The commit index from a heartbeat: never beyond what this peer acknowledged in this term. If it has not got that,
     /// its disk is an older copy of itself: it is as if damaged, until it has fetched what it lost.
     private mutating func learnCommit(_ index: LogIndex) {
-        guard !isAmnesiac else { return }
+        guard voteMark == nil else { return }
         guard index <= log.last.index else { return voteMark = index }
+        // What a newborn acknowledged in an earlier life may not be what it has there now.
+        guard !isNewborn || log.term(at: index) == term else { return }
         raiseCommit(to: index)
+        guard isNewborn else { return }
+        recallAmnesia()
+        if !isNewborn, let leader { acknowledge(commitIndex, to: leader) }
     }
 
     private mutating func answerAppend(_ append: Message.Append, from leader: PeerID) {
@@ -113,5 +118,7 @@ extension RaftCore {
 
     private mutating func recallAmnesia() {
         if let mark = voteMark, commitIndex >= mark { voteMark = nil }
+        // Whoever leads committed this without it, after all that was ever committed with it.
+        if isNewborn, commitIndex > .zero, log.term(at: commitIndex) == term { isNewborn = false }
     }
 }

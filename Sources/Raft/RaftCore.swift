@@ -34,6 +34,8 @@ package struct RaftCore: Sendable {
     var hintDelay: Int?
     var hintAttempts = 0
     var voteMark: LogIndex?
+    /// As in `Restored`; false again once it has caught up. To be remembered until what ended it is saved.
+    package internal(set) var isNewborn: Bool
 
     /// To be sent at once.
     var outbox: [Message] = []
@@ -73,6 +75,7 @@ package struct RaftCore: Sendable {
         promiseLeft = settings.leaseReads || settings.mayHavePromised ? settings.promiseUnits + 1 : 0
         generator = SeededGenerator(seed: seed)
         forwarded = ForwardedReads(nextContext: generator.next() >> 1)
+        isNewborn = restored.isNewborn
         voteMark = restored.voteMark.flatMap { $0 > commitIndex ? $0 : nil }
         readConfigurations(after: snapshot.index)
         resetElectionTimer()
@@ -112,8 +115,11 @@ extension RaftCore {
         }
     }
 
-    /// May not vote or campaign: its log is known to be damaged, or older than what it acknowledged.
-    package var isAmnesiac: Bool { voteMark != nil }
+    /// May not vote or campaign: its log is known to be damaged, or older than what it acknowledged, or it may have lost
+    /// everything.
+    package var isAmnesiac: Bool { voteMark != nil || isNewborn }
+    /// Something decided is not durable yet.
+    package var hasUnsaved: Bool { isHardStateDirty || log.hasUnsaved || installing != nil || !saves.isEmpty }
 
     package var leadership: Leadership {
         switch role {

@@ -84,10 +84,16 @@ package struct Restored: Hashable, Sendable {
     package var entries: [Entry]
     /// The log is known to be damaged: neither vote nor campaign before the commit index reaches this.
     package var voteMark: LogIndex?
+    /// There was nothing, now or since this last caught up: for all that is known, it was here before and lost all.
+    /// Neither vote nor campaign before an entry of the leader's own term is committed here. Not for those without whom
+    /// a new cluster could not elect anybody.
+    package var isNewborn: Bool
 
     package init(
-        hardState: HardState, snapshot: SnapshotMetadata, base: EntryID, entries: [Entry], voteMark: LogIndex? = nil
+        hardState: HardState, snapshot: SnapshotMetadata, base: EntryID, entries: [Entry], voteMark: LogIndex? = nil,
+        isNewborn: Bool = false
     ) {
+        self.isNewborn = isNewborn
         self.hardState = hardState
         self.snapshot = snapshot
         self.base = base

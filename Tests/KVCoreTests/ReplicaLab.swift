@@ -32,6 +32,18 @@ struct ReplicaLab {
         }
     }
 
+    /// One more, with nothing; it hears when it is added.
+    mutating func join(isWitness: Bool = false) {
+        let id = PeerID(UInt64(cores.count) + 1)
+        var settings = RaftSettings()
+        settings.isWitness = isWitness
+        clocks.append(Int64(id.rawValue) * 100_000)
+        cores.append(
+            ReplicaCore(
+                id: id, settings: settings, limits: cores[0].limits, restored: .fresh(.empty), state: StateMachine(),
+                initialMembers: [], seed: id.rawValue, now: clocks[clocks.count - 1]))
+    }
+
     var leader: Int? { cores.indices.first { cores[$0].raft.isLeader && !cut.contains($0) } }
 
     /// Time passes for all, ten milliseconds at a time; with everything that is said meanwhile.

@@ -86,3 +86,59 @@ private func lab(_ limits: ReplicaLimits = ReplicaLimits()) -> ReplicaLab {
     lab.pass(500)
     #expect(!lab.grantedReads.contains(read))
 }
+
+@Test func `a witness is told where the others are, by whoever knows better`() {
+    var lab = lab()
+    let leader = lab.elect()
+    lab.pass(1_000)
+    func host(_ id: Int) -> String? { lab.cores[witness].members.first { $0.id == PeerID(UInt64(id)) }?.host }
+    #expect(host(1) == "host")
+    var moved = Member(id: PeerID(1), name: "m1", host: "moved", port: 2380)
+    lab.run(.setMember(moved), at: leader)
+    lab.pass(100)
+    #expect(lab.cores[witness].state.members.isEmpty, "it keeps no commands")
+    #expect(host(1) == "moved")
+    // What it missed it hears from whoever connects to it; what is older than that changes nothing.
+    let behind = 1 - leader
+    let old = PeerMessage.directory(lab.cores[behind].state.appliedIndex, lab.cores[behind].members)
+    lab.cut = [witness]
+    moved.host = "again"
+    lab.run(.setMember(moved), at: leader)
+    lab.pass(100)
+    lab.cut = []
+    lab.cores[behind].connected(to: lab.cores[witness].id)
+    lab.settle()
+    #expect(host(1) == "again")
+    lab.cores[witness].receive(old, from: lab.cores[behind].id)
+    #expect(host(1) == "again" && lab.cores[witness].members.count == 3)
+}
+
+@Test func `a witness is added to two, learns, votes, and can be removed`() {
+    var lab = ReplicaLab(2, limits: ReplicaLimits())
+    let leader = lab.elect()
+    for i in 0..<10 { lab.put("key\(i)", at: leader) }
+    lab.join(isWitness: true)
+    #expect(lab.cores[leader].request(.addWitness(PeerID(3))) == .begun)
+    lab.pass(500)
+    #expect(lab.cores[leader].request(.promote(PeerID(3))) == .begun)
+    lab.pass(500)
+    #expect(lab.cores[leader].raft.configuration.witness == PeerID(3))
+    #expect(lab.cores[2].numbers.keyCount == 0)
+    #expect(lab.cores[leader].request(.remove(PeerID(2))) == .impossible)
+    lab.cut = [leader]
+    #expect(lab.elect() == 1 - leader)
+    #expect(lab.put("alone", at: 1 - leader) != nil)
+    lab.cut = []
+    lab.pass(1_000)
+    #expect(lab.cores[1 - leader].request(.remove(PeerID(3))) == .begun)
+    lab.pass(500)
+    #expect(lab.cores[1 - leader].raft.configuration.witness == nil)
+}
+
+@Test func `a replica that joins knows everybody it was told of`() {
+    let members = (1...3).map { Member(id: PeerID($0), name: "m\($0)", host: "host", port: 2380) }
+    let core = ReplicaCore(
+        id: PeerID(4), settings: RaftSettings(), limits: ReplicaLimits(), restored: .fresh(.empty),
+        state: StateMachine(), initialMembers: members, seed: 1, now: 0)
+    #expect(core.members == members)
+}

@@ -105,4 +105,62 @@ import Testing
         #expect(replica.configuration.id == new.peers[0].id)
         await replica.halt()
     }
+
+    @Test func `members that are told of different witnesses have nothing in common`() {
+        let members: [ClusterNumbers.NamedAddress] = [("a", "h", 1), ("b", "h", 2), ("c", "h", 3)]
+        let told = [nil, "b", "c"].map { ClusterNumbers(token: "t", members: members, witness: $0) }
+        #expect(Set(told.map(\.cluster)).count == 3)
+        #expect(Set(told.flatMap(\.peers).map(\.id)).count == 9)
+        #expect(told.map(\.witness) == [nil, told[1].peers[1].id, told[2].peers[2].id])
+        #expect(told[0] == ClusterNumbers(token: "t", members: members))
+        let turned = ClusterNumbers(token: "t", members: members.reversed(), witness: "c")
+        #expect(turned.cluster == told[2].cluster && turned.witness == told[2].witness)
+    }
+
+    @Test func `flags that name another witness than the data were begun with are refused`() async throws {
+        let folder = Shell.temporaryDirectory()
+        defer { Shell.remove(folder) }
+        let members: [ClusterNumbers.NamedAddress] = [("a", "h", 1), ("b", "h", 2), ("c", "h", 3)]
+        func read(_ name: String, witness: String?) throws(ConfigurationError) -> ClusterNumbers {
+            try ClusterNumbers(token: "t", members: members, witness: witness, of: name, in: folder)
+        }
+        // Without data anything may be told.
+        #expect(try read("a", witness: "b") == ClusterNumbers(token: "t", members: members, witness: "b"))
+        let face = try await Face(directory: folder)
+        try await face.end(keepsData: true)
+        for (begun, others) in [(nil, ["a", "b", "c"]), ("c", ["a", "b"])] as [(String?, [String])] {
+            let numbers = ClusterNumbers(token: "t", members: members, witness: begun)
+            for (position, name) in ["a", "b", "c"].enumerated() {
+                try StoreIdentity(
+                    cluster: numbers.cluster, member: numbers.peers[position].id, isWitness: name == begun
+                ).write(to: folder)
+                #expect(try read(name, witness: begun) == numbers)
+                #expect(try read(name, witness: nil) == numbers, "the directory knows")
+                for other in others {
+                    let error = #expect(throws: ConfigurationError.self) { try read(name, witness: other) }
+                    #expect(error?.description.contains("correct --initial-witness") == true)
+                    #expect(error?.description.contains(begun ?? "no witness") == true)
+                }
+            }
+        }
+    }
+
+    @Test func `a directory of another cluster keeps its role, whatever the flags say`() async throws {
+        let folder = Shell.temporaryDirectory()
+        defer { Shell.remove(folder) }
+        let face = try await Face(directory: folder)
+        try await face.end(keepsData: true)
+        let peers = (1...3).map { PeerAddress(id: PeerID($0), name: "m\($0)", host: "127.0.0.1", port: Int($0)) }
+        for isWitness in [true, false] {
+            // As one that joined, or that was restored.
+            try StoreIdentity(cluster: 99, member: PeerID(77), isWitness: isWitness).write(to: folder)
+            var configuration = ReplicaConfiguration(
+                dataDirectory: folder, id: PeerID(1), name: "m1", clusterID: 7, initialPeers: peers,
+                listenHost: "127.0.0.1", listenPort: 0, tls: nil)
+            configuration.silence()
+            configuration.witness = isWitness ? PeerID(2) : PeerID(1)
+            let error = #expect(throws: ConfigurationError.self) { try Replica(configuration) }
+            #expect(error?.description.contains("for ever or never") == true)
+        }
+    }
 }

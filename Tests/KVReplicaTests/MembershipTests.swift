@@ -72,6 +72,25 @@ import Testing
         await cluster.end()
     }
 
+    @Test func `what a member tells of itself is not overwritten by the leader that enters the members`() async throws {
+        for _ in 0..<20 {
+            let cluster = Cluster(3)
+            try await cluster.startAll()
+            await withTaskGroup { group in
+                for replica in cluster.replicas {
+                    group.addTask { await replica.settleIn(clientURLs: ["http://\(replica.configuration.name)"]) }
+                }
+            }
+            // Whatever was on its way is done before this.
+            _ = try await cluster.leader().propose(put("a", "1"))
+            let leader = try await cluster.leader()
+            try await leader.barrier()
+            let entered = await leader.directory()
+            #expect(entered.map(\.clientURLs) == cluster.addresses.map { ["http://\($0.name)"] })
+            await cluster.end()
+        }
+    }
+
     @Test func `a write with the fence of a past term has no effect`() async throws {
         let cluster = Cluster(3)
         try await cluster.startAll()

@@ -14,7 +14,9 @@ extension Lab {
         case "crash":
             peers[peer]?.core = nil
             peers[peer]?.pending = []
-        case "restart": boot(peer, voteMark: words.count > 3 ? LogIndex(number(words, 3)) : nil)
+        case "restart":
+            boot(
+                peer, voteMark: words.count > 3 ? LogIndex(number(words, 3)) : nil, isNewborn: words.last == "newborn")
         case "truncate": peers[peer]?.entries.removeAll { $0.index > LogIndex(other.rawValue) }
         case "join":
             if words.last == "witness" { witnesses.insert(peer) }

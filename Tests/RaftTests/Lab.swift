@@ -42,12 +42,12 @@ struct Lab {
         boot(id)
     }
 
-    mutating func boot(_ id: PeerID, voteMark: LogIndex? = nil) {
+    mutating func boot(_ id: PeerID, voteMark: LogIndex? = nil, isNewborn: Bool = false) {
         guard var peer = peers[id] else { return }
         peer.boots += 1
         let restored = Restored(
             hardState: peer.hardState, snapshot: peer.snapshot, base: peer.base, entries: peer.entries,
-            voteMark: voteMark)
+            voteMark: voteMark, isNewborn: isNewborn)
         peer.applied = peer.snapshot.index
         peer.appliedTerm = peer.snapshot.term
         peer.appliedConfiguration = peer.snapshot.configuration

@@ -2,7 +2,7 @@
 // rewrites them; read the difference before you commit it. Commands:
 //   cluster N [learners a b | witness a] · tick P N · pass N (ticks for all) · campaign P · elect P (until it leads) · settle
 //   trace · deliver N · propose P text [fence T] · read P n · transfer P [Q]
-//   members P voters a b [learners c] [witness d] · byhand P · save P · crash P · restart P [mark I] · cut P Q · isolate P · mend
+//   members P voters a b [learners c] [witness d] · byhand P · save P · crash P · restart P [mark I] [newborn] · cut P Q · isolate P · mend
 //   sleep P N (its clock goes on for N ticks, and it is told) · rest N (the same of all, one by one) · lease P
 //   checkpoint P · compact P I · lost P Q · truncate P I · drop · status · log P · set NAME N
 //   oneway P Q · hold P Q · engaged P · open P Q (what was held stays so) · release P Q · flap P Q TIMES TICKS · join P [witness] · wipe P
@@ -19,7 +19,8 @@ private let names = [
     "removed-leader", "removed-follower", "used-id", "stale-read", "two-snapshots", "one-way", "heard-by-one",
     "flapping-links", "connection-lost-by-all", "retried-proposal", "slow-reads",
     "witness", "witness-log", "witness-members", "witness-snapshot",
-    "witness-leaves", "lease", "lease-promise", "lease-transfer", "lease-members", "lease-witness", "lease-mixed"
+    "witness-leaves", "witness-wiped", "lease", "lease-promise", "lease-transfer", "lease-members", "lease-witness",
+    "lease-mixed"
 ]
 
 @Test(arguments: names)

@@ -55,11 +55,15 @@ package enum PeerMessage: Hashable, Sendable {
     case stateWanted
     /// To the leader: the newest version of entries that the sender understands.
     case understands(UInt8)
+    /// To a witness, which does not keep the commands that say it: who is reached where, as of this entry.
+    case directory(LogIndex, [Member])
 }
 
 /// A wish about members or leadership.
 package enum MemberChange: Hashable, Sendable {
     case addLearner(PeerID)
+    /// A learner that is a witness.
+    case addWitness(PeerID)
     case promote(PeerID)
     case remove(PeerID)
     /// nil: to whoever is best caught up.
@@ -110,6 +114,10 @@ extension PeerMessage {
         case .stateVerdict(let index, let hash): writer.put(byte: 8); writer.put(index.rawValue); writer.put(hash)
         case .stateWanted: writer.put(byte: 9)
         case .understands(let version): writer.put(byte: 10); writer.put(byte: version)
+        case .directory(let index, let members):
+            writer.put(byte: 11)
+            writer.put(index.rawValue)
+            writer.put(list: members) { $0.put($1) }
         }
     }
 
@@ -149,6 +157,10 @@ extension PeerMessage {
         case 8: return .stateVerdict(LogIndex(try reader.unsigned()), hash: try reader.unsigned())
         case 9: return .stateWanted
         case 10: return .understands(try reader.byte())
+        case 11:
+            let index = LogIndex(try reader.unsigned())
+            let members = try reader.list { (r: inout ByteReader) throws(DecodeError) in try r.member() }
+            return .directory(index, members)
         default: throw DecodeError()
         }
     }
@@ -161,6 +173,7 @@ extension ByteWriter {
         case .promote(let peer): put(byte: 2); put(peer.rawValue)
         case .remove(let peer): put(byte: 3); put(peer.rawValue)
         case .transfer(let peer): put(byte: 4); put(optional: peer) { $0.put($1.rawValue) }
+        case .addWitness(let peer): put(byte: 5); put(peer.rawValue)
         }
     }
 }
@@ -171,6 +184,7 @@ extension ByteReader {
         case 1: return .addLearner(PeerID(try unsigned()))
         case 2: return .promote(PeerID(try unsigned()))
         case 3: return .remove(PeerID(try unsigned()))
+        case 5: return .addWitness(PeerID(try unsigned()))
         case 4: return .transfer(try optional { (r: inout ByteReader) throws(DecodeError) in PeerID(try r.unsigned()) })
         default: throw DecodeError()
         }

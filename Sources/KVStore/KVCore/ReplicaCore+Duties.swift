@@ -14,6 +14,7 @@ struct LeaderDuties: Sendable {
     var nextRound: Int64
     var nextCompaction: Int64
     var nextTime: Int64
+    var nextDirectory: Int64
     var revisions = RevisionSamples()
     var toldProgress: Int64 = 0
 
@@ -22,6 +23,7 @@ struct LeaderDuties: Sendable {
         nextRound = now
         nextCompaction = now
         nextTime = now
+        nextDirectory = now
     }
 
     /// Before a leader stamps anything: its time starts from the log's, not from its own boot. The millisecond under
@@ -56,6 +58,10 @@ extension ReplicaCore {
         compactHistory()
         enterMembers()
         raiseVersion()
+        if now >= duties.nextDirectory {
+            duties.nextDirectory = now + LeaderDuties.timeMilliseconds
+            tellWitness()
+        }
     }
 
     private mutating func endLeases(_ stamp: Int64) {

@@ -51,6 +51,8 @@ extension ReplicaCore {
         case .addLearner(let peer):
             return Configuration(
                 voters: current.voters, learners: current.learners + [peer], witness: current.witness)
+        case .addWitness(let peer):
+            return Configuration(voters: current.voters, learners: current.learners + [peer], witness: peer)
         case .promote(let peer):
             guard current.contains(peer) else { return nil }
             return Configuration(

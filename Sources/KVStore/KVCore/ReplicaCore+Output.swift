@@ -49,7 +49,10 @@ extension ReplicaCore {
         }
         raft.applied(to: state.appliedIndex)
         output.hasNewState = true
-        if state.members != membersBefore { output.hasNewMembers = true }
+        if state.members != membersBefore {
+            output.hasNewMembers = true
+            tellWitness()
+        }
         grantReads()
     }
 
@@ -88,6 +91,7 @@ extension ReplicaCore {
         statesInstalled += 1
         agreement.begin()
         toldState = state.appliedIndex
+        if let told = toldMembers, told.index < state.appliedIndex { toldMembers = nil }
         output.notices += hub.reset()
         output.hasNewState = true
         output.hasNewMembers = true

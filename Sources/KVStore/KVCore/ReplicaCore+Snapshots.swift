@@ -24,7 +24,7 @@ struct SnapshotReceiver: Sendable {
 
 extension StateMachine {
     /// What a witness is sent: the place in the log, and whom it reaches where.
-    var withoutKeys: StateMachine {
+    package var withoutKeys: StateMachine {
         var other = StateMachine()
         other.appliedIndex = appliedIndex
         other.appliedTerm = appliedTerm

@@ -123,6 +123,8 @@ package struct ReplicaCore: Sendable {
     /// Members of the first configuration, until the directory has them.
     let initialMembers: [Member]
     var versions: VersionAgreement
+    /// Of a witness: who is reached where, as others said, and as of which entry.
+    var toldMembers: (index: LogIndex, members: [Member])?
 
     /// `seed` must differ from boot to boot. `state` is what the disk held at `restored.snapshot`; when it is damaged,
     /// nothing is served before another one has been fetched. `understands`: the newest version of entries.
@@ -200,8 +202,10 @@ package struct ReplicaCore: Sendable {
     /// Current members with addresses: the directory, or what was configured where it says nothing yet.
     package var members: [Member] {
         var known = state.members
+        for member in toldMembers?.members ?? [] { known[member.id] = member }
+        let isUnknown = known.isEmpty
         for member in initialMembers
-        where known[member.id] == nil && (state.members.isEmpty || raft.configuration.contains(member.id)) {
+        where known[member.id] == nil && (isUnknown || raft.configuration.contains(member.id)) {
             known[member.id] = member
         }
         return known.values.sorted { $0.id < $1.id }
@@ -255,6 +259,7 @@ package struct ReplicaCore: Sendable {
         case .stateWanted: sendState(to: peer)
         case .understands(let version): if raft.isLeader { versions.hear(version, from: peer, at: now) }
         case .change(let change): if raft.isLeader { _ = request(change) }
+        case .directory(let index, let members): takeDirectory(members, as: index)
         }
     }
 

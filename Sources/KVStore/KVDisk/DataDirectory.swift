@@ -42,7 +42,25 @@ package final class DataDirectory: Sendable {
 
     var markPath: String { path + "/raft.mark" }
 
-    private static func make(_ path: String) throws(DiskError) {
+    /// Its owner has not caught up since it began with nothing, and may have been here before.
+    private var newbornPath: String { path + "/newborn" }
+    var isNewborn: Bool { access(newbornPath, F_OK) == 0 }
+
+    /// To be said before anything is in the log.
+    func markNewborn() throws(DiskError) {
+        let descriptor = open(newbornPath, O_WRONLY | O_CREAT | O_CLOEXEC, 0o600)
+        guard descriptor >= 0 else { throw .errno(newbornPath) }
+        close(descriptor)
+        try Self.sync(path)
+    }
+
+    /// If a power cut takes that back, it only has to catch up again.
+    func forgetNewborn() throws(DiskError) {
+        guard unlink(newbornPath) == 0 || errno == ENOENT else { throw .errno(newbornPath) }
+    }
+
+    /// With its parents; one that is there stays as it is.
+    package static func make(_ path: String) throws(DiskError) {
         var made = ""
         for part in path.split(separator: "/", omittingEmptySubsequences: true) {
             made += made.isEmpty && !path.hasPrefix("/") ? String(part) : "/" + part

@@ -10,7 +10,7 @@ package struct ReplicaDisk: Sendable {
     private let directory: DataDirectory?
     package let log: LogStore
     package let state: StateStore
-    package let restored: Restored
+    package private(set) var restored: Restored
     package let machine: StateMachine
     /// Why the state is not what was written: another one must be fetched before anything is served.
     package let stateDamage: String?
@@ -19,10 +19,16 @@ package struct ReplicaDisk: Sendable {
     /// Nothing was there before.
     package let isNew: Bool
 
+    /// Nothing was ever saved in the log.
+    private let isLogNew: Bool
+
     package var isStateDamaged: Bool { stateDamage != nil }
 
     /// `initial`: the members of a new cluster; used only when the directory is empty. `cluster`: whose state it must be.
-    package init(path: String, initial: Configuration, cluster: UInt64? = nil) throws(DiskError) {
+    /// `mayHaveBeen`: a member without whom a new cluster elects somebody; if its log is empty, that may be a loss.
+    package init(
+        path: String, initial: Configuration, cluster: UInt64? = nil, mayHaveBeen: Bool = false
+    ) throws(DiskError) {
         let directory = try DataDirectory(path)
         try directory.refuseOldLog()
         let state = try StateStore.open(
@@ -31,7 +37,12 @@ package struct ReplicaDisk: Sendable {
         try self.init(state, initial: initial, directory: directory) { () throws(DiskError) in
             try LogFolder(directory.logPath, mark: LogMarkFile(path: directory.markPath))
         }
+        if mayHaveBeen && isLogNew { try directory.markNewborn() }
+        restored.isNewborn = directory.isNewborn
     }
+
+    /// It has caught up, and that is durable.
+    package func forgetNewborn() throws(DiskError) { try directory?.forgetNewborn() }
 
     /// On any files: what every start does.
     package init(
@@ -43,6 +54,7 @@ package struct ReplicaDisk: Sendable {
         let loaded = try state.load()
         let opened = try LogStore.open(try medium())
         log = opened.log
+        isLogNew = log.isNew
         let start = try StateStart(loaded, state.copiedMembers(), opened, initial)
         (machine, stateDamage, isStateRemade, isNew) = (start.machine, start.damage, start.isRemade, start.isNew)
         // The state says who takes part before there is anything in the log.

@@ -33,7 +33,7 @@ extension EtcdFlags {
 
     private static let taken = """
         name data-dir listen-client-urls advertise-client-urls listen-peer-urls initial-advertise-peer-urls
-        initial-cluster initial-cluster-state initial-cluster-token listen-metrics-urls metrics
+        initial-cluster initial-cluster-state initial-cluster-token initial-witness listen-metrics-urls metrics
         cert-file key-file trusted-ca-file peer-cert-file peer-key-file peer-trusted-ca-file
         quota-backend-bytes auto-compaction-retention auto-compaction-mode log-level
         """

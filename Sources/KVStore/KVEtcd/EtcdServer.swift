@@ -91,7 +91,9 @@ package final class EtcdServer: Sendable {
         var ports: [Int] = []
         for server in clients { ports.append(try await server.start()) }
         for server in monitors { _ = try await server.start() }
-        if !advertised.isEmpty { Task { [replica, advertised] in await replica.settleIn(clientURLs: advertised) } }
+        if !advertised.isEmpty || replica.status.isWitness {
+            Task { [replica, advertised] in await replica.settleIn(clientURLs: advertised) }
+        }
         return ports
     }
 

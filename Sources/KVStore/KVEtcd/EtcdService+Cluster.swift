@@ -6,6 +6,11 @@ import NetGRPC
 import Raft
 
 extension EtcdService {
+    /// Ours, where etcd has no such field: of a member that is a witness, and of a request to add one.
+    package static let witnessField = 1001
+    /// How a witness that was added is called, as it cannot tell itself.
+    static let addedWitnessName = "witness"
+
     /// Members' answers carry no revision, as in etcd.
     private func membersResponse(added: PeerID? = nil) -> [UInt8] {
         let members = replica.members()
@@ -25,6 +30,7 @@ extension EtcdService {
         writer.strings(3, ["\(configuration.peerScheme)://\(member.host):\(member.port)"])
         writer.strings(4, member.clientURLs.isEmpty ? configuration.clientURLs(member) : member.clientURLs)
         writer.bool(5, member.role == .learner)
+        writer.bool(Self.witnessField, member.isWitness)
     }
 
     func memberList(_ call: GRPCServerCall, _ message: [UInt8]) throws(GRPCStatus) {
@@ -42,6 +48,10 @@ extension EtcdService {
         _ = await replica.directory()
     }
 
+    private func dataVoters(_ members: [ReplicaMember]) -> [ReplicaMember] {
+        members.filter { $0.role == .voter && !$0.isWitness }
+    }
+
     func memberAdd(_ call: GRPCServerCall, _ message: [UInt8]) throws(GRPCStatus) {
         let address = try address(EtcdRequests.strings(1, message))
         let isLearner = try EtcdRequests.numbers(message)[2] ?? 0 != 0
@@ -51,9 +61,18 @@ extension EtcdService {
         }
         var id = PeerID(UInt64.random(in: 1 ... .max))
         while known.contains(where: { $0.id == id }) { id = PeerID(UInt64.random(in: 1 ... .max)) }
-        let member = Member(id: id, name: "", host: address.host, port: address.port, staysLearner: isLearner)
+        let isWitness = try EtcdRequests.numbers(message)[Self.witnessField] ?? 0 != 0
+        if isWitness {
+            guard !known.contains(where: \.isWitness) else { throw EtcdStatus.oneWitness }
+            guard dataVoters(known).count >= Configuration.dataVotersMin else { throw EtcdStatus.witnessNeedsData }
+        }
+        let member = Member(
+            id: id, name: isWitness ? Self.addedWitnessName : "", host: address.host, port: address.port,
+            staysLearner: isLearner)
         task(call) { [self, id] () async throws(GRPCStatus) in
-            try await asking { () async throws(ProposeError) in try await replica.addMember(member) }
+            try await asking { () async throws(ProposeError) in
+                try await replica.addMember(member, isWitness: isWitness)
+            }
             return membersResponse(added: id)
         }
     }
@@ -91,6 +110,11 @@ extension EtcdService {
         let member = try known(message)
         let voters = replica.members().filter { $0.role == .voter }
         guard voters.count > 1 || member.role == .learner else { throw EtcdStatus.notEnoughStarted }
+        let members = replica.members()
+        let left = dataVoters(members).filter { $0.id != member.id }.count
+        guard member.isWitness || !members.contains(where: \.isWitness) || left >= Configuration.dataVotersMin else {
+            throw EtcdStatus.witnessNeedsData
+        }
         task(call) { [self] () async throws(GRPCStatus) in
             try await asking { () async throws(ProposeError) in try await replica.removeMember(member.id) }
             return membersResponse()
@@ -114,7 +138,7 @@ extension EtcdService {
         guard status.role == .leader else { throw EtcdStatus.notLeader }
         let id = PeerID(UInt64(bitPattern: try EtcdRequests.numbers(message)[1] ?? 0))
         if id == status.id { return call.reply(ProtobufWriter.response(header(.zero))) }
-        guard status.members.contains(where: { $0.id == id && $0.role == .voter }) else {
+        guard status.members.contains(where: { $0.id == id && $0.role == .voter && !$0.isWitness }) else {
             throw EtcdStatus.badTransferee
         }
         task(call) { [self] () async throws(GRPCStatus) in

@@ -38,6 +38,7 @@ package final class EtcdService: GRPCService {
     let snapshotSlots = SnapshotSlots()
     let eventBytes = EventBytes()
     private let calls: CallMetrics
+    private let isWitness: Bool
 
     /// `metrics`: where calls are counted.
     package init(
@@ -46,6 +47,7 @@ package final class EtcdService: GRPCService {
         calls = CallMetrics(metrics, isExtensive: configuration.measuresCalls)
         self.replica = replica
         self.configuration = configuration
+        isWitness = replica.configuration.raft.isWitness
         leaderWatch = LeaderWatch(replica)
     }
 
@@ -53,6 +55,7 @@ package final class EtcdService: GRPCService {
         calls.note(call)
         guard leaderWatch.admit(call) else { return call.finish(EtcdStatus.noLeader) }
         let path = call.path
+        guard !isWitness || isAnsweredByWitness(path) else { return call.finish(EtcdStatus.witness) }
         guard let slash = path.dropFirst().firstIndex(of: "/") else { return unknown(call) }
         let method = path[path.index(after: slash)...]
         switch path[path.startIndex..<slash] {
@@ -67,6 +70,11 @@ package final class EtcdService: GRPCService {
         case "/grpc.health.v1.Health": handleHealth(call, method)
         default: unknown(call)
         }
+    }
+
+    /// For monitoring; everything else would need keys, or a word in the log.
+    private func isAnsweredByWitness(_ path: String) -> Bool {
+        path == "/etcdserverpb.Maintenance/Status" || path.hasPrefix("/grpc.health.v1.Health/")
     }
 
     private func handleKV(_ call: GRPCServerCall, _ method: Substring) {

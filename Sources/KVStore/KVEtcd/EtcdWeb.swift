@@ -86,9 +86,12 @@ struct EtcdWeb: Sendable {
         }
     }
 
-    /// Whether a read would be answered; nil then, else why not.
+    /// Whether a read would be answered; nil then, else why not. A witness answers none: it tells whether it hears of a
+    /// leader.
     private func read(isLocal: Bool, _ done: @escaping @Sendable (String?) -> Void) {
         guard !isLocal else { return replica.ping { error in done(error.map { EtcdStatus.status($0).message }) } }
+        let status = replica.status
+        guard !status.isWitness else { return done(status.leader == nil ? EtcdStatus.noLeader.message : nil) }
         replica.barrier { result in
             switch result {
             case .success: done(nil)

@@ -70,6 +70,16 @@ package struct StoreMetrics {
         ("tern_raft_term", "The term of this member.", { Double($0.term.rawValue) }),
         ("tern_store_revision", "The revision of the store on this member.", { Double($0.revision.rawValue) }),
         ("tern_store_leases", "Leases that have not ended.", { Double($0.leaseCount) }),
+        (
+            "tern_raft_is_witness", "Whether or not this member is a witness. 1 if is, 0 otherwise.",
+            { $0.isWitness ? 1 : 0 }
+        ),
+        (
+            "tern_raft_witness_counts",
+            "1 on a leader that commits with the witness, as a member with data is out of reach: new writes are on one "
+                + "member less.",
+            { $0.isWitnessCounting ? 1 : 0 }
+        ),
         ("tern_store_log_bytes", "Bytes of the log in memory.", { Double($0.logBytes) })
     ]
 

@@ -75,10 +75,10 @@ final class PeerLink: @unchecked Sendable {
             self.channel = channel
             tally.isConnected.store(true, ordering: .relaxed)
             wasConnected = true
-            events.connected()
             connectedAt = Clock.milliseconds()
             put(PeerHello(cluster: configuration.clusterID, from: configuration.id, to: member.id).encode(), channel)
             channel.flush()
+            events.connected(member.id)
         case .failure(let error):
             if wasConnected, PeerLink.isRefusal(error) {
                 wasConnected = false

@@ -45,16 +45,20 @@ package struct PeerLookup: Hashable {
 package struct PeerDirectory: Hashable, Sendable {
     package var cluster: UInt64
     package var members: [Member]
+    package var witness: PeerID?
 
-    package init(cluster: UInt64, members: [Member]) {
+    package init(cluster: UInt64, members: [Member], witness: PeerID? = nil) {
         self.cluster = cluster
         self.members = members
+        self.witness = witness
     }
 
     package func encode() -> [UInt8] {
         var writer = ByteWriter()
         writer.put(fixed: cluster)
         writer.put(list: members) { $0.put($1) }
+        // Who knows of no witnesses reads no further.
+        if let witness { writer.put(fixed: witness.rawValue) }
         return writer.bytes
     }
 
@@ -62,6 +66,7 @@ package struct PeerDirectory: Hashable, Sendable {
         var reader = ByteReader(bytes)
         cluster = try reader.fixed()
         members = try reader.list { (r: inout ByteReader) throws(DecodeError) in try r.member() }
+        witness = reader.isAtEnd ? nil : PeerID(try reader.fixed())
         guard reader.isAtEnd else { throw DecodeError() }
     }
 }

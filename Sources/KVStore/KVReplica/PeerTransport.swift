@@ -17,10 +17,10 @@ struct PeerTransportEvents {
     /// Everything that came with one read was delivered.
     var batchEnded: () -> Void
     var dropped: (PeerID) -> Void
-    var connected: () -> Void
+    var connected: (PeerID) -> Void
     var connectionLost: (PeerID) -> Void
     /// Everybody that is known, for who joins.
-    var directory: () -> [Member]
+    var directory: () -> PeerDirectory
 }
 
 /// Unchecked: everything but `init` runs on the event loop.
@@ -110,8 +110,9 @@ final class PeerTransport: @unchecked Sendable {
         guard try PeerLookup(question: question).cluster == configuration.configuredClusterID else {
             throw PeerProtocolError.notForUs("somebody of another cluster wants to join")
         }
-        let directory = PeerDirectory(cluster: configuration.clusterID, members: events.directory())
-        channel.writeAndFlush(PeerLookup.frame(directory.encode())).whenComplete { _ in channel.close(promise: nil) }
+        channel.writeAndFlush(PeerLookup.frame(events.directory().encode())).whenComplete { _ in
+            channel.close(promise: nil)
+        }
     }
 
     private func setUpInbound(_ channel: any Channel) throws {

@@ -1,5 +1,6 @@
 // What a member does about itself once it runs: it tells the directory its name and where clients find it, and one that
-// was added as a learner for the time being asks to vote when it has caught up.
+// was added as a learner for the time being asks to vote when it has caught up. A witness tells nothing: it cannot
+// write, and clients find nothing there.
 import KVCore
 import Logging
 import Raft
@@ -35,7 +36,9 @@ extension Replica {
             let known = await entered()
         else { return false }
         do throws(ProposeError) {
-            if known.name != configuration.name || known.clientURLs != clientURLs {
+            if !configuration.raft.isWitness,
+                known.name != configuration.name || known.clientURLs != clientURLs
+            {
                 var told = known
                 told.name = configuration.name
                 told.clientURLs = clientURLs

@@ -12,9 +12,10 @@ extension Replica {
     package func addMember(_ peer: PeerAddress) async throws(ProposeError) { try await addMember(peer.member) }
 
     /// The same with everything that the directory knows of a member.
-    package func addMember(_ member: Member) async throws(ProposeError) {
+    package func addMember(_ member: Member, isWitness: Bool = false) async throws(ProposeError) {
         _ = try await execute(.setMember(member))
-        try await fulfil(.addLearner(member.id)) { $0.core.raft.configuration.contains(member.id) }
+        let change = isWitness ? MemberChange.addWitness(member.id) : .addLearner(member.id)
+        try await fulfil(change) { $0.core.raft.configuration.contains(member.id) }
     }
 
     /// Changes what the directory says of a member.

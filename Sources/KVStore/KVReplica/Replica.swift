@@ -20,6 +20,7 @@ package final class Replica: Sendable {
     package init(_ wanted: ReplicaConfiguration) throws {
         let configuration = try wanted.identified()
         try configuration.validate()
+        try configuration.remember()
         self.configuration = configuration
         group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
         let mailbox = Mailbox(inputsMax: configuration.pendingProposalsMax)

@@ -43,6 +43,8 @@ package struct ReplicaConfiguration: Sendable {
     package var configuredClusterID: UInt64
     /// The members of a new cluster, this one included. Ignored when the data directory already has a log.
     package var initialPeers: [PeerAddress]
+    /// Which of them is a witness; the same on every member, and part of the cluster's number.
+    package var witness: PeerID?
     /// True: this peer is no initial member; it waits until a leader adds it (`initialPeers`: whom it may hear from).
     package var joins = false
     package var listenHost: String
@@ -99,16 +101,6 @@ package struct ReplicaConfiguration: Sendable {
         return limits
     }
 
-    /// With the identity that the data directory has, where it has one of its own.
-    func identified() throws(ConfigurationError) -> ReplicaConfiguration {
-        guard let identity = try StoreIdentity(dataDirectory) else { return self }
-        var changed = self
-        changed.clusterID = identity.cluster
-        changed.id = identity.member
-        if !initialPeers.contains(where: { $0.id == identity.member }) { changed.joins = true }
-        return changed
-    }
-
     /// Reads by lease in place of rounds (`RaftSettings.leaseReads`). On every member: who does not promise does not
     /// count.
     package mutating func useLeaseReads() {
@@ -130,6 +122,14 @@ package struct ReplicaConfiguration: Sendable {
         }
         if Set(initialPeers.map(\.id)).count != initialPeers.count {
             throw ConfigurationError("two initial peers have one id")
+        }
+        if let witness, !joins {
+            guard initialPeers.contains(where: { $0.id == witness }) else {
+                throw ConfigurationError("the witness is not among the initial peers")
+            }
+            guard initialPeers.count > Configuration.dataVotersMin else {
+                throw ConfigurationError("a witness needs at least two members with data beside it")
+            }
         }
         var timings = raft
         timings.tickUnits = Int(clamping: tickMilliseconds)

@@ -69,6 +69,8 @@ final class ReplicaLoop: @unchecked Sendable {
     private var members: [ReplicaMember] = []
     private var hasNewMembers = true
     private var isPumping = false
+    /// The disk says that this member has not caught up since it began.
+    private var isNewborn: Bool
     private(set) var isEnded = false
     /// Between wake-ups of a replica that has nothing to do; below what the core makes up for at once.
     private static let calmTicksPercent: Int64 = 250
@@ -84,9 +86,13 @@ final class ReplicaLoop: @unchecked Sendable {
         self.eventLoop = eventLoop
         self.mailbox = mailbox
         let voters =
-            configuration.joins ? Configuration.empty : Configuration(voters: configuration.initialPeers.map(\.id))
+            configuration.joins
+            ? Configuration.empty
+            : Configuration(voters: configuration.initialPeers.map(\.id), witness: configuration.witness)
         let disk = try ReplicaDisk(
-            path: configuration.dataDirectory, initial: voters, cluster: configuration.clusterID)
+            path: configuration.dataDirectory, initial: voters, cluster: configuration.clusterID,
+            mayHaveBeen: configuration.raft.isWitness || configuration.joins)
+        isNewborn = disk.restored.isNewborn
         self.disk = disk
         stateStore = Mutex(disk.state)
         let settings = try PromiseMark.settings(configuration.raft, in: configuration.dataDirectory)
@@ -94,7 +100,8 @@ final class ReplicaLoop: @unchecked Sendable {
             id: configuration.id, settings: settings, limits: configuration.limits, restored: disk.restored,
             state: disk.machine, initialMembers: configuration.initialPeers.map(\.member),
             seed: UInt64.random(in: .min ... .max), now: Clock.milliseconds(), isStateDamaged: disk.isStateDamaged)
-        status = Mutex(ReplicaStatus(id: configuration.id, name: configuration.name))
+        status = Mutex(
+            ReplicaStatus(id: configuration.id, name: configuration.name, isWitness: configuration.raft.isWitness))
         published = Mutex(Published(core.snapshot))
         if let damage = disk.stateDamage {
             configuration.logger.error(
@@ -134,9 +141,17 @@ final class ReplicaLoop: @unchecked Sendable {
             },
             batchEnded: { [self] in pump() },
             dropped: { [self] peer in core.unreachable(peer) },
-            connected: { [self] in counters.connectionsTotal += 1 },
+            connected: { [self] peer in
+                counters.connectionsTotal += 1
+                core.connected(to: peer)
+                pump()
+            },
             connectionLost: { [self] peer in lostConnection(to: peer) },
-            directory: { [self] in core.members.filter { core.raft.configuration.contains($0.id) } })
+            directory: { [self] in
+                let members = core.members.filter { core.raft.configuration.contains($0.id) }
+                return PeerDirectory(
+                    cluster: configuration.clusterID, members: members, witness: core.raft.configuration.witness)
+            })
         let transport = try PeerTransport(configuration, eventLoop, figures, events)
         self.transport = transport
         let needsNetwork =
@@ -273,12 +288,21 @@ extension ReplicaLoop {
         while let output = takeOutput() { obey(output) }
         letGoPastViews(now)
         if let fault = core.fault { fatal("cannot go on: \(fault)") }
+        if isNewborn { forgetNewborn() }
         transport?.flush()
         stateWriter?.offer(&core)
         if Clock.milliseconds() - now > Self.slowMilliseconds { counters.slowRoundsTotal += 1 }
         publishStatus()
         isPumping = false
         if isTickerCalm, !core.isCalm { ticker?.restart() }
+    }
+
+    private func forgetNewborn() {
+        guard !core.raft.isNewborn, !core.raft.hasUnsaved, let disk else { return }
+        isNewborn = false
+        do throws(DiskError) { try disk.forgetNewborn() } catch {
+            configuration.logger.warning("it will have to catch up again", metadata: ["error": "\(error)"])
+        }
     }
 
     /// A change behind a snapshot copies what it touches. While nobody reads, the published one is let go meanwhile, and
@@ -371,7 +395,7 @@ extension ReplicaLoop {
             ReplicaMember(
                 id: member.id, name: member.name, host: member.host, port: member.port,
                 role: raft.isVoter(member.id) ? .voter : .learner, isLeader: false, clientURLs: member.clientURLs,
-                staysLearner: member.staysLearner)
+                staysLearner: member.staysLearner, isWitness: raft.witness == member.id)
         }
     }
 
@@ -415,6 +439,7 @@ extension ReplicaLoop {
         status.watchCount = core.watchCount
         status.leaseCount = numbers.leaseCount
         status.pendingProposals = outcomes.count
+        status.isWitnessCounting = core.raft.isWitnessEngaged
         status.counters = counters
     }
 

@@ -40,10 +40,13 @@ package struct ReplicaMember: Hashable, Sendable {
     package var clientURLs: [String]
     /// It was added to learn only.
     package var staysLearner: Bool
+    /// It votes and keeps no keys.
+    package var isWitness: Bool
     package init(
         id: PeerID, name: String, host: String, port: Int, role: Role, isLeader: Bool, clientURLs: [String] = [],
-        staysLearner: Bool = false
+        staysLearner: Bool = false, isWitness: Bool = false
     ) {
+        self.isWitness = isWitness
         self.clientURLs = clientURLs
         self.staysLearner = staysLearner
         self.id = id
@@ -78,13 +81,18 @@ package struct ReplicaStatus: Sendable {
     package var keyCount = 0
     package var stateBytes = 0
     package var logBytes = 0
+    /// This member votes and keeps no keys.
+    package let isWitness: Bool
+    /// As a leader: a voter with data is out of reach, and the witness counts for commits in its place.
+    package var isWitnessCounting = false
     package var watchCount = 0
     /// Proposals of clients that wait for their outcome.
     package var pendingProposals = 0
     package var leaseCount = 0
     package var counters = ReplicaCounters()
 
-    package init(id: PeerID, name: String) {
+    package init(id: PeerID, name: String, isWitness: Bool = false) {
+        self.isWitness = isWitness
         self.id = id
         self.name = name
     }

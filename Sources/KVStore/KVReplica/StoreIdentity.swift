@@ -1,7 +1,7 @@
 // Who a data directory is, where that does not follow from flags: one that joined a running cluster was given its
-// number there, one that was restored belongs to a new cluster that the members of the old one cannot talk to. A small
-// file beside the databases, written once. While a directory is being made it has another name, which nobody starts from:
-// data without its identity would belong to the old cluster.
+// number there, one that was restored belongs to a new cluster that the members of the old one cannot talk to, and a
+// witness is one for ever. A small file beside the databases, written once. While a directory is being made it has
+// another name, which nobody starts from: data without its identity would belong to the old cluster.
 import Glibc
 import Raft
 
@@ -14,10 +14,12 @@ package struct StoreIdentity: Hashable, Sendable {
     private static let bytesMax = 4096
     package var cluster: UInt64
     package var member: PeerID
+    package var isWitness: Bool
 
-    package init(cluster: UInt64, member: PeerID) {
+    package init(cluster: UInt64, member: PeerID, isWitness: Bool = false) {
         self.cluster = cluster
         self.member = member
+        self.isWitness = isWitness
     }
 
     /// nil: the directory has none.
@@ -38,12 +40,14 @@ package struct StoreIdentity: Hashable, Sendable {
         let lines = String(decoding: bytes[..<count], as: UTF8.self).split(separator: "\n").map {
             $0.split(separator: " ").map(String.init)
         }
-        guard lines.count == 3, lines[0].joined(separator: " ") == Self.heading, lines[1].count == 2,
+        guard lines.count == 3 || (lines.count == 4 && lines[3] == ["role", "witness"]),
+            lines[0].joined(separator: " ") == Self.heading, lines[1].count == 2,
             lines[2].count == 2, lines[1][0] == "cluster", lines[2][0] == "member",
             let cluster = UInt64(lines[1][1], radix: 16), let member = UInt64(lines[2][1], radix: 16)
         else { throw ConfigurationError("\(path) is malformed") }
         self.cluster = cluster
         self.member = PeerID(member)
+        isWitness = lines.count == 4
     }
 
     /// Somebody's state is there.
@@ -58,7 +62,7 @@ package struct StoreIdentity: Hashable, Sendable {
         let text = """
             \(Self.heading)
             cluster \(String(cluster, radix: 16))
-            member \(String(member.rawValue, radix: 16))
+            member \(String(member.rawValue, radix: 16))\(isWitness ? "\nrole witness" : "")
 
             """
         let descriptor = open(pending, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o600)

@@ -18,9 +18,11 @@ package struct NewStore: Sendable {
         self.revision = revision
     }
 
-    /// Makes the data directory of one of the members; all of them must be made from the same store. Throws when there
-    /// is data already.
-    package func write(to directory: String, members: [Member], me: PeerID, cluster: UInt64) throws {
+    /// Makes the data directory of one of the members; all of them must be made from the same store. A witness's has
+    /// none of the keys. Throws when there is data already.
+    package func write(
+        to directory: String, members: [Member], me: PeerID, cluster: UInt64, witness: PeerID? = nil
+    ) throws {
         guard members.contains(where: { $0.id == me }) else { throw ConfigurationError("it is not among its members") }
         guard access(directory + "/state.sqlite", F_OK) != 0 else {
             throw ConfigurationError("\(directory) has data already")
@@ -29,12 +31,18 @@ package struct NewStore: Sendable {
         counters.applied = EntryID(index: LogIndex(1), term: Term(1))
         counters.revision = revision
         counters.compactRevision = revision
+        let isWitness = witness == me
+        let configuration = Configuration(voters: members.map(\.id), witness: witness)
+        guard witness == nil || configuration.dataVoters.count >= Configuration.dataVotersMin else {
+            throw ConfigurationError("a witness needs at least two members with data beside it")
+        }
         let machine = StateMachine(
             counters: counters, records: records, leases: leases, sessions: [], members: members, history: [])
         // Makes the directory when there is none.
         _ = try DataDirectory(directory)
-        try StoreIdentity(cluster: cluster, member: me).write(to: directory) {
-            try ReplicaDisk.begin(directory, machine, Configuration(voters: members.map(\.id)), cluster: cluster)
+        try StoreIdentity(cluster: cluster, member: me, isWitness: isWitness).write(to: directory) {
+            try ReplicaDisk.begin(
+                directory, isWitness ? machine.withoutKeys : machine, configuration, cluster: cluster)
         }
     }
 }
@@ -48,6 +56,8 @@ package struct StoppedStore: Sendable {
     package let uncommitted: UInt64
     /// The log was longer once.
     package let isDamaged: Bool
+    /// It keeps no keys: nothing can be recovered from it.
+    package var isWitness: Bool { identity?.isWitness ?? false }
     /// Room enough above it.
     private static let revisionMax: Int64 = 1 << 62
     private let disk: ReplicaDisk

@@ -16,7 +16,14 @@ import Worker
 struct KVCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "kv",
-        abstract: "Run one member of the replicated store, with etcd's flags and etcd's v3 interface.")
+        abstract: "Run one member of the replicated store, with etcd's flags and etcd's v3 interface.",
+        discussion: """
+            A witness is a member that votes and keeps no keys, for a small third machine beside two with data: either \
+            of these can then fail and the other goes on. Name it with --initial-witness, the same on every member of \
+            a new cluster; add one to a running cluster with 'tern member add --witness'. It never leads, and its \
+            client port answers /health, /version, /metrics and endpoint status only. While a member with data is \
+            away, new writes are on one disk with data: tern_raft_witness_counts in the leader's /metrics says so.
+            """)
     @Option(help: "This member's name.") var name = "default"
     @Option(help: "Where the data are kept. [default: <name>.tern]") var dataDir: String?
     @Option(help: "The addresses for clients, with commas between; http only on loopback.")
@@ -26,6 +33,9 @@ struct KVCommand: AsyncParsableCommand {
     @Option(help: "The address for members; http only on loopback.") var listenPeerUrls = "http://localhost:2380"
     @Option(help: "The address that other members are told.") var initialAdvertisePeerUrls: String?
     @Option(help: "The members of a new cluster: a=http://10.0.0.1:2380,b=...") var initialCluster: String?
+    @Option(
+        help: "The member of --initial-cluster that votes and keeps no keys; the same on every member. [default: none]")
+    var initialWitness: String?
     @Option(help: "new or existing.") var initialClusterState = "new"
     @Option(help: "Keeps clusters apart.") var initialClusterToken = "etcd-cluster"
     @Option(help: "Certificate for clients.") var certFile: String?
@@ -70,6 +80,7 @@ struct KVCommand: AsyncParsableCommand {
         try await server.start()
         logger.info("member started", metadata: ["name": "\(name)", "clients": "\(listenClientUrls)"])
         Task { await endWhenRemoved(replica, logger) }
+        Task { await endWhenContradicted(replica, group, logger) }
         await Signals.wait()
         await server.stop(grace: .seconds(1))
         await replica.stop()
@@ -92,75 +103,7 @@ struct KVCommand: AsyncParsableCommand {
         }
     }
 
-    private func replicaConfiguration(
-        _ logger: Logger, _ group: any EventLoopGroup
-    ) async throws -> ReplicaConfiguration {
-        let peer = try address(listenPeerUrls, "--listen-peer-urls")
-        let members = try initialMembers()
-        guard ["new", "existing"].contains(initialClusterState) else {
-            throw ValidationError("--initial-cluster-state is new or existing")
-        }
-        let folder = dataDir ?? "\(name).tern"
-        try Files.makeDirectory(folder, mode: 0o700)
-        let numbers = try ClusterNumbers(
-            token: initialClusterToken, members: members.map { ($0.name, $0.host, $0.port) }, of: name, in: folder)
-        let peers = numbers.peers
-        guard let me = peers.first(where: { $0.name == name }) else {
-            throw ValidationError("--initial-cluster does not name \(name)")
-        }
-        let tls = peer.isSecure ? try peerTLS() : nil
-        var configuration = ReplicaConfiguration(
-            dataDirectory: folder, id: me.id, name: name, clusterID: numbers.cluster, initialPeers: peers,
-            listenHost: peer.host == "localhost" ? "127.0.0.1" : peer.host, listenPort: peer.port, tls: tls,
-            logger: logger)
-        // Who joins is given its numbers by the others.
-        configuration.configuredClusterID = fnv64(initialClusterToken)
-        configuration.joins = initialClusterState == "existing"
-        configuration.compaction = try compaction()
-        if leaseReads { configuration.useLeaseReads() }
-        configuration.stateBytesMax = try stateBytesMax()
-        guard !StoreIdentity.hasData(folder) else { return configuration }
-        if configuration.joins {
-            try await join(&configuration, me, group)
-        } else {
-            try StoreIdentity(cluster: numbers.cluster, member: me.id).write(to: folder)
-        }
-        return configuration
-    }
-
-    private func initialMembers() throws -> [InitialMember] {
-        let text = initialCluster ?? "\(name)=\(initialAdvertisePeerUrls ?? listenPeerUrls)"
-        guard let members = InitialMember.parse(text), members.contains(where: { $0.name == name }) else {
-            throw ValidationError("--initial-cluster is malformed or does not name \(name): \(text)")
-        }
-        return members
-    }
-
-    /// Learns from a running member which number this one was given, and remembers it.
-    private func join(
-        _ configuration: inout ReplicaConfiguration, _ me: PeerAddress, _ group: any EventLoopGroup
-    ) async throws {
-        var reasons: [String] = []
-        for peer in configuration.initialPeers where peer.name != name {
-            do {
-                let found = try await PeerDirectory.ask(
-                    host: peer.host, port: peer.port, cluster: configuration.configuredClusterID,
-                    tls: configuration.tls,
-                    group: group)
-                guard let here = found.members.first(where: { $0.host == me.host && $0.port == me.port }) else {
-                    throw CommandFailure("\(me.host):\(me.port) is not a member: add it first ('member add')")
-                }
-                try StoreIdentity(cluster: found.cluster, member: here.id).write(to: configuration.dataDirectory)
-                configuration.initialPeers = found.members.map {
-                    PeerAddress(id: $0.id, name: $0.name, host: $0.host, port: $0.port)
-                }
-                return
-            } catch { reasons.append("\(peer.name): \(error)") }
-        }
-        throw CommandFailure("no member could be joined: \(reasons.joined(separator: "; "))")
-    }
-
-    private func compaction() throws -> CompactionPolicy {
+    func compaction() throws -> CompactionPolicy {
         guard let policy = CompactionPolicy(mode: autoCompactionMode, retention: autoCompactionRetention) else {
             throw ValidationError(
                 "--auto-compaction-retention \(autoCompactionRetention) means nothing in mode \(autoCompactionMode)")
@@ -168,7 +111,7 @@ struct KVCommand: AsyncParsableCommand {
         return policy
     }
 
-    private func stateBytesMax() throws -> Int {
+    func stateBytesMax() throws -> Int {
         switch quotaBackendBytes {
         case 0: return 2 << 30
         case ..<0: return Int.max
@@ -195,7 +138,7 @@ struct KVCommand: AsyncParsableCommand {
         return listeners
     }
 
-    private func address(
+    func address(
         _ text: String, _ flag: String, isPlainAllowed: Bool = false
     ) throws -> (host: String, port: Int, isSecure: Bool) {
         guard let parsed = InitialMember.parse("x=\(text)"), parsed.count == 1, let member = parsed.first else {
@@ -220,7 +163,7 @@ struct KVCommand: AsyncParsableCommand {
             identity: identity, clientCAPEM: authority, policy: authority == nil ? nil : .required)
     }
 
-    private func peerTLS() throws -> PeerTLS {
+    func peerTLS() throws -> PeerTLS {
         guard let peerCertFile, let peerKeyFile, let peerTrustedCaFile else {
             throw ValidationError(
                 "https for members needs --peer-cert-file, --peer-key-file and --peer-trusted-ca-file")

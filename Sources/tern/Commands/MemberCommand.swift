@@ -2,6 +2,7 @@
 // cluster; the rest asks any running member by its address for clients, or works on a stopped one's data.
 import API
 import ArgumentParser
+import KVEtcd
 import NetGRPC
 import NetHTTP
 import NetPKI
@@ -14,9 +15,12 @@ struct MemberCommand: ParsableCommand {
 
     struct List: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
-            commandName: "list", abstract: "List the members, as the leader knows them.")
+            commandName: "list",
+            abstract: "List the members: of the development cluster, or as one that --endpoint names knows them.")
+        @OptionGroup var endpoint: OptionalEndpointArguments
 
         func run() async throws {
+            if let endpoint = endpoint.named { return try await MemberCommand.list(endpoint) }
             let report = try await MastersReport.collect(try Layout.current())
             let best =
                 report.answers.compactMap(\.status).first { $0["name"]?.string == report.leader }
@@ -28,6 +32,26 @@ struct MemberCommand: ParsableCommand {
                     [member["id"], member["name"], member["role"], member["address"]].map { $0?.string ?? "" }.joined(
                         separator: "\t") + "\t\(marks)")
             }
+        }
+    }
+
+    private static func list(_ endpoint: EndpointArguments) async throws {
+        var reader = NetGRPC.ProtobufReader(try await endpoint.ask("Cluster/MemberList", []))
+        while try reader.next() {
+            guard reader.field == 2 else { continue }
+            var member = try reader.message()
+            var (id, name, address, role) = ("", "", "", "voter")
+            while try member.next() {
+                switch member.field {
+                case 1: id = String(try member.uint64(), radix: 16)
+                case 2: name = try member.string()
+                case 3: address = try member.string()
+                case 5: if try member.bool() { role = "learner" }
+                case EtcdService.witnessField: if try member.bool() { role += " witness" }
+                default: continue
+                }
+            }
+            say([id, name, role, address].joined(separator: "\t"))
         }
     }
 
@@ -59,12 +83,14 @@ struct MemberCommand: ParsableCommand {
         )
         @Argument(help: "Where the others reach it: https://host:2380") var peerURL: String
         @Flag(help: "It learns only, until it is promoted.") var learner = false
+        @Flag(help: "It votes and keeps no keys; one a cluster, beside two members with data.") var witness = false
         @OptionGroup var endpoint: EndpointArguments
 
         func run() async throws {
             var request = NetGRPC.ProtobufWriter()
             request.strings(1, [peerURL])
             request.bool(2, learner)
+            request.bool(EtcdService.witnessField, witness)
             let answer = try await endpoint.ask("Cluster/MemberAdd", request.bytes)
             var reader = NetGRPC.ProtobufReader(answer)
             while try reader.next() {

@@ -16,7 +16,8 @@ extension MemberCommand {
             discussion: """
                 Everything in this member's data is kept. What the lost members had acknowledged and this one had not \
                 received is lost. The new cluster has another number, so that members of the old one that come back \
-                are strangers to it: empty their data and add them anew. The old data stays beside the new.
+                are strangers to it: empty their data and add them anew, a witness too. The old data stays beside \
+                the new.
                 """)
         @Option(help: "The data directory; of a master: its folder 'store'.") var dataDir: String
         @Option(help: "This member's name.") var name = "default"
@@ -46,6 +47,9 @@ extension MemberCommand {
         /// The stopped store is closed again when this returns.
         private func plan() throws -> Plan {
             let stopped = try StoppedStore(dataDir)
+            guard !stopped.isWitness else {
+                throw CommandFailure("\(dataDir) is a witness's: it has no keys; recover a member that has them")
+            }
             let id = stopped.identity?.member ?? PeerID(max(1, fnv64("\(initialClusterToken)/\(name)")))
             let machine = stopped.machine
             guard let me = machine.members[id] else {

@@ -74,7 +74,8 @@ struct SnapshotCommand: AsyncParsableCommand {
             let cluster = try new.cluster(of: contents.digest, contents.target)
             let store = contents.begin(after: new.bumpRevision)
             try store.write(
-                to: dataDir, members: cluster.members, me: cluster.me, cluster: cluster.number)
+                to: dataDir, members: cluster.members, me: cluster.me, cluster: cluster.number,
+                witness: cluster.witness)
             say("restored \(contents.records.count) keys of revision \(contents.target) as revision \(store.revision)")
             say("cluster \(String(cluster.number, radix: 16)), member \(new.name) in \(dataDir)")
         }
@@ -140,11 +141,28 @@ struct EndpointArguments: ParsableArguments {
     }
 }
 
+/// The same where another way is the usual one.
+struct OptionalEndpointArguments: ParsableArguments {
+    @Option(help: "A member's address for clients.") var endpoint: String?
+    @Option(help: "Authority of the member's certificate.") var cacert: String?
+    @Option(help: "Certificate to show.") var cert: String?
+    @Option(help: "Its key.") var key: String?
+
+    var named: EndpointArguments? {
+        guard let endpoint else { return nil }
+        var arguments = EndpointArguments()
+        (arguments.endpoint, arguments.cacert, arguments.cert, arguments.key) = (endpoint, cacert, cert, key)
+        return arguments
+    }
+}
+
 /// Who the members of a new cluster are.
 struct NewClusterArguments: ParsableArguments {
     @Option(help: "This member's name.") var name = "default"
     @Option(help: "The members of the new cluster: a=http://10.0.0.1:2380,b=... [default: this one alone]")
     var initialCluster: String?
+    @Option(help: "The member of these that is a witness, if one is: it gets no keys. The same for every member.")
+    var initialWitness: String?
     @Option(help: "The token that the members will be started with ('tern' for masters).")
     var initialClusterToken = "etcd-cluster"
     @Option(help: "How far the new revision is above the old one.") var bumpRevision: Int64 = 1_000_000_000
@@ -153,6 +171,7 @@ struct NewClusterArguments: ParsableArguments {
         var members: [Member]
         var me: PeerID
         var number: UInt64
+        var witness: PeerID?
     }
 
     /// The same on every member that is restored from the same data.
@@ -170,12 +189,17 @@ struct NewClusterArguments: ParsableArguments {
         guard let me = members.first(where: { $0.name == name })?.id else {
             throw ValidationError("--initial-cluster does not name \(name)")
         }
-        let seed = [
+        let witness = members.first { $0.name == initialWitness }?.id
+        guard (witness == nil) == (initialWitness == nil) else {
+            throw ValidationError("--initial-cluster does not name the witness \(initialWitness ?? "")")
+        }
+        var seed = [
             initialClusterToken, digest.map(String.init).joined(separator: ","), "\(revision)", "\(bumpRevision)"
         ]
         let addresses = parsed.map { "\($0.name)=\($0.host):\($0.port)" }.sorted()
-        return Cluster(
-            members: members, me: me, number: fnv64((seed + addresses).joined(separator: "/")))
+        seed += addresses
+        if let initialWitness { seed.append("witness \(initialWitness)") }
+        return Cluster(members: members, me: me, number: fnv64(seed.joined(separator: "/")), witness: witness)
     }
 }
 
