@@ -88,7 +88,11 @@ import Testing
         let new = try ClusterNumbers(token: "t", members: members, of: "m1", in: folder)
         #expect(new == ClusterNumbers(token: "t", members: members))
         // A data directory without an identity: made when the token and the name were all.
-        let face = try await Face(directory: folder)
+        let face = try await Face(directory: folder) { configuration in
+            configuration.clusterID = new.cluster
+            configuration.id = new.peers[0].id
+            configuration.initialPeers = new.peers
+        }
         try await face.end(keepsData: true)
         let old = try ClusterNumbers(token: "t", members: members, of: "m1", in: folder)
         #expect(old.cluster == fnv64("t"))

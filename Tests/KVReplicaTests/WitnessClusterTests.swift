@@ -185,6 +185,7 @@ private func holds(_ path: String, _ wanted: [UInt8]) -> Bool {
         try await eventually("nobody leads, though two of three run") { other.status.leader == nil }
         #expect(stranger.status.leader == nil)
         #expect(await other.contradictedWitness(group: group) == nil, "it has what was acknowledged")
+        for address in cluster.addresses { await cluster.halt(address.id) }
         await cluster.end()
     }
 

@@ -2,11 +2,13 @@
 // of its calls, and knows nothing of Raft; every write is one proposal, every linearizable read one barrier.
 import KVCore
 import KVReplica
+import Logging
 import NIOCore
 import NetGRPC
 import NetHTTP
 import NetPKI
 import Raft
+import Synchronization
 
 /// What the face needs to be told.
 package struct EtcdConfiguration: Sendable {
@@ -39,6 +41,7 @@ package final class EtcdService: GRPCService {
     let eventBytes = EventBytes()
     private let calls: CallMetrics
     private let isWitness: Bool
+    private let hasSentOn = Atomic<Bool>(false)
 
     /// `metrics`: where calls are counted.
     package init(
@@ -55,7 +58,7 @@ package final class EtcdService: GRPCService {
         calls.note(call)
         guard leaderWatch.admit(call) else { return call.finish(EtcdStatus.noLeader) }
         let path = call.path
-        guard !isWitness || isAnsweredByWitness(path) else { return call.finish(EtcdStatus.witness) }
+        guard !isWitness || isAnsweredByWitness(path) else { return sendOn(call) }
         guard let slash = path.dropFirst().firstIndex(of: "/") else { return unknown(call) }
         let method = path[path.index(after: slash)...]
         switch path[path.startIndex..<slash] {
@@ -75,6 +78,15 @@ package final class EtcdService: GRPCService {
     /// For monitoring; everything else would need keys, or a word in the log.
     private func isAnsweredByWitness(_ path: String) -> Bool {
         path == "/etcdserverpb.Maintenance/Status" || path.hasPrefix("/grpc.health.v1.Health/")
+    }
+
+    /// Refused in the way after which clients ask another member even for a write.
+    private func sendOn(_ call: GRPCServerCall) {
+        if !hasSentOn.exchange(true, ordering: .relaxed) {
+            replica.configuration.logger.notice(
+                "a client asks this witness for keys: it has none, and refuses", metadata: ["call": "\(call.path)"])
+        }
+        call.refuse()
     }
 
     private func handleKV(_ call: GRPCServerCall, _ method: Substring) {

@@ -33,8 +33,6 @@ enum EtcdStatus {
     static let learnerNotReady = precondition("can only promote a learner member which is in sync with leader")
     static let notEnoughStarted = precondition("re-configuration failed due to not enough started members")
     static let authNotEnabled = precondition("authentication is not enabled")
-    static let witness = GRPCStatus(
-        .unavailable, "etcdserver: this member is a witness: it keeps no keys, ask another one")
     static let witnessNeedsData = precondition("a witness needs two voting members with data beside it")
     static let oneWitness = precondition("the cluster has a witness already")
     static let noAuth = GRPCStatus(

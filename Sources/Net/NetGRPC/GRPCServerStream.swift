@@ -123,6 +123,7 @@ final class GRPCServerStream {
     }
 
     func abort() { connection?.reset(id, .enhanceYourCalm) }
+    func refuse() { connection?.reset(id, .refusedStream) }
 
     /// The stream is over, for whatever reason. The second call does nothing.
     func close() {
