@@ -87,25 +87,6 @@ import Testing
         }
         _ = try await face.channel.unary("/etcdserverpb.Maintenance/Status", [])
         _ = try await face.channel.unary("/grpc.health.v1.Health/Check", [])
-        if Shell.has("etcdctl") {
-            // With other members among its addresses a client writes there, whichever comes first.
-            var endpoints = [face.endpoint]
-            var servers: [EtcdServer] = []
-            for other in others {
-                let port = try Face.freePort()
-                servers.append(
-                    EtcdServer(
-                        other, EtcdConfiguration(clusterID: 1), host: "127.0.0.1", port: port, tls: nil,
-                        group: face.group, logger: other.configuration.logger))
-                endpoints.append("127.0.0.1:\(port)")
-            }
-            for server in servers { try await server.start() }
-            for i in 0..<20 {
-                let list = endpoints.joined(separator: ",")
-                #expect(Shell.run("ETCDCTL_API=3 etcdctl --endpoints \(list) put k\(i) v 2>&1").contains("OK"))
-            }
-            for server in servers { await server.stop(grace: .milliseconds(10)) }
-        }
         if Shell.has("curl") {
             #expect(Shell.run("curl -s http://\(face.endpoint)/health").contains(#""health":"true""#))
             #expect(Shell.run("curl -s http://\(face.endpoint)/metrics").contains("tern_raft_is_witness 1"))
