@@ -76,8 +76,6 @@ package final class GRPCServerCall: Sendable {
     /// Bytes not yet taken by the socket above which `isWritable` is false.
     package static let highWatermarkBytes = 256 << 10
 
-    private static let newcomerWait = TimeAmount.milliseconds(100)
-
     /// `/package.Service/Method`.
     package let path: String
     package var metadata: GRPCMetadata {
@@ -139,9 +137,8 @@ package final class GRPCServerCall: Sendable {
     }
 
     /// Ends the call before anything was done or sent: clients may repeat it at once, also what must not be done twice,
-    /// and those that have several servers do so on another one (RFC 9113 §8.7, gRPC's transparent retry, once). Who has
-    /// just connected may have no connection to another one yet, and hears it a little later. To be called at the call's
-    /// head, in place of everything else.
+    /// and those that have several servers do so on another one (RFC 9113 §8.7, gRPC's transparent retry). To be called at
+    /// the call's head, in place of everything else.
     package func refuse() {
         let outcome = state.withLock { state in
             state.isFinished = true
@@ -149,10 +146,7 @@ package final class GRPCServerCall: Sendable {
             return state.outcome
         }
         outcome?(.unavailable)
-        onLoop {
-            guard self.stream.value.isNewcomer else { return self.stream.value.refuse() }
-            self.eventLoop.scheduleTask(in: Self.newcomerWait) { self.stream.value.refuse() }
-        }
+        onLoop { self.stream.value.refuse() }
     }
 
     package var pendingBytes: Int { max(0, pending.load(ordering: .relaxed)) }

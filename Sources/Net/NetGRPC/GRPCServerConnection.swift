@@ -53,8 +53,6 @@ final class GRPCServerConnection: ChannelDuplexHandler {
     /// Messages in `output`, and whose they are.
     var written: [(call: GRPCServerCall, bytes: Int)] = []
 
-    let began = NIODeadline.now()
-
     init(_ configuration: GRPCServerConfiguration, _ service: any GRPCService, _ certificate: ClientCertificate?) {
         self.configuration = configuration
         self.service = service

@@ -124,8 +124,6 @@ final class GRPCServerStream {
 
     func abort() { connection?.reset(id, .enhanceYourCalm) }
     func refuse() { connection?.reset(id, .refusedStream) }
-    /// Its client has connected just now.
-    var isNewcomer: Bool { connection.map { NIODeadline.now() - $0.began < .seconds(2) } ?? false }
 
     /// The stream is over, for whatever reason. The second call does nothing.
     func close() {
