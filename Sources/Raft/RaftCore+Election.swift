@@ -118,6 +118,7 @@ extension RaftCore {
     mutating func campaign(isTransfer: Bool) {
         failReads()
         resetElectionTimer()
+        waitLonger()
         hardTerm = term.next
         vote = id
         isHardStateDirty = true
@@ -126,6 +127,13 @@ extension RaftCore {
             sendWhenSaved(
                 to: peer, peer == id ? .voteResponse(granted: true) : .vote(last: log.last, isTransfer: isTransfer))
         }
+    }
+
+    /// After some campaigns that came to nothing the others are given more time for their answers, which wait for their
+    /// disks.
+    private mutating func waitLonger() {
+        electionTimeout <<= min(3, max(0, fruitless - 2))
+        fruitless += 1
     }
 
     /// Follows; a later term is adopted. `keepsTimer`: a lost campaign does not postpone the next one.
@@ -137,7 +145,10 @@ extension RaftCore {
         }
         failReads()
         role = .follower(FollowerState(leader: leader))
-        if leader != nil { forgetHint() }
+        if leader != nil {
+            fruitless = 0
+            forgetHint()
+        }
         if !keepsTimer { resetElectionTimer() }
     }
 
@@ -147,6 +158,7 @@ extension RaftCore {
         if case .candidate(let ballot) = role { answered = ballot.answers }
         failReads()
         forgetHint()
+        fruitless = 0
         let next = log.last.index.next
         let progress = configuration.peers.filter { $0 != id }.map { peer in
             var progress = Progress(id: peer, next: next, isActive: true)

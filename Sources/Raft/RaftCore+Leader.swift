@@ -72,7 +72,9 @@ extension RaftCore {
         guard isLeader, mayAsk(at: position) else { return }
         switch leading.progress[position].state {
         case .probe: leading.progress[position].state = .probe(isSent: false)
-        case .replicate where leading.progress[position].match < last: askAgain(at: position)
+        // Who lost its log believes a commit index only with a place in the log beside it.
+        case .replicate where leading.progress[position].match < last || leading.progress[position].isAmnesiac:
+            askAgain(at: position)
         case .replicate, .snapshot: return
         }
         leading.progress[position].askedTick = ticks

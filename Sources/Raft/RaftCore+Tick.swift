@@ -9,7 +9,7 @@ extension RaftCore {
     }
 
     private mutating func tickFollower() {
-        electionElapsed += 1
+        if !isWaitingForOwnDisk { electionElapsed += 1 }
         ageForwarded()
         if let delay = hintDelay {
             hintDelay = delay - 1
@@ -17,6 +17,10 @@ extension RaftCore {
         }
         if electionElapsed >= electionTimeout, promiseLeft == 0 { preCampaign() }
     }
+
+    /// Nobody leads, and a vote is on its way to this peer's disk: what it is part of is not given up meanwhile, or on
+    /// disks that take as long as an election nobody would ever be elected.
+    private var isWaitingForOwnDisk: Bool { leader == nil && !saves.isEmpty && !isSaveStalled }
 
     private mutating func tickLeader() {
         leading.heartbeatElapsed += 1

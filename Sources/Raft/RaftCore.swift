@@ -30,6 +30,8 @@ package struct RaftCore: Sendable {
     package internal(set) var leaseFigures = LeaseFigures()
     var electionElapsed = 0
     var electionTimeout = 0
+    /// Campaigns since somebody led last.
+    var fruitless = 0
     /// Campaign when it reaches zero: the leader is believed dead.
     var hintDelay: Int?
     var hintAttempts = 0

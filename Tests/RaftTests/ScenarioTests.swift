@@ -19,7 +19,8 @@ private let names = [
     "removed-leader", "removed-follower", "used-id", "stale-read", "two-snapshots", "one-way", "heard-by-one",
     "flapping-links", "connection-lost-by-all", "retried-proposal", "slow-reads",
     "witness", "witness-log", "witness-members", "witness-snapshot",
-    "witness-leaves", "witness-wiped", "lease", "lease-promise", "lease-transfer", "lease-members", "lease-witness",
+    "witness-leaves", "witness-wiped", "slow-disks", "lease", "lease-promise", "lease-transfer", "lease-members",
+    "lease-witness",
     "lease-mixed"
 ]
 
