@@ -10,13 +10,15 @@ extension RaftCore {
     /// Hands every entry after `index` to `body`, in order.
     package func forEachEntry(after index: LogIndex, _ body: (Entry) -> Void) { log.forEach(after: index, body) }
 
-    /// Nothing hangs on a single tick: somebody leads, no election or transfer is under way.
-    package var isCalm: Bool {
-        guard fault == nil, hintDelay == nil else { return false }
+    /// In how many ticks something is due if nothing happens before; 1 while an election or a transfer is under way.
+    /// All of these must be told by then, but may be told late.
+    package var restTicks: Int {
+        guard fault == nil, hintDelay == nil else { return 1 }
         switch role {
-        case .follower(let state): return state.leader != nil
-        case .leader(let state): return state.transfer == nil
-        case .preCandidate, .candidate: return false
+        case .follower(let state): return state.leader == nil ? 1 : max(1, electionTimeout - electionElapsed)
+        case .leader(let state):
+            return state.transfer == nil ? max(1, settings.heartbeatTicks - state.heartbeatElapsed) : 1
+        case .preCandidate, .candidate: return 1
         }
     }
 

@@ -101,6 +101,11 @@ package struct Restored: Hashable, Sendable {
         self.voteMark = voteMark
     }
 
+    /// Of one who never voted and never kept anything, as far as its disk knows.
+    package var isBlank: Bool {
+        hardState.term == .zero && entries.isEmpty && snapshot.index == .zero && voteMark == nil
+    }
+
     /// A peer's first start in a new cluster with these members; of a peer that will join one: `.empty`.
     package static func fresh(_ configuration: Configuration) -> Restored {
         Restored(

@@ -7,7 +7,8 @@ import Raft
 /// What may happen in the world.
 enum Event {
     case deliver(Delivery)
-    case tick(host: Int, life: Int)
+    /// The end of a rest; only the last one that was begun counts.
+    case tick(host: Int, life: Int, rest: UInt64)
     case logDone(host: Int, life: Int)
     case stateDone(host: Int, life: Int)
     case maintain(host: Int, life: Int)

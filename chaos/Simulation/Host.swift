@@ -15,6 +15,8 @@ struct Host {
     var life: Life?
     /// Counts boots.
     private(set) var lives = 0
+    /// Counts its rests: the end of a former one is not heeded.
+    var rest: UInt64 = 0
     var pausedUntil: UInt64 = 0
     var stalledUntil: UInt64 = 0
     var fullUntil: UInt64 = 0

@@ -18,7 +18,8 @@ package struct Report: Sendable, CustomStringConvertible {
         case witnesses, witnessCounted, witnessReleased, witnessCommits, witnessSnapshots, machinesGone
         case leaseReads, leaseStrangers, leaseSwitches, readsByLease, leasesGivenAway, promisesKept, leasesWithoutClock,
             sieges
-        case hints, upgrades, raisedVersions, stoppedPrograms, falseHints, transfers, membershipChanges, restarts
+        case longRests, hints, upgrades, raisedVersions, stoppedPrograms, falseHints, transfers, membershipChanges,
+            restarts
     }
     package let seed: UInt64
     package private(set) var counts = [Int](repeating: 0, count: Counter.allCases.count)

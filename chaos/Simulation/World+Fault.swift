@@ -168,11 +168,12 @@ extension World {
         crash(position, isPowerCut: false, survivors: 0)
     }
 
-    /// A newer program takes the place of the one that ran.
+    /// A newer program takes the place of the one that ran; or, by mistake, an older one again, which has to find out.
     mutating func upgrade(_ position: Int) {
-        guard hosts[position].understands < Simulation.newestVersion else { return }
-        report.count(.upgrades)
-        hosts[position].understands = Simulation.newestVersion
+        let isNewest = hosts[position].understands >= Simulation.newestVersion
+        guard !isNewest || chance(50) else { return }
+        if !isNewest { report.count(.upgrades) }
+        hosts[position].understands = isNewest ? EntryFormat.oldest : Simulation.newestVersion
         crash(position, isPowerCut: false)
     }
 

@@ -9,7 +9,7 @@ extension World {
     mutating func handle(_ event: Event) -> Int? {
         switch event {
         case .deliver(let delivery): return deliver(delivery)
-        case .tick(let host, let life): return tick(host, life)
+        case .tick(let host, let life, let rest): return tick(host, life, rest)
         case .logDone(let host, let life): return finishLog(host, life)
         case .stateDone(let host, let life): return finishState(host, life)
         case .rewatch(let number, let isMove): return rewatch(number, isMove: isMove)
@@ -72,9 +72,19 @@ extension World {
         hosts[position].pausedUntil = 0
         hosts[position].jumpedAt = nil
         if keepsTrace { note("boot \(hosts[position].id)") }
-        schedule(.tick(host: position, life: hosts[position].lives), after: 1, Simulation.tickMicroseconds)
         schedule(.maintain(host: position, life: hosts[position].lives), after: 50_000, 1_000_000)
         drain(position)
+        rest(position)
+    }
+
+    /// The core says when it is to be told the time again, and the machine's timer is not exact.
+    private mutating func rest(_ position: Int) {
+        guard let milliseconds = hosts[position].life?.core.rest() else { return }
+        hosts[position].rest += 1
+        let host = hosts[position]
+        let time = UInt64(milliseconds) * 1000
+        schedule(.tick(host: position, life: host.lives, rest: host.rest), after: max(500, time) - 500, time + 500)
+        if milliseconds > 10 * Int64(Simulation.tickMicroseconds) / 1000 { report.count(.longRests) }
     }
 
     /// True when the host is frozen: the event comes again when it thaws.
@@ -84,12 +94,14 @@ extension World {
         return true
     }
 
-    private mutating func tick(_ position: Int, _ life: Int) -> Int? {
-        guard hosts[position].life != nil, hosts[position].lives == life else { return nil }
-        if isPaused(position, .tick(host: position, life: life)) { return nil }
-        schedule(.tick(host: position, life: life), after: 9_500, 10_500)
+    private mutating func tick(_ position: Int, _ life: Int, _ number: UInt64) -> Int? {
+        guard hosts[position].life != nil, hosts[position].lives == life, hosts[position].rest == number else {
+            return nil
+        }
+        if isPaused(position, .tick(host: position, life: life, rest: number)) { return nil }
         if planted == .expiresByLocalClock { expireByLocalClock(position) }
         drain(position)
+        rest(position)
         return position
     }
 
@@ -126,6 +138,7 @@ extension World {
         }
         if planted == .commitsOldTerms { commitByCounting(position) }
         checkVersion(position)
+        if hosts[position].life?.core.restsTooLong == true { rest(position) }
     }
 
     /// A program that meets a newer entry stops before it; somebody installs a newer one then.

@@ -59,6 +59,7 @@ extension World {
                 if case .preVote(let last) = inner.body { preVotes[to] = (inner.from, last) }
                 if let planted { message = .raft(mistake(inner, planted, at: to)) }
             }
+            hosts[to].life?.core.wake(at: hosts[to].clock(at: now))
             hosts[to].life?.core.receive(message, from: delivery.from)
         } catch { fail("a message does not survive its byte form") }
         drain(to)

@@ -100,11 +100,22 @@ extension ReplicaCore {
         if let target, target > state.compactRevision { proposeDuty(.compact(target)) }
     }
 
+    /// Who is in the directory has kept an entry: it cannot begin with nothing any more (`tookPart`).
     private mutating func enterMembers() {
         let isPending = isDutyPending { if case .setMember = $0 { true } else { false } }
         guard !isPending else { return }
         for member in initialMembers where raft.configuration.contains(member.id) && state.members[member.id] == nil {
-            proposeDuty(.setMember(member))
+            if hasKept(member.id) { proposeDuty(.setMember(member)) }
         }
+    }
+
+    private func hasKept(_ peer: PeerID) -> Bool {
+        peer == id || raft.followers.contains { $0.id == peer && $0.match > .zero }
+    }
+
+    /// A voter is in the directory once it has kept an entry: the first ones are entered then, others are promoted then.
+    package func tookPart(_ peer: PeerID) -> Bool {
+        let configuration = raft.configuration
+        return configuration.former.contains(peer) || configuration.isVoter(peer) && state.members[peer] != nil
     }
 }

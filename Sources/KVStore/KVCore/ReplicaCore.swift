@@ -100,6 +100,8 @@ package struct ReplicaCore: Sendable {
     /// Milliseconds in which this process ran: what all its patience and log time are counted in.
     var now: Int64
     var lastTick: Int64
+    /// Ticks up to the moment until which the shell was told that it may rest; 1 when it does not rest.
+    private var ticksToRest = 1
     var output = ReplicaOutput()
     var proposals: ProposalTable
     /// From other peers, to be appended when the time is told.
@@ -161,9 +163,6 @@ package struct ReplicaCore: Sendable {
         for _ in 0...raft.settings.electionTicksMax where raft.leadership.role == .follower { raft.tick() }
     }
 
-    /// Nobody waits and nothing is under way: the shell may tell the time less often.
-    package var isCalm: Bool { raft.isCalm && pendingCount == 0 && senders.isEmpty && receiver == nil }
-
     /// The numbers of `status`, taken in place.
     package struct Numbers: Sendable {
         package var term: Term
@@ -191,6 +190,10 @@ package struct ReplicaCore: Sendable {
 
     package var view: KVView { state.view }
     package var watchCount: Int { hub.count }
+    /// What no election can undo any more.
+    package var committedConfiguration: Configuration {
+        raft.configuration(at: state.appliedIndex) ?? raft.configuration
+    }
     /// This program is too old for what the cluster writes.
     package var isOutdated: Bool { versions.fault != nil }
     /// Why nothing more is done.
@@ -214,24 +217,39 @@ package struct ReplicaCore: Sendable {
     /// Of a longer silence only so much is counted: the process slept or its clock jumped, and nobody could be served.
     package static let silenceMillisecondsMax: Int64 = 1000
 
-    /// Time passed: at most a few ticks are made up for, so that a peer that was frozen hears the others before it
-    /// campaigns. To be told after inputs and before `takeOutput`: what is appended is stamped with it.
+    /// Something falls due before the end of the rest that the shell was granted: it asks anew.
+    package var restsTooLong: Bool { calmTicks < ticksToRest }
+
+    private var calmTicks: Int {
+        guard pendingCount == 0, senders.isEmpty, receiver == nil, !isFenced else { return 1 }
+        // What passes unseen does not shorten a promise.
+        return raft.settings.leaseReads ? min(raft.restTicks, raft.settings.leaseMarginTicks) : raft.restTicks
+    }
+
+    /// Ticks that may be made up for although nobody planned to.
+    private static let lateTicksMax = 3
+
+    /// The shell has nothing to do and asks for how many milliseconds it need not tell the time. If something happens
+    /// before, it begins with `wake`.
+    package mutating func rest() -> Int64 {
+        ticksToRest = calmTicks
+        return max(1, lastTick + Int64(ticksToRest) * limits.tickMilliseconds - now)
+    }
+
+    /// Before the inputs that end a rest: what has passed of it passed before them. Nothing falls due by this.
+    package mutating func wake(at time: Int64) {
+        guard ticksToRest > 1 else { return }
+        pass(to: time)
+        tick(atMost: ticksToRest - 1)
+    }
+
+    /// Time passed. To be told after inputs and before `takeOutput`: what is appended is stamped with it.
     package mutating func advance(to time: Int64) {
         // Reads that came before this moment may be answered by what holds at it.
         if raft.settings.leaseReads { dispatchReads() }
         tell(time)
-        let passed = min(max(0, time &- told), Self.silenceMillisecondsMax)
-        told = time
-        guard passed > 0 else { return }
-        now += passed
-        var ticks = 0
-        while now - lastTick >= limits.tickMilliseconds {
-            lastTick = ticks < 3 ? lastTick + limits.tickMilliseconds : now
-            guard ticks < 3 else { break }
-            raft.tick()
-            ticks += 1
-        }
-        guard ticks > 0 else { return }
+        pass(to: time)
+        guard tick(atMost: .max) > 0 else { return }
         expireProposals()
         expireReads()
         performDuties()
@@ -242,6 +260,27 @@ package struct ReplicaCore: Sendable {
 
     /// The clock alone, before a message is received: what it asks for counts from now, not from the last tick.
     package mutating func tell(_ time: Int64) { raft.tell(clock: time) }
+
+    private mutating func pass(to time: Int64) {
+        now += min(max(0, time &- told), Self.silenceMillisecondsMax)
+        told = time
+    }
+
+    /// Makes up for the ticks of a rest and a few more. Later than that, this peer was frozen: only for the few, so that
+    /// it hears the others before it campaigns.
+    @discardableResult
+    private mutating func tick(atMost most: Int) -> Int {
+        var due = Int((now - lastTick) / limits.tickMilliseconds)
+        if due >= ticksToRest + Self.lateTicksMax {
+            due = Self.lateTicksMax
+            lastTick = now - Int64(due) * limits.tickMilliseconds
+        }
+        let count = min(due, most)
+        for _ in 0..<max(0, count) { raft.tick() }
+        lastTick += Int64(max(0, count)) * limits.tickMilliseconds
+        ticksToRest = max(1, ticksToRest - count)
+        return count
+    }
 
     /// A message from another peer, which the transport has identified.
     package mutating func receive(_ message: PeerMessage, from peer: PeerID) {
@@ -301,6 +340,7 @@ package struct ReplicaCore: Sendable {
     }
 
     package mutating func watch(_ watch: WatchID, _ range: KeyRange, after: Revision?) {
+        guard !isFenced else { return output.notices.append(WatchNotice(watch: watch, delivery: .reset)) }
         output.notices += hub.add(watch, range, after: after, state)
     }
 

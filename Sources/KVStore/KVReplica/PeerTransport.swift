@@ -21,6 +21,8 @@ struct PeerTransportEvents {
     var connectionLost: (PeerID) -> Void
     /// Everybody that is known, for who joins.
     var directory: () -> PeerDirectory
+    /// Whether a member has voted or kept anything, as far as is known here.
+    var tookPart: (PeerID) -> Bool
 }
 
 /// Unchecked: everything but `init` runs on the event loop.
@@ -115,6 +117,17 @@ final class PeerTransport: @unchecked Sendable {
         }
     }
 
+    private func answer(_ inquiry: PeerInquiry, _ channel: any Channel) throws {
+        guard inquiry.cluster == configuration.clusterID else {
+            throw PeerProtocolError.notForUs("somebody of another cluster asks about itself")
+        }
+        guard !configuration.raft.isWitness else {
+            throw PeerProtocolError.notForUs("a witness does not know who took part")
+        }
+        let answer = PeerInquiry.answer(events.tookPart(inquiry.member))
+        channel.writeAndFlush(PeerLookup.frame(answer)).whenComplete { _ in channel.close(promise: nil) }
+    }
+
     private func setUpInbound(_ channel: any Channel) throws {
         guard !isClosed, inbound.count < Self.inboundMax else {
             throw PeerProtocolError.notForUs("too many connections")
@@ -151,6 +164,7 @@ final class PeerTransport: @unchecked Sendable {
             return events.received(try PeerMessage(decoding: bytes), sender)
         }
         if PeerLookup.isQuestion(bytes) { return try answer(bytes, channel) }
+        if PeerInquiry.isQuestion(bytes) { return try answer(PeerInquiry(question: bytes), channel) }
         let hello = try PeerHello(decoding: bytes)
         guard hello.cluster == configuration.clusterID, hello.to == configuration.id, hello.from != hello.to else {
             throw PeerProtocolError.notForUs(

@@ -15,7 +15,7 @@ extension Replica {
     package func addMember(_ member: Member, isWitness: Bool = false) async throws(ProposeError) {
         _ = try await execute(.setMember(member))
         let change = isWitness ? MemberChange.addWitness(member.id) : .addLearner(member.id)
-        try await fulfil(change) { $0.core.raft.configuration.contains(member.id) }
+        try await fulfil(change) { $0.core.committedConfiguration.contains(member.id) }
     }
 
     /// Changes what the directory says of a member.
@@ -24,20 +24,28 @@ extension Replica {
         await published()
     }
 
-    /// The directory: everybody who was entered, with addresses.
+    /// Everybody who was entered in the replicated directory.
+    package func enteredMembers() async -> [Member] { await loop.call(orElse: []) { $0.core.state.sortedMembers } }
+
+    /// Members with addresses: as the directory says, or as they were configured.
     package func directory() async -> [Member] { await loop.call(orElse: []) { $0.core.members } }
 
     /// Makes a learner that has caught up a voter.
     package func promoteMember(_ peer: PeerID, seconds: Int64 = changeSeconds) async throws(ProposeError) {
         try await fulfil(.promote(peer), seconds: seconds) { loop in
-            let configuration = loop.core.raft.configuration
+            let configuration = loop.core.committedConfiguration
             return configuration.isVoter(peer) && !configuration.isJoint
         }
     }
 
     /// Removes a voter or learner; its address goes when it is out.
     package func removeMember(_ peer: PeerID) async throws(ProposeError) {
-        try await fulfil(.remove(peer)) { !$0.core.raft.configuration.contains(peer) }
+        let isOwn = peer == configuration.id
+        try await fulfil(.remove(peer)) { loop in
+            // Who is removed may not be told that it was.
+            let members = isOwn ? loop.core.raft.configuration : loop.core.committedConfiguration
+            return !members.contains(peer)
+        }
         _ = try await execute(.removeMember(peer))
         await published()
     }

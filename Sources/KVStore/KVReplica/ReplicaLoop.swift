@@ -54,8 +54,6 @@ final class ReplicaLoop: @unchecked Sendable {
     private var stateWriter: StateWriter?
     private var transport: PeerTransport?
     private var ticker: Ticker?
-    /// The next tick is a late one.
-    private var isTickerCalm = false
     private var outcomes: [Ticket: OutcomeHandler] = [:]
     private var reads: [Ticket: @Sendable (ReplicaFailure?) -> Void] = [:]
     private var watches: [WatchID: @Sendable (WatchDelivery) -> Void] = [:]
@@ -71,9 +69,9 @@ final class ReplicaLoop: @unchecked Sendable {
     private var isPumping = false
     /// The disk says that this member has not caught up since it began.
     private var isNewborn: Bool
+    /// It has nothing, and does not know yet whether it ever had.
+    private var isOnProbation: Bool
     private(set) var isEnded = false
-    /// Between wake-ups of a replica that has nothing to do; below what the core makes up for at once.
-    private static let calmTicksPercent: Int64 = 250
     /// A round of the loop that took longer made everybody wait.
     private static let slowMilliseconds: Int64 = 100
     /// A reader waits for no more than so many.
@@ -100,6 +98,10 @@ final class ReplicaLoop: @unchecked Sendable {
             id: configuration.id, settings: settings, limits: configuration.limits, restored: disk.restored,
             state: disk.machine, initialMembers: configuration.initialPeers.map(\.member),
             seed: UInt64.random(in: .min ... .max), now: Clock.milliseconds(), isStateDamaged: disk.isStateDamaged)
+        // A witness may forget: it does not count before it has caught up.
+        isOnProbation =
+            disk.restored.isBlank && !configuration.raft.isWitness
+            && (configuration.joins || configuration.initialPeers.count > 1)
         status = Mutex(
             ReplicaStatus(id: configuration.id, name: configuration.name, isWitness: configuration.raft.isWitness))
         published = Mutex(Published(core.snapshot))
@@ -135,8 +137,11 @@ final class ReplicaLoop: @unchecked Sendable {
             failed: { [self] error in fatal("\(error)") })
         let events = PeerTransportEvents(
             received: { [self] message, peer in
+                guard !isOnProbation else { return }
                 counters.messagesReceivedTotal += 1
-                if configuration.raft.leaseReads { core.tell(Clock.milliseconds()) }
+                let now = Clock.milliseconds()
+                if configuration.raft.leaseReads { core.tell(now) }
+                core.wake(at: now)
                 core.receive(message, from: peer)
             },
             batchEnded: { [self] in pump() },
@@ -151,7 +156,8 @@ final class ReplicaLoop: @unchecked Sendable {
                 let members = core.members.filter { core.raft.configuration.contains($0.id) }
                 return PeerDirectory(
                     cluster: configuration.clusterID, members: members, witness: core.raft.configuration.witness)
-            })
+            },
+            tookPart: { [self] peer in core.tookPart(peer) })
         let transport = try PeerTransport(configuration, eventLoop, figures, events)
         self.transport = transport
         let needsNetwork =
@@ -159,9 +165,31 @@ final class ReplicaLoop: @unchecked Sendable {
             || core.members.count > 1
         let bound = needsNetwork ? transport.listen() : eventLoop.makeSucceededFuture(0)
         return bound.map { [self] port in
-            pump()
-            startTicking()
+            if isOnProbation { Task { [self] in await proveNew() } } else { begin() }
             return port
+        }
+    }
+
+    private func begin() {
+        isOnProbation = false
+        pump()
+        startTicking()
+    }
+
+    /// Waits until enough others know nothing of this member; ends the process if one of them does.
+    private func proveNew() async {
+        let tookPart = await Probation(configuration, eventLoop, isOver: { [self] in isEndedOutside }).outcome()
+        eventLoop.execute { [self] in
+            switch tookPart {
+            case false?: if !isEnded { begin() }
+            case true?:
+                fatal(
+                    """
+                    this member (\(configuration.id)) took part in the cluster before, and its data directory is \
+                    empty: what it voted for and kept is lost. Remove it from the cluster and add it anew
+                    """)
+            case nil: break
+            }
         }
     }
 
@@ -191,14 +219,8 @@ final class ReplicaLoop: @unchecked Sendable {
     /// messages: the event loop wakes at the time of a cancelled task too.
     private func startTicking() {
         guard !isEnded else { return }
-        let milliseconds = configuration.tickMilliseconds
         let ticker = Ticker(
-            eventLoop,
-            wait: { [self] in
-                isTickerCalm = core.isCalm
-                return .milliseconds(isTickerCalm ? milliseconds * Self.calmTicksPercent / 100 : milliseconds)
-            },
-            tick: { [self] in pump() })
+            eventLoop, wait: { [self] in .milliseconds(core.rest()) }, tick: { [self] in pump() })
         self.ticker = ticker
         ticker.restart()
     }
@@ -281,7 +303,7 @@ extension ReplicaLoop {
     /// Obeys the core until it wants nothing more. Not before the start: what the core wants then, to know its members
     /// or to save, would be lost.
     func pump() {
-        guard !isEnded, !isPumping, transport != nil else { return }
+        guard !isEnded, !isPumping, transport != nil, !isOnProbation else { return }
         isPumping = true
         let now = Clock.milliseconds()
         core.advance(to: now)
@@ -294,7 +316,7 @@ extension ReplicaLoop {
         if Clock.milliseconds() - now > Self.slowMilliseconds { counters.slowRoundsTotal += 1 }
         publishStatus()
         isPumping = false
-        if isTickerCalm, !core.isCalm { ticker?.restart() }
+        if core.restsTooLong { ticker?.restart() }
     }
 
     private func forgetNewborn() {
