@@ -168,7 +168,10 @@ let package = Package(
         tests("KVReplicaTests", ["KVReplica", "KVDisk", "CSQLite", "KVCore", "Raft", "NetPKI", embedded]),
         tests(
             "KVEtcdTests",
-            ["KVEtcd", "KVReplica", "KVCore", "KVDisk", "Raft", "NetGRPC", "NetPKI", nio, posix, crypto, logging]),
+            [
+                "KVEtcd", "KVReplica", "KVCore", "KVDisk", "Raft", "NetGRPC", "NetPKI", "CSQLite", nio, posix, crypto,
+                logging
+            ]),
         tests("NetTests", ["NetHTTP", "NetGRPC", "NetDNS", "NetBalancer", "NetPKI", nio, posix, http1, ssl, logging]),
         tests(
             "APIServerTests", ["APIServer", "API", "APIClient", "KVReplica", "KVCore", "NetHTTP", "NetPKI", nio, posix]),

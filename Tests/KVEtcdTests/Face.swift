@@ -18,7 +18,7 @@ struct Face {
     let port: Int
 
     init(
-        readOnly: Key? = nil, directory: String = Shell.temporaryDirectory(),
+        readOnly: Key? = nil, directory: String = Shell.temporaryDirectory(), isSettled: Bool = true,
         _ adjust: (inout ReplicaConfiguration) -> Void = { _ in },
         etcd adjustEtcd: (inout EtcdConfiguration) -> Void = { _ in }
     ) async throws {
@@ -44,7 +44,9 @@ struct Face {
         channel = GRPCChannel(target: .tcp(host: "127.0.0.1", port: port, tls: nil), group: group)
         let id = replica.configuration.id
         // A witness tells nobody where it is.
-        while !replica.status.isWitness, replica.members().first(where: { $0.id == id })?.clientURLs.isEmpty ?? true {
+        while isSettled, !replica.status.isWitness,
+            replica.members().first(where: { $0.id == id })?.clientURLs.isEmpty ?? true
+        {
             try await Task.sleep(for: .milliseconds(5))
         }
     }

@@ -61,6 +61,7 @@ extension EtcdService {
     }
 
     func hash(_ call: GRPCServerCall, _ message: [UInt8]) throws(GRPCStatus) {
+        guard !replica.isFenced else { throw EtcdStatus.corrupt }
         let view = replica.view()
         ReadPool.run(call, visiting: view.keyCount) { [self] in
             let hash = UInt64(EtcdService.hash(of: view))

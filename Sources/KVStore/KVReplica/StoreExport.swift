@@ -27,11 +27,11 @@ extension StoreExport {
 }
 
 extension Replica {
-    /// nil: the replica has ended.
+    /// nil: the replica has ended, or its state is wrong.
     package func export() async -> StoreExport? {
         let cluster = configuration.clusterID
         return await loop.call(orElse: nil) { loop in
-            guard let store = loop.stateStore.withLock({ $0 }) else { return nil }
+            guard !loop.core.isFenced, let store = loop.stateStore.withLock({ $0 }) else { return nil }
             let raft = loop.core.raft.configuration
             return StoreExport(
                 snapshot: loop.core.snapshot, leases: loop.core.state.leases.sorted,
