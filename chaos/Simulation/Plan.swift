@@ -33,6 +33,7 @@ struct Plan {
     /// Microseconds of one disk write.
     var diskMin: UInt64
     var diskMax: UInt64
+    var hasSlowDisks = false
 
     /// Out of 1000 crashes so many damage the log, where the protocol can survive it.
     var damage: UInt64 = 120
@@ -109,6 +110,25 @@ struct Plan {
         var random = SeededGenerator(seed: seed ^ 0x1d1e_1d1e_1d1e_1d1e)
         guard UInt64.random(in: 0...2, using: &random) == 0 else { return }
         limits.sessionIdleMilliseconds = 2 * limits.answerMilliseconds + Int64.random(in: 0...5_000, using: &random)
+    }
+
+    /// Apart, too: snapshots in many pieces.
+    mutating func drawPieces(seed: UInt64) {
+        var random = SeededGenerator(seed: seed ^ 0x0b17_50f1_70b1_7e5e)
+        guard UInt64.random(in: 0...1, using: &random) == 0 else { return }
+        limits.snapshotPieceBytes = Int.random(in: 40...1_500, using: &random)
+    }
+
+    /// Apart, too: disks that are slow for good, on which a vote takes as long as an election timeout.
+    mutating func drawDisks(seed: UInt64, _ weather: Weather) {
+        var random = SeededGenerator(seed: seed ^ 0xd15c_d15c_d15c_d15c)
+        guard weather == .mixed, leases == nil, UInt64.random(in: 0...14, using: &random) == 0 else { return }
+        diskMin = UInt64.random(in: 20_000...100_000, using: &random)
+        diskMax = diskMin + 80_000
+        settings.saveStallTicks = 60
+        // What comes out of order is asked for again, which takes a save each: not an entry at a time.
+        settings.appendBytesMax = 64 << 10
+        hasSlowDisks = true
     }
 
     private mutating func becomeRot(_ pick: (ClosedRange<UInt64>) -> UInt64) {

@@ -6,16 +6,16 @@ package struct Report: Sendable, CustomStringConvertible {
         case elections, writes, reads, retries, unknownOutcomes, failedGuards, fencedWrites
         case resyncs, leases, leasesEnded, leasesKept, leasesRevoked, clockJumps
         case watchesResumed, watchedEvents, bookmarks
-        case snapshotChunks, snapshotsInstalled, compactions
+        case snapshotTransfers, snapshotPieces, snapshotsCutOff, snapshotsInstalled, compactions
         case messagesDelivered, messagesLost, messagesDuplicated, messagesLate, messagesClogged
         case crashes, powerCuts, lostSaves, bitRot, misdirectedWrites, lostEnds, damagedStarts, logsSetAside,
             tornWrites, doubtfulSyncs, segments, segmentsReturned, tornMarks, wipedDisks,
             oldCopies, noticedCopies
-        case diskStalls, slowDisks, fullDisks, fullDiskWrites, failedWrites, failedSyncs
+        case diskStalls, slowDisks, slowClusters, fullDisks, fullDiskWrites, failedWrites, failedSyncs
         case partitions, bridges, rings, oneWayPartitions, isolations, flaps, clogs, ambushes, betrayals, pauses
         case keptRevisions, stateWrites, stateSyncs, tornStateWrites, lostStateWrites, refusedStateWrites, remadeStates
         case flippedStates, rottenStates, fencedStates, repairedStates
-        case witnesses, witnessCounted, witnessReleased, witnessCommits, witnessSnapshots, machinesGone
+        case witnesses, witnessCounted, witnessReleased, witnessCommits, witnessSnapshots, machinesGone, machinesAbsent
         case leaseReads, leaseStrangers, leaseSwitches, readsByLease, leasesGivenAway, promisesKept, leasesWithoutClock,
             sieges
         case longRests, hints, upgrades, raisedVersions, stoppedPrograms, falseHints, transfers, membershipChanges,

@@ -72,6 +72,8 @@ struct World {
         plan.drawWitness(seed: seed, weather)
         plan.drawSessions(seed: seed)
         plan.drawLeases(seed: seed, weather, planted)
+        plan.drawPieces(seed: seed)
+        plan.drawDisks(seed: seed, weather)
         self.plan = plan
         self.planted = planted
         self.weather = weather
@@ -97,6 +99,7 @@ struct World {
             if leases.stranger != nil { report.count(.leaseStrangers) }
             checker.oracle.leases.fastest = leases.fastest
         }
+        if plan.hasSlowDisks { report.count(.slowClusters) }
         self.keepsTrace = keepsTrace
     }
 
@@ -216,6 +219,7 @@ extension World {
             guard leader.raft.configuration.contains(host.id), host.id != gone.map({ hosts[$0].id }) else {
                 return true
             }
+            guard host.life?.raft.isAmnesiac == false, host.life?.core.isFenced == false else { return false }
             return host.life?.core.state.appliedIndex == leader.core.state.appliedIndex
                 && (host.isWitness || host.life?.core.state.stateHash == hash)
         }

@@ -1,13 +1,40 @@
-// The third phase, where one voter is a witness. While all is well a machine with data may be lost for good, with all it
-// has: the rest, the witness among them, must have everything that was acknowledged, and serve. Then the one that is left
-// with the witness loses its power: it must come back by itself. At last the machine that was gone returns.
+// The third phase: a machine is gone while all is well, and the rest must serve without it. Where one voter is a witness
+// it is a machine with data, with all it has: the rest, the witness among them, must have everything that was
+// acknowledged. Then the one that is left with the witness loses its power: it must come back by itself. At last the
+// machine that was gone returns.
 
 import KVCore
 import Raft
 
 extension World {
     mutating func runLoss() {
-        guard report.violation == nil, hasReserve else { return }
+        guard report.violation == nil, plan.settings.electionTicksMin > 2 * plan.settings.heartbeatTicks else {
+            // Faster elections than the network is not what this is about.
+            return
+        }
+        if plan.witness == nil { runAbsence() } else { runLossOfData() }
+    }
+
+    /// What only works while all are there is found here.
+    private mutating func runAbsence() {
+        guard let raft = leader.flatMap({ hosts[$0].life?.raft }), !raft.configuration.isJoint,
+            raft.configurationIndex <= raft.commitIndex, raft.configuration.voters.count >= 3
+        else { return }
+        let voters = raft.configuration.voters.map { position(of: $0) }
+        guard let victim = chance(500) ? leader : voters.randomElement(using: &random) else { return }
+        if chance(500) {
+            keepBusy()
+            run(until: now + between(5_000, 60_000))
+        }
+        if keepsTrace { note("\(hosts[victim].id) is absent") }
+        report.count(.machinesAbsent)
+        gone = victim
+        crash(victim, isPowerCut: chance(500))
+        recoverClients("without one voter")
+        returnGone()
+    }
+
+    private mutating func runLossOfData() {
         // Nobody is out of reach: the witness ceases to count.
         run(until: now + 300_000)
         guard report.violation == nil, let members = settledMembers, let leader = leader else { return }
@@ -18,11 +45,6 @@ extension World {
         recoverClients("without one machine with data")
         if data.count == Configuration.dataVotersMin { losePowerAlone() }
         returnGone()
-    }
-
-    /// Faster elections than the network is not what this is about.
-    private var hasReserve: Bool {
-        plan.witness != nil && plan.settings.electionTicksMin > 2 * plan.settings.heartbeatTicks
     }
 
     private var leader: Int? {

@@ -20,7 +20,10 @@ extension World {
                 doomed = position
                 return report.count(.messagesLost)
             }
-            if chunk.sequence == 0 { report.count(.snapshotChunks) }
+            report.count(chunk.sequence == 0 ? .snapshotTransfers : .snapshotPieces)
+        }
+        if case .snapshotAnswer(_, nil) = envelope.message {
+            report.count(.snapshotsCutOff)
         }
         let to = self.position(of: envelope.to)
         guard hosts.indices.contains(to), hosts[to].id == envelope.to, !network.isCut(from: position, to: to),

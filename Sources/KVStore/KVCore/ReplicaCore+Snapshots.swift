@@ -49,7 +49,9 @@ extension ReplicaCore {
             index: state.appliedIndex, term: state.appliedTerm, configuration: configuration)
         var sender = SnapshotSender(
             peer: peer, transfer: lastTransfer,
-            source: SnapshotSource(peer == raft.configuration.witness ? state.withoutKeys : state), metadata: metadata,
+            source: SnapshotSource(
+                peer == raft.configuration.witness ? state.withoutKeys : state, pieceBytes: limits.snapshotPieceBytes),
+            metadata: metadata,
             isRepair: isRepair,
             chunk: SnapshotChunk(transfer: lastTransfer, sequence: 0, data: []), sentAt: now, heardAt: now)
         prepare(&sender, 0)

@@ -75,6 +75,8 @@ package struct ReplicaLimits: Hashable, Sendable {
     package var crowdedIdleMilliseconds: Int64 = 60_000
     /// Entries kept behind the durable state for followers that lag.
     package var logTailEntries: UInt64 = 4096
+    /// A snapshot is sent in pieces of about this size, one at a time.
+    package var snapshotPieceBytes = 256 << 10
     /// Above, only a short tail is kept.
     package var logBytesMax = 64 << 20
     /// At every so many entries replicas compare their states; the same on all of them.
@@ -340,7 +342,6 @@ package struct ReplicaCore: Sendable {
     }
 
     package mutating func watch(_ watch: WatchID, _ range: KeyRange, after: Revision?) {
-        guard !isFenced else { return output.notices.append(WatchNotice(watch: watch, delivery: .reset)) }
         output.notices += hub.add(watch, range, after: after, state)
     }
 

@@ -5,24 +5,26 @@ import Raft
 
 /// Makes the pieces.
 package struct SnapshotSource: Sendable {
-    package static let pieceBytes = 256 << 10
     private let state: StateMachine
+    private let pieceBytes: Int
     private var cursor: Key?
     private var history: ArraySlice<RevisionEvents>
     private var hasHead = false
     package private(set) var isDone = false
 
-    package init(_ state: StateMachine) {
+    /// `pieceBytes`: a piece is full when it has so many.
+    package init(_ state: StateMachine, pieceBytes: Int = ReplicaLimits().snapshotPieceBytes) {
         self.state = state
+        self.pieceBytes = pieceBytes
         cursor = Key([])
-        history = state.history.flatMap { $0.parts(bytesMax: Self.pieceBytes) }[...]
+        history = state.history.flatMap { $0.parts(bytesMax: pieceBytes) }[...]
     }
 
     package mutating func next() -> [UInt8] {
-        var writer = ByteWriter(capacity: Self.pieceBytes + 4096)
+        var writer = ByteWriter(capacity: pieceBytes + 4096)
         if !hasHead { putHead(&writer) }
         putRecords(&writer)
-        while cursor == nil, writer.bytes.count < Self.pieceBytes, let item = history.popFirst() {
+        while cursor == nil, writer.bytes.count < pieceBytes, let item = history.popFirst() {
             writer.put(byte: 6)
             writer.put(item)
         }
@@ -44,7 +46,7 @@ package struct SnapshotSource: Sendable {
         guard let start = cursor else { return }
         var next: Key?
         state.tree.forEach(KeyRange(lower: start, upper: nil)) { record in
-            guard writer.bytes.count < Self.pieceBytes else {
+            guard writer.bytes.count < pieceBytes else {
                 next = record.key
                 return false
             }
