@@ -160,6 +160,8 @@ final class PeerTransport: @unchecked Sendable {
 
     private func received(_ bytes: [UInt8], _ session: InboundPeer, _ channel: any Channel) throws {
         if let sender = session.sender {
+            // Not before it is known as a member.
+            if session.tally == nil, links[sender] != nil { session.tally = figures.tally(sender) }
             session.tally?.receivedBytes.wrappingAdd(UInt64(bytes.count), ordering: .relaxed)
             return events.received(try PeerMessage(decoding: bytes), sender)
         }
@@ -171,7 +173,6 @@ final class PeerTransport: @unchecked Sendable {
                 "peer \(hello.from) of cluster \(hello.cluster) looks for peer \(hello.to)")
         }
         session.sender = hello.from
-        session.tally = links[hello.from] == nil ? nil : figures.tally(hello.from)
         session.greeted()
         // It lives: no need to wait with dialling it.
         links[hello.from]?.dial()
