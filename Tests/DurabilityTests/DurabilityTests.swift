@@ -7,7 +7,7 @@ import Worker
 private let rounds = getenv("ROUNDS").flatMap { Int(String(cString: $0)) } ?? 1
 
 /// A folder, a port, and promises for the time of one test.
-private func withFolder(_ body: (_ folder: String, _ port: Int) async throws -> Void) async throws {
+func withFolder(_ body: (_ folder: String, _ port: Int) async throws -> Void) async throws {
     var template = Array("/tmp/tern-durability-XXXXXX".utf8CString)
     let folder = try #require(mkdtemp(&template).map { String(cString: $0) })
     let port = Int.random(in: 6000..<15000) * 2

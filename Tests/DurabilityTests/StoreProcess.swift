@@ -16,8 +16,8 @@ final class StoreProcess: Sendable {
     let log: String
     let channel: GRPCChannel
 
-    /// `injection`: what strace does to its system calls, as `fdatasync:error=EIO:when=3`; nil = nothing.
-    init(folder: String, data: String, port: Int, injection: String? = nil) throws {
+    /// `roomMegabytes`: the data are on a file system of that size, which only this process sees. `injection`: what strace does to its system calls, as `fdatasync:error=EIO:when=3`; nil = nothing.
+    init(folder: String, data: String, port: Int, roomMegabytes: Int? = nil, injection: String? = nil) throws {
         guard let program = Self.program else { throw StoreError(description: "no program beside the tests") }
         log = "\(folder)/log"
         self.port = port
@@ -37,10 +37,17 @@ final class StoreProcess: Sendable {
                     "inject=\(injection)"
                 ] + command
         }
+        if let roomMegabytes {
+            let mount = "mount -t tmpfs -o size=\(roomMegabytes)m room \"$0\" && exec \"$@\""
+            command = ["unshare", "-m", "--propagation", "private", "sh", "-c", mount, data] + command
+        }
         child = try Subprocess.launch(command, log: log)
         channel = GRPCChannel(
             target: .tcp(host: "127.0.0.1", port: port, tls: nil), group: MultiThreadedEventLoopGroup.singleton)
     }
+
+    /// A path as the process sees it, for others.
+    func outside(_ path: String) -> String { "/proc/\(child)/root\(path)" }
 
     var hasEnded: Bool { Subprocess.hasEnded(child) }
 
@@ -98,6 +105,14 @@ final class StoreProcess: Sendable {
             _ = try await channel.unary("/etcdserverpb.KV/Put", writer.bytes, timeout: .seconds(2))
             return true
         } catch { return false }
+    }
+
+    /// nil: it was done; else in the server's words.
+    func refusal(_ path: String, _ message: [UInt8]) async -> String? {
+        do {
+            _ = try await channel.unary(path, message, timeout: .seconds(2))
+            return nil
+        } catch { return "\(error)" }
     }
 
     /// The keys with this prefix, by a linearizable read; nil: it was not answered.

@@ -57,6 +57,10 @@ package enum PeerMessage: Hashable, Sendable {
     case understands(UInt8)
     /// To a witness, which does not keep the commands that say it: who is reached where, as of this entry.
     case directory(LogIndex, [Member])
+    /// To the leader: whether little room is left on the sender's disk. Said while it is so, and once when it is not.
+    case diskLow(Bool)
+    /// From the leader: whether what makes the state grow is to be refused; likewise.
+    case growthRefused(Bool)
 }
 
 /// A wish about members or leadership.
@@ -118,6 +122,8 @@ extension PeerMessage {
             writer.put(byte: 11)
             writer.put(index.rawValue)
             writer.put(list: members) { $0.put($1) }
+        case .diskLow(let isLow): writer.put(byte: 12); writer.put(flag: isLow)
+        case .growthRefused(let isRefused): writer.put(byte: 13); writer.put(flag: isRefused)
         }
     }
 
@@ -161,6 +167,8 @@ extension PeerMessage {
             let index = LogIndex(try reader.unsigned())
             let members = try reader.list { (r: inout ByteReader) throws(DecodeError) in try r.member() }
             return .directory(index, members)
+        case 12: return .diskLow(try reader.flag())
+        case 13: return .growthRefused(try reader.flag())
         default: throw DecodeError()
         }
     }

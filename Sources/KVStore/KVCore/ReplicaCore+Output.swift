@@ -66,6 +66,7 @@ extension ReplicaCore {
         duties.leadershipChanged(leading: raft.isLeader ? raft.term : nil, logTime: state.logTime, now: now)
         agreement.forgetReports()
         versions.forget()
+        shortage.forget(at: now)
         redispatch()
         if !raft.isLeader { endSenders() }
     }

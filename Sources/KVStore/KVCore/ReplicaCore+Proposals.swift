@@ -79,7 +79,7 @@ extension ReplicaCore {
     package mutating func propose(_ ticket: Ticket, _ command: Command, fence: Term? = nil) {
         guard !raft.settings.isWitness else { return fail(ticket, .noLeader) }
         guard proposals.count < limits.pendingMax else { return fail(ticket, .overloaded) }
-        if state.stateBytes > limits.stateBytesMax, command.grows { return fail(ticket, .noSpace) }
+        if refusesGrowth, command.grows { return fail(ticket, .noSpace) }
         proposals.add(PendingProposal(command: command, fence: fence, waiters: [ticket], since: now))
     }
 

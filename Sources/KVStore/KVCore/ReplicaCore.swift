@@ -129,6 +129,7 @@ package struct ReplicaCore: Sendable {
     var versions: VersionAgreement
     /// Of a witness: who is reached where, as others said, and as of which entry.
     var toldMembers: (index: LogIndex, members: [Member])?
+    var shortage = DiskShortage()
 
     /// `seed` must differ from boot to boot. `state` is what the disk held at `restored.snapshot`; when it is damaged,
     /// nothing is served before another one has been fetched. `understands`: the newest version of entries.
@@ -178,6 +179,7 @@ package struct ReplicaCore: Sendable {
         package var keyCount: Int
         package var stateBytes: Int
         package var leaseCount: Int
+        package var refusesGrowth: Bool
     }
 
     package var numbers: Numbers {
@@ -187,7 +189,7 @@ package struct ReplicaCore: Sendable {
             isLearner: leadership.role == .follower && raft.configuration.learners.contains(id),
             commitIndex: raft.commitIndex, appliedIndex: state.appliedIndex, revision: state.revision,
             compactRevision: state.compactRevision, keyCount: state.tree.count, stateBytes: state.stateBytes,
-            leaseCount: state.leases.leases.count)
+            leaseCount: state.leases.leases.count, refusesGrowth: refusesGrowth)
     }
 
     package var view: KVView { state.view }
@@ -258,6 +260,7 @@ package struct ReplicaCore: Sendable {
         tickSnapshots()
         askForState()
         tellVersion()
+        tellRoom()
     }
 
     /// The clock alone, before a message is received: what it asks for counts from now, not from the last tick.
@@ -299,6 +302,8 @@ package struct ReplicaCore: Sendable {
         case .stateVerdict(let index, let hash): if peer == raft.leader { takeVerdict(index, hash) }
         case .stateWanted: sendState(to: peer)
         case .understands(let version): if raft.isLeader { versions.hear(version, from: peer, at: now) }
+        case .diskLow(let isLow): hearRoom(isLow, from: peer)
+        case .growthRefused(let isRefused): hearRefusal(isRefused, from: peer)
         case .change(let change): if raft.isLeader { _ = request(change) }
         case .directory(let index, let members): takeDirectory(members, as: index)
         }

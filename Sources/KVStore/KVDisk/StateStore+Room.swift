@@ -1,8 +1,22 @@
 // A full disk is no end: what did not fit was rolled back, and is tried again until there is room.
 import KVCore
 import Raft
+import Synchronization
 
 extension StateStore {
+    package var reusableBytes: Int { reusable.load(ordering: .relaxed) }
+
+    func noteReusable() throws(DiskError) {
+        var product = 1
+        for name in ["freelist_count", "page_size"] {
+            let number = try database.prepare("PRAGMA \(name)")
+            defer { number.reset() }
+            guard try number.step() else { return }
+            product = product.multipliedReportingOverflow(by: Int(number.integer(0))).partialValue
+        }
+        reusable.store(max(0, product), ordering: .relaxed)
+    }
+
     /// `wait` is asked before each further try; when it says no, the error is thrown.
     package func write(_ changes: StateChanges, now: Int64, wait: () -> Bool) throws(DiskError) {
         try waiting(wait) { () throws(DiskError) in try write(changes, now: now) }

@@ -33,6 +33,8 @@ package final class StateStore: Sendable {
     static let formats: ClosedRange<Int64> = 1...5
     let database: Database
     let guarded = Mutex(Guarded())
+    /// Room within the database's file, as of the last write: what was deleted and compacted left it.
+    let reusable = Atomic<Int>(0)
 
     /// Whose the state is; written with it, and compared at start. nil: not known here.
     let cluster: UInt64?
@@ -89,6 +91,7 @@ package final class StateStore: Sendable {
             try trimHistory(
                 to: changes.counters.compactRevision, rows: max(Self.historyRowsPerStep, 2 * changes.events.count),
                 &guarded)
+            try noteReusable()
         }
     }
 

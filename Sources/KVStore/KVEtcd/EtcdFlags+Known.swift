@@ -35,7 +35,7 @@ extension EtcdFlags {
         name data-dir listen-client-urls advertise-client-urls listen-peer-urls initial-advertise-peer-urls
         initial-cluster initial-cluster-state initial-cluster-token initial-witness listen-metrics-urls metrics
         cert-file key-file trusted-ca-file peer-cert-file peer-key-file peer-trusted-ca-file
-        quota-backend-bytes auto-compaction-retention auto-compaction-mode log-level
+        quota-backend-bytes disk-free-bytes-min auto-compaction-retention auto-compaction-mode log-level
         """
     private static let takenSwitches = "client-cert-auth peer-client-cert-auth"
 

@@ -29,11 +29,9 @@ extension EtcdService {
     private func problems(_ status: ReplicaStatus) -> [String] {
         var problems: [String] = []
         if status.leader == nil { problems.append(EtcdStatus.noLeader.message) }
-        if isFull(status) { problems.append("memberID:\(status.id.rawValue) alarm:NOSPACE ") }
+        if status.refusesGrowth { problems.append("memberID:\(status.id.rawValue) alarm:NOSPACE ") }
         return problems
     }
-
-    private func isFull(_ status: ReplicaStatus) -> Bool { status.stateBytes > replica.configuration.stateBytesMax }
 
     /// The state database with what is not in its file yet; 0 when it cannot be looked at.
     private func diskBytes() -> Int {
@@ -44,7 +42,7 @@ extension EtcdService {
         }
     }
 
-    /// A full store is told while it lasts; disarming it changes nothing.
+    /// A full store, or full disks, are told while that lasts; disarming it changes nothing.
     func alarm(_ call: GRPCServerCall, _ message: [UInt8]) throws(GRPCStatus) {
         let numbers = try EtcdRequests.numbers(message)
         let status = replica.status
@@ -53,7 +51,7 @@ extension EtcdService {
         }
         call.reply(
             ProtobufWriter.response(header()) { writer in
-                guard numbers[1] ?? 0 == 0, isFull(status) else { return }
+                guard numbers[1] ?? 0 == 0, status.refusesGrowth else { return }
                 writer.message(2) {
                     $0.uint64(1, status.id.rawValue); $0.int(2, 1)
                 }

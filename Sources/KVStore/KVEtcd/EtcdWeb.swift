@@ -58,7 +58,7 @@ struct EtcdWeb: Sendable {
         }
         let status = replica.status
         let excluded = EtcdProbe.excluded(target)
-        if status.stateBytes > replica.configuration.stateBytesMax, !excluded.contains("NOSPACE") {
+        if status.refusesGrowth, !excluded.contains("NOSPACE") {
             return tell("ALARM NOSPACE")
         }
         if status.isFenced, !excluded.contains("CORRUPT") { return tell("ALARM CORRUPT") }

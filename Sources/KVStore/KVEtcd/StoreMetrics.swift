@@ -80,6 +80,15 @@ package struct StoreMetrics {
                 + "member less.",
             { $0.isWitnessCounting ? 1 : 0 }
         ),
+        (
+            "tern_store_disk_free_bytes", "Bytes that are free on the file system of the data.",
+            { Double($0.diskFreeBytes) }
+        ),
+        ("tern_store_disk_low", "1 while this member's disk is nearly full.", { $0.isDiskLow ? 1 : 0 }),
+        (
+            "tern_store_growth_refused", "1 while writes that make the state greater are refused.",
+            { $0.refusesGrowth ? 1 : 0 }
+        ),
         ("tern_store_log_bytes", "Bytes of the log in memory.", { Double($0.logBytes) })
     ]
 

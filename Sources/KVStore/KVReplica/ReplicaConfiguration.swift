@@ -60,6 +60,8 @@ package struct ReplicaConfiguration: Sendable {
     package var pendingProposalsMax = 65_536
     /// Current state above this refuses writes.
     package var stateBytesMax = 2 << 30
+    /// With less room on the disk it is nearly full; 0: a twentieth of the file system, at most 256 MiB; below 0: never.
+    package var diskFreeBytesMin = 0
     /// How much history this replica keeps when it leads.
     package var compaction = CompactionPolicy.age(milliseconds: 300_000)
     /// The state database is synced so often; the log before that may go.

@@ -72,6 +72,9 @@ final class ReplicaLoop: @unchecked Sendable {
     /// It has nothing, and does not know yet whether it ever had.
     private var isOnProbation: Bool
     private(set) var isEnded = false
+    var room: DiskRoom
+    var lastLookAtRoom = Int64.min / 2
+    var isLookingAtRoom = false
     /// A round of the loop that took longer made everybody wait.
     private static let slowMilliseconds: Int64 = 100
     /// A reader waits for no more than so many.
@@ -83,6 +86,7 @@ final class ReplicaLoop: @unchecked Sendable {
         self.configuration = configuration
         self.eventLoop = eventLoop
         self.mailbox = mailbox
+        room = DiskRoom(configuration.diskFreeBytesMin)
         let voters =
             configuration.joins
             ? Configuration.empty
@@ -309,6 +313,7 @@ extension ReplicaLoop {
         core.advance(to: now)
         while let output = takeOutput() { obey(output) }
         letGoPastViews(now)
+        lookAtRoom(now)
         if let fault = core.fault { fatal("cannot go on: \(fault)") }
         if isNewborn { forgetNewborn() }
         transport?.flush()
@@ -460,6 +465,7 @@ extension ReplicaLoop {
         status.logBytes = core.raft.logBytes
         status.watchCount = core.watchCount
         status.leaseCount = numbers.leaseCount
+        status.refusesGrowth = numbers.refusesGrowth
         status.pendingProposals = outcomes.count
         status.isWitnessCounting = core.raft.isWitnessEngaged
         status.counters = counters

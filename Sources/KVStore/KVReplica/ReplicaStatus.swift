@@ -89,6 +89,11 @@ package struct ReplicaStatus: Sendable {
     /// Proposals of clients that wait for their outcome.
     package var pendingProposals = 0
     package var leaseCount = 0
+    /// New writes that make the state greater are refused: it is at its limit, or too many disks are nearly full.
+    package var refusesGrowth = false
+    /// This member's disk is nearly full.
+    package var isDiskLow = false
+    package var diskFreeBytes = 0
     package var counters = ReplicaCounters()
 
     package init(id: PeerID, name: String, isWitness: Bool = false) {

@@ -40,6 +40,7 @@ extension KVCommand {
         configuration.compaction = try compaction()
         if leaseReads { configuration.useLeaseReads() }
         configuration.stateBytesMax = try stateBytesMax()
+        configuration.diskFreeBytesMin = diskFreeBytesMin
         guard !StoreIdentity.hasData(folder) else { return configuration }
         if configuration.joins {
             try await join(&configuration, me, group)

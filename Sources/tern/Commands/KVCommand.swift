@@ -48,6 +48,11 @@ struct KVCommand: AsyncParsableCommand {
     @Flag(help: "Members must show a certificate; they always do with TLS.") var peerClientCertAuth = false
     @Option(help: "Writes are refused above so many bytes of current state. 0: 2 GiB; below 0: never.")
     var quotaBackendBytes: Int64 = 0
+    @Option(
+        help:
+            "With less free on the data's disk, new writes are refused. 0: a twentieth, at most 256 MiB; below 0: never."
+    )
+    var diskFreeBytesMin = 0
     @Option(help: "How much history is kept unasked: a duration (1h30m), hours (8) or revisions; 0 keeps all.")
     var autoCompactionRetention = "0"
     @Option(help: "What the retention is: periodic (time) or revision (a number of them).")
