@@ -1,4 +1,5 @@
 // What alert rules and dashboards for etcd read: each family with the type and labels that they match.
+import KVCore
 import KVEtcd
 import KVReplica
 import NetGRPC
@@ -15,7 +16,10 @@ import Testing
         "etcd_server_health_success": "counter", "etcd_server_health_failures": "counter",
         "etcd_disk_wal_fsync_duration_seconds": "histogram", "etcd_disk_backend_commit_duration_seconds": "histogram",
         "etcd_mvcc_db_total_size_in_bytes": "gauge", "etcd_mvcc_db_total_size_in_use_in_bytes": "gauge",
-        "grpc_server_started_total": "counter", "grpc_server_handled_total": "counter",
+        "etcd_mvcc_put_total": "counter", "etcd_mvcc_delete_total": "counter", "etcd_mvcc_txn_total": "counter",
+        "etcd_mvcc_range_total": "counter", "etcd_network_client_grpc_received_bytes_total": "counter",
+        "etcd_network_client_grpc_sent_bytes_total": "counter", "grpc_server_started_total": "counter",
+        "grpc_server_handled_total": "counter",
         "process_resident_memory_bytes": "gauge", "process_virtual_memory_bytes": "gauge",
         "process_virtual_memory_max_bytes": "gauge", "process_cpu_seconds_total": "counter",
         "process_open_fds": "gauge", "process_max_fds": "gauge", "process_start_time_seconds": "gauge"
@@ -71,6 +75,37 @@ import Testing
         #expect(bounds.count == 15 && bounds[0].contains(#"le="0.001""#) && bounds[13].contains(#"le="8.192""#))
         #expect((value("process_resident_memory_bytes", lines) ?? 0) > 1e6)
         #expect((value("process_start_time_seconds", lines) ?? 0) > 1e9)
+        try await face.end()
+    }
+
+    @Test func `changes, ranges and bytes of clients are counted`() async throws {
+        let face = try await Face()
+        let before = scrape(face)
+        func grown(_ name: String) -> Double { (value(name, scrape(face)) ?? -1) - (value(name, before) ?? 0) }
+        for _ in 0..<3 { try await face.put("a", String(repeating: "v", count: 1000)) }
+        _ = try await face.range("a")
+        _ = try await face.replica.propose(
+            Txn(success: [.put(Key("b"), [1]), .delete(Key("a")), .put(Key("c"), [1])]))
+        #expect(grown("etcd_mvcc_put_total") == 5)
+        #expect(grown("etcd_mvcc_delete_total") == 1)
+        #expect(grown("etcd_mvcc_txn_total") == 1)
+        #expect(grown("etcd_mvcc_range_total") == 1)
+        #expect(grown("etcd_network_client_grpc_received_bytes_total") > 3000)
+        #expect(grown("etcd_network_client_grpc_sent_bytes_total") > 1000)
+        try await face.end()
+    }
+
+    @Test func `locks and elections are counted too`() async throws {
+        let face = try await Face()
+        await #expect(throws: GRPCStatus.self) { _ = try await face.channel.unary("/v3lockpb.Lock/Unlock", [1]) }
+        await #expect(throws: GRPCStatus.self) {
+            _ = try await face.channel.unary("/v3electionpb.Election/Leader", [])
+        }
+        let lines = scrape(face)
+        for (service, method) in [("v3lockpb.Lock", "Unlock"), ("v3electionpb.Election", "Leader")] {
+            let labels = #"grpc_method="\#(method)",grpc_service="\#(service)",grpc_type="unary""#
+            #expect(value("grpc_server_started_total{\(labels)}", lines) == 1, "\(method)")
+        }
         try await face.end()
     }
 

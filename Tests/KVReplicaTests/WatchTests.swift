@@ -15,7 +15,7 @@ final class Watcher: Sendable {
             switch delivery {
             case .events(let revision, _): seen.revisions.append(revision)
             case .progress: break
-            case .compacted, .reset: seen.ends.append(delivery)
+            case .compacted, .tooMany, .reset: seen.ends.append(delivery)
             }
         }
     }

@@ -43,6 +43,7 @@ extension ReplicaCore {
             guard understands(entry) else { return }
             let applied = state.apply(entry)
             reportState()
+            changes.note(applied.events)
             if entry.kind == .configuration { output.hasNewMembers = true }
             if !applied.events.isEmpty { output.notices += hub.notices(state.revision, applied.events) }
             if let id = applied.id { settle(id, applied.outcome) }

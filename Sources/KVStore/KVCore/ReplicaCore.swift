@@ -90,6 +90,20 @@ package struct ReplicaLimits: Hashable, Sendable {
     }
 }
 
+/// What was applied since the start.
+package struct ChangeCounts: Hashable, Sendable {
+    package var puts: UInt64 = 0
+    package var deletes: UInt64 = 0
+    /// With more than one change.
+    package var transactions: UInt64 = 0
+    package init() {}
+
+    mutating func note(_ events: [KVEvent]) {
+        if events.count > 1 { transactions &+= 1 }
+        for event in events { if event.kind == .put { puts &+= 1 } else { deletes &+= 1 } }
+    }
+}
+
 /// One replica.
 package struct ReplicaCore: Sendable {
     package let id: PeerID
@@ -130,6 +144,7 @@ package struct ReplicaCore: Sendable {
     /// Of a witness: who is reached where, as others said, and as of which entry.
     var toldMembers: (index: LogIndex, members: [Member])?
     var shortage = DiskShortage()
+    package internal(set) var changes = ChangeCounts()
 
     /// `seed` must differ from boot to boot. `state` is what the disk held at `restored.snapshot`; when it is damaged,
     /// nothing is served before another one has been fetched. `understands`: the newest version of entries.

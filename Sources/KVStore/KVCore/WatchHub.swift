@@ -17,7 +17,9 @@ package enum WatchDelivery: Hashable, Sendable {
     case progress(Revision)
     /// The watch ended: history below this revision is gone. Read anew.
     case compacted(Revision)
-    /// The watch ended: the state was replaced by a snapshot, or there are too many watches. Read anew.
+    /// The watch ended before it began: there are too many.
+    case tooMany
+    /// The watch ended: the state was replaced by a snapshot. Read anew.
     case reset
 }
 
@@ -57,7 +59,7 @@ package struct WatchHub: Sendable {
     )
         -> [WatchNotice]
     {
-        guard watches.count < Self.watchesMax else { return [WatchNotice(watch: id, delivery: .reset)] }
+        guard watches.count < Self.watchesMax else { return [WatchNotice(watch: id, delivery: .tooMany)] }
         guard let backlog = state.window.after(after ?? state.revision) else {
             let floor = Revision(max(state.window.floor.rawValue, state.compactRevision.rawValue))
             return [WatchNotice(watch: id, delivery: .compacted(floor))]

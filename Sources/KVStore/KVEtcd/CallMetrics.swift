@@ -49,6 +49,9 @@ final class CallMetrics: Sendable {
         ("etcdserverpb.Cluster", "unary", "MemberAdd MemberRemove MemberUpdate MemberList MemberPromote"),
         ("etcdserverpb.Maintenance", "unary", "Alarm Status Defragment Hash HashKV MoveLeader Downgrade"),
         ("etcdserverpb.Maintenance", "server_stream", "Snapshot"),
+        ("v3lockpb.Lock", "unary", "Lock Unlock"),
+        ("v3electionpb.Election", "unary", "Campaign Proclaim Leader Resign"),
+        ("v3electionpb.Election", "server_stream", "Observe"),
         ("grpc.health.v1.Health", "unary", "Check"),
         ("grpc.health.v1.Health", "server_stream", "Watch")
     ]
@@ -70,6 +73,11 @@ final class CallMetrics: Sendable {
         }
         let tallies = made
         self.tallies = tallies
+        let ranges = registry.counter("etcd_mvcc_range_total", help: "Ranges that this member's clients asked for.")
+        let rangeTallies = ["Range", "RangeStream"].compactMap { made["/etcdserverpb.KV/\($0)"] }
+        registry.onCollect {
+            ranges.set(rangeTallies.reduce(0) { $0 + Double($1.started.load(ordering: .relaxed)) })
+        }
         let started = registry.counter("grpc_server_started_total", help: "Calls that began.", labels: Self.labels)
         let handled = registry.counter(
             "grpc_server_handled_total", help: "Calls that ended, by code.", labels: ["grpc_code"] + Self.labels)

@@ -9,6 +9,7 @@ import NetGRPC
 import NetHTTP
 import NetPKI
 import Raft
+import Synchronization
 
 /// An address to listen on. `tls` nil: plain text; its protocols should be `h2` and `http/1.1`.
 package struct EtcdListener: Sendable {
@@ -70,9 +71,12 @@ package final class EtcdServer: Sendable {
                 service: answers, group: group, logger: logger)
         }
         let service = EtcdService(replica, configuration, metrics: registry)
+        let traffic = GRPCTraffic()
+        Self.follow(traffic, registry)
         self.clients = clients.map { listener in
             var settings = GRPCServerConfiguration(
                 address: .tcp(host: listener.host, port: listener.port), tls: listener.tls)
+            settings.traffic = traffic
             settings.messageBytesMax = EtcdRequests.messageBytesMax
             settings.otherProtocol = { channel, certificate in try plain.adopt(channel, certificate: certificate) }
             settings.refused = { address, why in
@@ -82,6 +86,17 @@ package final class EtcdServer: Sendable {
                 web.answer(method: request.method, target: request.target, request.answer)
             }
             return GRPCServer(configuration: settings, service: service, group: group)
+        }
+    }
+
+    private static func follow(_ traffic: GRPCTraffic, _ registry: MetricsRegistry) {
+        let received = registry.counter(
+            "etcd_network_client_grpc_received_bytes_total", help: "Bytes received from gRPC clients, frames included.")
+        let sent = registry.counter(
+            "etcd_network_client_grpc_sent_bytes_total", help: "Bytes sent to gRPC clients, frames included.")
+        registry.onCollect {
+            received.set(Double(traffic.receivedBytes.load(ordering: .relaxed)))
+            sent.set(Double(traffic.sentBytes.load(ordering: .relaxed)))
         }
     }
 

@@ -200,20 +200,24 @@ extension EtcdWatchStream {
             guard wish.wantsProgress else { return }
             let message = ProtobufWriter.response(service.header(revision)) { $0.int64(2, ticket.id) }
             whileOpen(ticket) { call.send(message) }
-        case .compacted(let revision):
-            let message = ProtobufWriter.response(service.header()) { writer in
-                writer.int64(2, ticket.id)
-                writer.bool(4, true)
-                writer.int64(5, revision.rawValue)
-                writer.string(6, EtcdStatus.compacted.message)
-            }
-            whileOpen(ticket) { state in
-                state.watches.removeValue(forKey: ticket.id)
-                call.send(message)
-            }
-            payLater()
+        case .compacted(let revision): end(ticket, EtcdStatus.compacted.message, compacted: revision)
+        case .tooMany: end(ticket, "etcdserver: too many watches on this member")
         case .reset: give(up: "etcdserver: the member's state was replaced")
         }
+    }
+
+    private func end(_ ticket: Ticket, _ reason: String, compacted: Revision = .zero) {
+        let message = ProtobufWriter.response(service.header()) { writer in
+            writer.int64(2, ticket.id)
+            writer.bool(4, true)
+            writer.int64(5, compacted.rawValue)
+            writer.string(6, reason)
+        }
+        whileOpen(ticket) { state in
+            state.watches.removeValue(forKey: ticket.id)
+            call.send(message)
+        }
+        payLater()
     }
 
     /// On the replica's thread: nothing of a watch enters the call behind its `canceled`. What is sent from here is only

@@ -109,6 +109,12 @@ package struct StoreMetrics {
             "tern_raft_lease_reads_total", "Reads, in batches, that this leader answered without asking the others.",
             { Double($0.counters.readsByLeaseTotal) }
         ),
+        ("etcd_mvcc_put_total", "Puts that this member has applied.", { Double($0.counters.changes.puts) }),
+        ("etcd_mvcc_delete_total", "Deletions that this member has applied.", { Double($0.counters.changes.deletes) }),
+        (
+            "etcd_mvcc_txn_total", "Transactions with more than one change that this member has applied.",
+            { Double($0.counters.changes.transactions) }
+        ),
         (
             "etcd_server_slow_apply_total", "Rounds of applying that took more than 100 ms.",
             { Double($0.counters.slowRoundsTotal) }

@@ -79,7 +79,7 @@ extension Replica {
             guard replays.count < HistoryReads.replaysMax else { return false }
             return replays.insert(id).inserted
         }
-        guard isAdmitted else { return deliver(.reset) }
+        guard isAdmitted else { return deliver(.tooMany) }
         Task { [self] in
             let last = await replayFromDisk(id, range, after: after, isWritable, deliver)
             loop.replays.withLock { _ = $0.remove(id) }

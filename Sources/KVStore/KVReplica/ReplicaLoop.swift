@@ -397,7 +397,7 @@ extension ReplicaLoop {
     private func deliver(_ notice: WatchNotice) {
         guard let deliver = watches[notice.watch] else { return }
         switch notice.delivery {
-        case .compacted, .reset: watches.removeValue(forKey: notice.watch)
+        case .compacted, .tooMany, .reset: watches.removeValue(forKey: notice.watch)
         case .events, .progress: break
         }
         deliver(notice.delivery)
@@ -431,6 +431,7 @@ extension ReplicaLoop {
         let numbers = core.numbers
         if numbers.leader != nil { leaderlessSince = nil } else if leaderlessSince == nil { leaderlessSince = .now }
         counters.appliedTotal = numbers.appliedIndex.rawValue
+        counters.changes = core.changes
         counters.readsByLeaseTotal = core.raft.leaseFigures.reads
         status.withLock { status in
             if status.leader != numbers.leader || hasNewMembers { nameMembers(&status, numbers.leader) }

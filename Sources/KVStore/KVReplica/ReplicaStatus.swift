@@ -108,6 +108,7 @@ package struct ReplicaCounters: Hashable, Sendable {
     package var proposalsTotal: UInt64 = 0
     package var proposalsFailedTotal: UInt64 = 0
     package var appliedTotal: UInt64 = 0
+    package var changes = ChangeCounts()
     package var savesTotal: UInt64 = 0
     package var saveSecondsSum: Double = 0
     /// How often somebody began to lead, as far as this replica was told.

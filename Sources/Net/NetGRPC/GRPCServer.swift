@@ -9,8 +9,17 @@ import NIOTLS
 import NetPKI
 import Synchronization
 
+/// What went over a server's connections.
+package final class GRPCTraffic: Sendable {
+    package let receivedBytes = Atomic<Int>(0)
+    package let sentBytes = Atomic<Int>(0)
+    package init() {}
+}
+
 /// Settings of a `GRPCServer`.
 package struct GRPCServerConfiguration: Sendable {
+    /// Counts what clients send and are sent, frames included.
+    package var traffic: GRPCTraffic?
     package enum Address: Sendable { case tcp(host: String, port: Int), unix(path: String) }
 
     package var address: Address

@@ -4,6 +4,7 @@
 import NIOCore
 import NIOHPACK
 import NetPKI
+import Synchronization
 
 final class GRPCServerConnection: ChannelDuplexHandler {
     struct Stopping: Sendable {}
@@ -143,6 +144,7 @@ final class GRPCServerConnection: ChannelDuplexHandler {
         isFlushScheduled = false
         guard let context, context.channel.isActive, output.readableBytes > 0 else { return }
         let bytes = output
+        configuration.traffic?.sentBytes.wrappingAdd(bytes.readableBytes, ordering: .relaxed)
         output = context.channel.allocator.buffer(capacity: min(max(1024, bytes.readableBytes), 64 << 10))
         guard !written.isEmpty else { return context.writeAndFlush(wrapOutboundOut(bytes), promise: nil) }
         let done = context.eventLoop.makePromise(of: Void.self)
@@ -170,7 +172,9 @@ final class GRPCServerConnection: ChannelDuplexHandler {
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         guard !isOver else { return }
-        input.append(unwrapInboundIn(data))
+        let bytes = unwrapInboundIn(data)
+        configuration.traffic?.receivedBytes.wrappingAdd(bytes.readableBytes, ordering: .relaxed)
+        input.append(bytes)
         isReading = true
         do { while try takeFrame() {} } catch {
             fail(error as? HTTP2ConnectionError ?? HTTP2ConnectionError(.internalError, "\(error)"))
