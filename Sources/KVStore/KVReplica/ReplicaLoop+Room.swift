@@ -15,7 +15,7 @@ extension ReplicaLoop {
         NIOThreadPool.singleton.submit { [self] state in
             guard case .active = state else { return }
             let space = DiskSpace(of: path)
-            post(.run { $0.noteRoom(space) })
+            post(.run { $0?.noteRoom(space) })
         }
     }
 
