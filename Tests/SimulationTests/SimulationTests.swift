@@ -90,7 +90,7 @@ private func bound(_ bug: PlantedBug) -> (seeds: Int, weather: Weather) {
     case .corruptIsShort: (20, .rot)
     case .forgetsDamage, .commitsTornEntries: (40, .rot)
     case .truncatesBelowMark: (60, .rot)
-    case .forgetsPromises, .countsEchoes, .transfersUnderLease, .stopsClockInPause, .driftsBeyondBound: (60, .siege)
+    case .forgetsPromises, .countsEchoes, .transfersUnderLease, .stopsClockInPause, .driftsBeyondBound: (120, .siege)
     case .countsWitnessAlways, .sendsWitnessAll, .sendsWitnessUnsaved: (20, .rot)
     }
 }

@@ -92,7 +92,7 @@ extension ReplicaCore {
         guard let best = able.max(by: { ($0.match, $1.id) < ($1.match, $0.id) }) else { return }
         shortage.nextHandOver = now + DiskShortage.handOverMilliseconds
         do throws(TransferRefusal) { try raft.transferLeadership(to: best.id) } catch {
-            // Another one, or later.
+            shortage.nextHandOver = now + DiskShortage.tellMilliseconds
         }
     }
 }
