@@ -8,6 +8,9 @@ WHAT ?=
 RUNS ?= 5
 KILLS ?= 30
 SWIFT_FLAGS := -c release
+# Quiet but for errors; what does not build is not run.
+quietly = @mkdir -p .build && { swift build $(SWIFT_FLAGS) $(1) > .build/make.log 2>&1 \
+	|| { grep -E 'error:' .build/make.log || tail -n 20 .build/make.log; exit 1; }; }
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -31,20 +34,20 @@ format: ## format the code in place
 	swift format --in-place --recursive Sources Tests chaos bench Package.swift
 
 sim: ## run the simulator: SEED=n COUNT=n
-	@swift build $(SWIFT_FLAGS) --product tern 2>&1 | grep -E 'error:' || true
+	$(call quietly,--product tern)
 	.build/release/tern sim --seed $(SEED) --count $(COUNT)
 
 chaos: ## faults on a running cluster under load; needs `make up`
-	@swift build $(SWIFT_FLAGS) --product chaos 2>&1 | grep -E 'error:' || true
+	$(call quietly,--product chaos)
 	.build/release/chaos
 
 bench: ## compare the store with etcd on this machine, 10 minutes: WHAT="puts failover ..." or all, RUNS=n KILLS=n
 	@command -v etcd >/dev/null || (echo "installing etcd-server to compare with" && apt-get install -y -q \
 		--no-install-recommends --no-remove etcd-server)
-	@swift build $(SWIFT_FLAGS) --product tern 2>&1 | grep -E 'error:' || true
-	@swift build $(SWIFT_FLAGS) --product bench 2>&1 | grep -E 'error:' || true
+	$(call quietly,--product tern)
+	$(call quietly,--product bench)
 	.build/release/bench $(WHAT) --runs $(RUNS) --kills $(KILLS)
 
 fuzz: ## long runs of the seeded mutators: FUZZ=n times what make test does
-	@swift build $(SWIFT_FLAGS) --build-tests 2>&1 | grep -E 'error:' || true
+	$(call quietly,--build-tests)
 	TIMES=$(FUZZ) swift test $(SWIFT_FLAGS) --skip-build --no-parallel --disable-testable-imports --filter FuzzTests

@@ -22,7 +22,7 @@ package enum DiskError: Error, Hashable, Sendable, CustomStringConvertible {
     }
 }
 
-/// Unchecked: SQLite serialises a connection itself, and the owner uses it from one thread at a time.
+/// Unchecked: SQLite does not guard this connection; its owner uses it from one thread at a time, under a lock of its own.
 final class Database: @unchecked Sendable {
     /// A longer WAL is cut to this when it begins anew after a checkpoint.
     static let walBytesKept = 32 << 20
