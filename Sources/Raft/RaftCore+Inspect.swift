@@ -11,7 +11,7 @@ extension RaftCore {
     package func forEachEntry(after index: LogIndex, _ body: (Entry) -> Void) { log.forEach(after: index, body) }
 
     /// In how many ticks something is due if nothing happens before; 1 while an election or a transfer is under way.
-    /// All of these must be told by then, but may be told late.
+    /// The ticks until then may be told late, together.
     package var restTicks: Int {
         guard fault == nil, hintDelay == nil else { return 1 }
         switch role {

@@ -30,6 +30,9 @@ struct DiskShortage: Sendable {
         peer == own ? isLow : others[peer].map { now < $0 } ?? false
     }
 
+    /// Nearly always false; looked at with every proposal.
+    var isAnyLow: Bool { isLow || !others.isEmpty }
+
     /// Another leadership.
     mutating func forget(at now: Int64) {
         others = [:]
@@ -52,7 +55,7 @@ extension ReplicaCore {
 
     /// As the leader knows: members with room are no quorum.
     private var isShortOfRoom: Bool {
-        raft.configuration.withData.outcome { !shortage.isLow($0, own: id, at: now) } != .won
+        shortage.isAnyLow && raft.configuration.withData.outcome { !shortage.isLow($0, own: id, at: now) } != .won
     }
 
     /// With each tick: to the leader while this disk is low, and once when it is not any more; as the leader, to everybody.
@@ -73,7 +76,7 @@ extension ReplicaCore {
     }
 
     mutating func hearRoom(_ isLow: Bool, from peer: PeerID) {
-        guard raft.isLeader else { return }
+        guard raft.isLeader, raft.configuration.contains(peer) else { return }
         shortage.hear(isLow, from: peer, at: now)
     }
 
