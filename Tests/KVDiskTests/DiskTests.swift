@@ -11,18 +11,6 @@ private func temporaryDirectory() -> String {
     return String(cString: path)
 }
 
-private func removeAll(_ path: String) {
-    let log = path + "/raft.log"
-    for file in names(log) { unlink(log + "/" + file) }
-    rmdir(log)
-    for file in names(path) where file.hasPrefix("raft.log.damaged") {
-        for inner in names(path + "/" + file) { unlink(path + "/" + file + "/" + inner) }
-        rmdir(path + "/" + file)
-    }
-    for file in names(path) { unlink(path + "/" + file) }
-    rmdir(path)
-}
-
 private func names(_ folder: String) -> [String] {
     guard let handle = opendir(folder) else { return [] }
     defer { closedir(handle) }

@@ -13,20 +13,6 @@ private func temporaryDirectory() -> String {
     return String(cString: path)
 }
 
-private func removeAll(_ path: String) {
-    for folder in [path + "/raft.log", path] {
-        guard let handle = opendir(folder) else { continue }
-        while let entry = readdir(handle) {
-            let name = withUnsafePointer(to: &entry.pointee.d_name) {
-                $0.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
-            }
-            if name != ".", name != ".." { unlink(folder + "/" + name) }
-        }
-        closedir(handle)
-        rmdir(folder)
-    }
-}
-
 private struct Dice: RandomNumberGenerator {
     var state: UInt64
     mutating func next() -> UInt64 {

@@ -57,22 +57,8 @@ private enum Damage: String, CaseIterable {
                 #expect(disk.isNew)
             }
             for name in ["", "-wal"] { rename(other + "/state.sqlite" + name, file + name) }
-            removeTree(other)
+            removeAll(other)
         }
-    }
-}
-
-private func removeTree(_ path: String) {
-    for folder in [path + "/raft.log", path + "/raft.log.damaged", path] {
-        guard let handle = opendir(folder) else { continue }
-        while let entry = readdir(handle) {
-            let name = withUnsafePointer(to: &entry.pointee.d_name) {
-                $0.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
-            }
-            if name != ".", name != ".." { unlink(folder + "/" + name) }
-        }
-        closedir(handle)
-        rmdir(folder)
     }
 }
 
@@ -108,7 +94,7 @@ private struct Directory {
     @Test(arguments: Damage.allCases)
     private func `a state database that was altered is told apart, and takes another state`(_ damage: Damage) throws {
         let directory = try Directory(compacted: 40)
-        defer { removeTree(directory.path) }
+        defer { removeAll(directory.path) }
         try damage.happen(to: directory.path)
         for _ in 0..<2 {
             let disk = try ReplicaDisk(path: directory.path, initial: .empty)
@@ -129,7 +115,7 @@ private struct Directory {
 
     @Test func `without the copy nobody knows who takes part, until a leader says so`() throws {
         let directory = try Directory(compacted: 40)
-        defer { removeTree(directory.path) }
+        defer { removeAll(directory.path) }
         try Damage.counters.happen(to: directory.path)
         unlink(directory.path + "/members")
         let disk = try ReplicaDisk(path: directory.path, initial: three)
@@ -140,7 +126,7 @@ private struct Directory {
     private func `from a log that begins at the beginning the state is made anew`(_ damage: Damage) throws {
         for members in [three, alone] {
             let directory = try Directory(members, compacted: 0)
-            defer { removeTree(directory.path) }
+            defer { removeAll(directory.path) }
             try damage.happen(to: directory.path)
             if damage == .older { continue }
             for round in 0..<2 {
@@ -159,7 +145,7 @@ private struct Directory {
         _ damage: Damage
     ) throws {
         let directory = try Directory(alone, compacted: 40)
-        defer { removeTree(directory.path) }
+        defer { removeAll(directory.path) }
         try damage.happen(to: directory.path)
         for isCopyThere in [true, false] {
             if !isCopyThere { unlink(directory.path + "/members") }
@@ -172,10 +158,10 @@ private struct Directory {
 
     @Test func `a first start that ended early is a first start again`() throws {
         let directory = try Directory(compacted: 0)
-        defer { removeTree(directory.path) }
+        defer { removeAll(directory.path) }
         for rest in ["", "DELETE FROM meta; DELETE FROM folded"] {
             let path = directory.path + "/new"
-            defer { removeTree(path) }
+            defer { removeAll(path) }
             do { _ = try ReplicaDisk(path: path, initial: alone) }
             unlink(path + "/members")
             try execute(rest, path + "/state.sqlite")
@@ -189,8 +175,8 @@ private struct Directory {
         let ours = try Directory(compacted: 40, cluster: 7)
         let theirs = try Directory(compacted: 40, cluster: 8)
         defer {
-            removeTree(ours.path)
-            removeTree(theirs.path)
+            removeAll(ours.path)
+            removeAll(theirs.path)
         }
         let file = "/state.sqlite"
         for name in ["", "-wal"] { rename(theirs.path + file + name, ours.path + file + name) }

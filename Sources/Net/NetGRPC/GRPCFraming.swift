@@ -13,14 +13,7 @@ package struct GRPCMessageDecoder {
     /// What is held in memory for what came: a stream that is silent must not hold what its connection reads into.
     package var capacity: Int { input.capacity }
 
-    package mutating func feed(_ bytes: ByteBuffer) {
-        if input.readableBytes == 0 {
-            input = bytes
-        } else {
-            input.discardReadBytes()
-            input.writeImmutableBuffer(bytes)
-        }
-    }
+    package mutating func feed(_ bytes: ByteBuffer) { input.takeIn(bytes) }
 
     /// Whether a message began that is not complete.
     var isMidMessage: Bool { input.readableBytes > 0 }

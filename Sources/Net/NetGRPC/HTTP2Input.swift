@@ -10,15 +10,7 @@ package struct HTTP2Input {
     /// What is held in memory for it.
     package var capacity: Int { bytes.capacity }
 
-    package mutating func append(_ new: ByteBuffer) {
-        if bytes.readableBytes == 0 {
-            bytes = new
-        } else {
-            // Appending alone would keep all that was ever taken.
-            bytes.discardReadBytes()
-            bytes.writeImmutableBuffer(new)
-        }
-    }
+    package mutating func append(_ new: ByteBuffer) { bytes.takeIn(new) }
 
     /// When nothing is left the buffer goes to whoever still holds a part of it.
     package mutating func letGo() { if bytes.readableBytes == 0 { bytes = ByteBuffer() } }
@@ -40,5 +32,14 @@ package struct HTTP2Input {
         guard count == expected.count else { return false }
         bytes.moveReaderIndex(forwardBy: count)
         return true
+    }
+}
+
+extension ByteBuffer {
+    /// Puts the next bytes of a stream behind what was not read yet. Appending alone would keep all that was ever read.
+    mutating func takeIn(_ new: ByteBuffer) {
+        guard readableBytes > 0 else { return self = new }
+        discardReadBytes()
+        writeImmutableBuffer(new)
     }
 }
