@@ -206,11 +206,13 @@ extension RaftCore {
         leading.progress[position].probe(from: match.next)
     }
 
-    /// The shell finished streaming a snapshot, or gave up. Every `.installSnapshot` message must be answered so.
-    package mutating func snapshotSent(to peer: PeerID, succeeded: Bool) {
+    /// The shell finished streaming a snapshot of everything up to `index`; nil: it gave up. Every `.installSnapshot`
+    /// message must be answered so.
+    package mutating func snapshotSent(to peer: PeerID, through index: LogIndex?) {
         guard isLeader, let position = leading.position(of: peer) else { return }
         guard case .snapshot(let pending) = leading.progress[position].state else { return }
         let match = leading.progress[position].match
-        leading.progress[position].probe(from: succeeded ? pending.next : match.next, isSent: true)
+        // What was sent may be newer than what was asked for, and the log may begin in between by now.
+        leading.progress[position].probe(from: index.map { max($0, pending).next } ?? match.next, isSent: true)
     }
 }

@@ -14,6 +14,12 @@ struct ReplicaLab {
     var cut: Set<Int> = []
     /// What these say is lost; they hear.
     var mute: Set<Int> = []
+    /// Pieces of snapshots wait in `pieces`, each until it is delivered by hand.
+    var holdsPieces = false
+    var pieces: [(from: Int, to: Int, chunk: SnapshotChunk)] = []
+    /// The disks of these are slow: what they save is durable when `save` says so.
+    var slow: Set<Int> = []
+    private var unsaved: [Int: SaveID] = [:]
     private var lastTicket: UInt64 = 0
 
     init(_ count: Int, limits: ReplicaLimits = ReplicaLimits(), witness: PeerID? = nil, understanding: [UInt8] = []) {
@@ -79,15 +85,36 @@ struct ReplicaLab {
     }
 
     private mutating func obey(_ output: ReplicaOutput, _ i: Int) {
-        if let save = output.save { cores[i].saved(save.raft.id) }
+        if let save = output.save {
+            if slow.contains(i) { unsaved[i] = save.raft.id } else { cores[i].saved(save.raft.id) }
+        }
         for (ticket, result) in output.outcomes { outcomes[ticket] = result }
         for (ticket, failure) in output.reads where failure == nil { grantedReads.insert(ticket) }
         alarms += output.alarms
         for envelope in output.messages {
             let to = Int(envelope.to.rawValue) - 1
             guard cores.indices.contains(to), !cut.contains(to), !cut.contains(i), !mute.contains(i) else { continue }
-            cores[to].receive(envelope.message, from: cores[i].id)
+            if holdsPieces, case .snapshotChunk(let chunk) = envelope.message {
+                pieces.append((i, to, chunk))
+            } else {
+                cores[to].receive(envelope.message, from: cores[i].id)
+            }
         }
+    }
+
+    /// The oldest piece that waits arrives.
+    mutating func deliverPiece() {
+        guard !pieces.isEmpty else { return }
+        let piece = pieces.removeFirst()
+        cores[piece.to].receive(.snapshotChunk(piece.chunk), from: cores[piece.from].id)
+        settle()
+    }
+
+    /// The slow disk is done, and is slow no more.
+    mutating func save(_ i: Int) {
+        slow.remove(i)
+        if let id = unsaved.removeValue(forKey: i) { cores[i].saved(id) }
+        settle()
     }
 
     mutating func elect() -> Int {

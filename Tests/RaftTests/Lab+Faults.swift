@@ -59,9 +59,9 @@ extension Lab {
         if traces { say("  held: \(words(message))") }
         let message = whole(message)
         late.append(message)
-        if case .installSnapshot = message.body {
+        if case .installSnapshot(let sent) = message.body {
             streamed.insert(message)
-            with(message.from) { $0.snapshotSent(to: message.to, succeeded: true) }
+            with(message.from) { $0.snapshotSent(to: message.to, through: sent.index) }
         }
         return true
     }

@@ -165,11 +165,11 @@ extension Lab {
         if holds.contains([message.from, message.to]) { return putAside(message) }
         let isLost = cuts.contains([message.from, message.to]) || peers[message.to]?.core == nil
         if traces { say("  \(isLost ? "lost: " : "")\(words(message))") }
-        if case .installSnapshot = message.body, !streamed.contains(message) {
-            with(message.from) { $0.snapshotSent(to: message.to, succeeded: !isLost) }
+        let arriving = streamed.contains(message) ? message : whole(message)
+        if case .installSnapshot(let sent) = arriving.body, !streamed.contains(message) {
+            with(message.from) { $0.snapshotSent(to: message.to, through: isLost ? nil : sent.index) }
         }
         guard !isLost else { return true }
-        let arriving = streamed.contains(message) ? message : whole(message)
         peers[message.to]?.core?.step(arriving)
         drain(message.to)
         return true

@@ -16,7 +16,7 @@ private let names = [
     "election", "prevote", "check-quorum", "log-conflict", "figure-8", "read-index", "transfer", "snapshot",
     "joint-consensus", "learner", "learner-never-heard", "fence", "connection-lost", "storage", "amnesia",
     "compacted-under-way", "old-copy",
-    "removed-leader", "removed-follower", "used-id", "stale-read", "two-snapshots", "one-way", "heard-by-one",
+    "removed-leader", "removed-follower", "used-id", "stale-read", "two-snapshots", "newer-snapshot", "one-way", "heard-by-one",
     "flapping-links", "connection-lost-by-all", "retried-proposal", "slow-reads",
     "witness", "witness-log", "witness-members", "witness-snapshot",
     "witness-leaves", "witness-wiped", "slow-disks", "lease", "lease-promise", "lease-transfer", "lease-members",

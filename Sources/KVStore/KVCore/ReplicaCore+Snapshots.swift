@@ -42,7 +42,7 @@ extension ReplicaCore {
     mutating func beginSnapshot(to peer: PeerID, isRepair: Bool = false) {
         senders.removeAll { $0.peer == peer }
         guard !isFenced, let configuration = raft.configuration(at: state.appliedIndex) else {
-            return raft.snapshotSent(to: peer, succeeded: false)
+            return raft.snapshotSent(to: peer, through: nil)
         }
         lastTransfer &+= 1
         let metadata = SnapshotMetadata(
@@ -56,6 +56,7 @@ extension ReplicaCore {
             chunk: SnapshotChunk(transfer: lastTransfer, sequence: 0, data: []), sentAt: now, heardAt: now)
         prepare(&sender, 0)
         senders.append(sender)
+        if !isRepair { hold(for: peer, after: metadata.index) }
         output.messages.append(Envelope(to: peer, .snapshotChunk(sender.chunk)))
     }
 
@@ -82,13 +83,28 @@ extension ReplicaCore {
     }
 
     private mutating func endSender(_ i: Int, succeeded: Bool) {
-        let peer = senders.remove(at: i).peer
-        raft.snapshotSent(to: peer, succeeded: succeeded)
+        let sender = senders.remove(at: i)
+        guard !sender.isRepair else { return }
+        raft.snapshotSent(to: sender.peer, through: succeeded ? sender.metadata.index : nil)
+        if succeeded { limitHold(for: sender.peer) } else { release(sender.peer) }
     }
 
-    mutating func endSenders() { senders = [] }
+    mutating func endSenders() {
+        senders = []
+        holds = []
+    }
+
+    /// Who has caught up meanwhile, as by an earlier snapshot, needs no more of this one.
+    private mutating func endNeedlessSenders() {
+        guard senders.contains(where: { !$0.isRepair }) else { return }
+        let waiting = raft.followers.filter { $0.state == .snapshot }.map(\.id)
+        let needless = senders.filter { !$0.isRepair && !waiting.contains($0.peer) }.map(\.peer)
+        senders.removeAll { needless.contains($0.peer) }
+        for peer in needless { limitHold(for: peer) }
+    }
 
     mutating func tickSnapshots() {
+        endNeedlessSenders()
         for peer in senders.filter({ now - $0.heardAt >= Self.snapshotGiveUpMilliseconds }).map(\.peer) {
             if let i = senders.firstIndex(where: { $0.peer == peer }) { endSender(i, succeeded: false) }
         }
@@ -110,7 +126,7 @@ extension ReplicaCore {
                 heardAt: now)
         }
         guard var current = receiver, current.transfer == chunk.transfer, current.peer == peer else {
-            return refuse(chunk, peer)
+            return decline(chunk, peer)
         }
         guard chunk.sequence == current.next else { return ask(current) }
         do throws(DecodeError) { try current.sink.add(chunk.data) } catch { return refuse(chunk, peer) }

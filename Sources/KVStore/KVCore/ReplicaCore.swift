@@ -79,6 +79,8 @@ package struct ReplicaLimits: Hashable, Sendable {
     package var snapshotPieceBytes = 256 << 10
     /// Above, only a short tail is kept.
     package var logBytesMax = 64 << 20
+    /// Above, that is so although a follower needs more of it behind the snapshot that it is being sent.
+    package var logBytesHeldMax = 256 << 20
     /// At every so many entries replicas compare their states; the same on all of them.
     package var hashEntries: UInt64 = 256
     package init() {}
@@ -125,6 +127,7 @@ package struct ReplicaCore: Sendable {
     var reads = ReadTable()
     var duties: LeaderDuties
     var senders: [SnapshotSender] = []
+    var holds: [LogHold] = []
     var receiver: SnapshotReceiver?
     /// A received state that Raft was told of, until its save is done.
     var staged: StateMachine?
@@ -328,18 +331,6 @@ package struct ReplicaCore: Sendable {
     package mutating func saved(_ id: SaveID) {
         raft.saved(id)
         if let installing, installing <= id { adoptInstalled() }
-    }
-
-    /// The state database is synced up to here: the log before it may go, but for a tail for followers that lag.
-    package mutating func stateDurable(at index: LogIndex) {
-        raft.snapshotSaved(at: index)
-        let isLarge = raft.logBytes > limits.logBytesMax
-        let kept = isLarge ? min(limits.logTailEntries, 64) : limits.logTailEntries
-        let tail = LogIndex(index.rawValue > kept ? index.rawValue - kept : 0)
-        guard isLarge || tail.distance(after: raft.compactIndex) >= limits.logTailEntries else { return }
-        let before = raft.compactIndex
-        let after = raft.compact(to: tail)
-        if after > before { output.compactLog = after }
     }
 
     /// A connection was reset and a new one refused: the process at the other end is gone.
