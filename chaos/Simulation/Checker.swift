@@ -203,11 +203,26 @@ extension Checker {
             return "host \(life.core.id): \(complaint)"
         }
         seen[position].leases = state.leases.leases
+        if !life.isFlipped, state.appliedIndex.rawValue % 16 == 0, let complaint = compare(state, of: life.core.id) {
+            return complaint
+        }
         guard !life.isFlipped, !life.raft.settings.isWitness else { return nil }
         if life.core.isFenced { return "host \(life.core.id): was fenced without a cause" }
         let hash = state.stateHash, known = states[state.appliedIndex, default: hash]
         states[state.appliedIndex] = known
         return hash == known ? nil : "host \(life.core.id): another state at \(state.appliedIndex)"
+    }
+
+    /// Record by record, with what the oracle knows of that revision.
+    func compare(_ state: StateMachine, of host: PeerID) -> String? {
+        let right = oracle.records(at: state.revision)
+        var place = 0, wrong: KeyValue?
+        state.view.forEach(.all) { record in
+            if right.indices.contains(place), right[place] == record { place += 1 } else { wrong = record }
+            return wrong == nil
+        }
+        if let wrong { return "host \(host): holds \(wrong) at \(state.revision)" }
+        return place == right.count ? nil : "host \(host): lacks \(right[place]) at \(state.revision)"
     }
 
     /// One vote a term, over all lives of a peer.

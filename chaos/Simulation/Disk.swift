@@ -175,6 +175,11 @@ extension Disk {
 
     func history() throws(DiskError) -> [RevisionEvents] { try state.history() }
 
+    /// Some of what the database keeps; nil when it cannot be read.
+    func history(after: Revision, through: Revision) -> [RevisionEvents]? {
+        state.history(after: after, through: through)
+    }
+
     /// How far the state is, synced or not.
     var stateApplied: LogIndex { state.applied.index }
 }

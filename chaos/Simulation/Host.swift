@@ -60,6 +60,8 @@ struct Host {
         /// Clients' watches, by their number here.
         var watchers: [WatchID: Int] = [:]
         var lastWatch: UInt64 = 1
+        /// The last revision that a read of whatever is here has shown.
+        var shown = Revision.zero
         /// A bit of its state was flipped, when so many states had been installed.
         var flippedAt: Int?
         /// When a lease was first seen here (only for `PlantedBug.expiresByLocalClock`).

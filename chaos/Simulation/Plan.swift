@@ -34,6 +34,8 @@ struct Plan {
     var diskMin: UInt64
     var diskMax: UInt64
     var hasSlowDisks = false
+    /// That clients write; above 16 the store's tree has more than one leaf.
+    var keys = 6
 
     /// Out of 1000 crashes so many damage the log, where the protocol can survive it.
     var damage: UInt64 = 120
@@ -117,6 +119,12 @@ struct Plan {
         var random = SeededGenerator(seed: seed ^ 0x0b17_50f1_70b1_7e5e)
         guard UInt64.random(in: 0...1, using: &random) == 0 else { return }
         limits.snapshotPieceBytes = Int.random(in: 40...1_500, using: &random)
+    }
+
+    /// Apart, too: many keys.
+    mutating func drawKeys(seed: UInt64) {
+        var random = SeededGenerator(seed: seed ^ 0x6e75_3b15_6e75_3b15)
+        if UInt64.random(in: 0...2, using: &random) == 0 { keys = Int.random(in: 20...60, using: &random) }
     }
 
     /// Apart, too: disks that are slow for good, on which a vote takes as long as an election timeout.

@@ -37,6 +37,22 @@ package enum PlantedBug: String, CaseIterable, Sendable {
     case trustsState
     /// An older program takes a newer entry for what it looks like.
     case guessesVersions
+    /// The guards of a transaction are looked at when it is proposed, not when it is applied.
+    case guardsBeforeProposing
+    /// Of a transaction, the second operation is not done.
+    case losesSecondOperation
+    /// A deletion of several keys spares the last one.
+    case deletesAllButLast
+    /// What a write replaced is answered wrongly.
+    case answersWrongPrevious
+    /// A read of the past shows the present.
+    case readsPresentForPast
+    /// A state that is known to be wrong is still shown to who asks for whatever is there.
+    case servesFenced
+    /// What a leader says about reads of others never arrives.
+    case dropsReadAnswers
+    /// After a compaction a watch is forgotten, and nobody is told.
+    case forgetsWatch
     /// A fence is not carried along.
     case noFencing
     /// A lease ends by the wall clock of whoever looks.

@@ -4,6 +4,8 @@
 package struct Report: Sendable, CustomStringConvertible {
     package enum Counter: Int, CaseIterable, Sendable {
         case elections, writes, reads, retries, unknownOutcomes, failedGuards, fencedWrites
+        case transactions, deletions, rangeReads, localReads, pastReads, compactedReads, clientCompactions, manyKeys
+        case followerReads, handOvers, contents
         case resyncs, leases, leasesEnded, leasesKept, leasesRevoked, clockJumps
         case watchesResumed, watchedEvents, bookmarks
         case snapshotTransfers, snapshotPieces, snapshotsCutOff, snapshotsInstalled, compactions

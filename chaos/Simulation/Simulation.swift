@@ -74,6 +74,7 @@ struct World {
         plan.drawLeases(seed: seed, weather, planted)
         plan.drawPieces(seed: seed)
         plan.drawDisks(seed: seed, weather)
+        plan.drawKeys(seed: seed)
         self.plan = plan
         self.planted = planted
         self.weather = weather
@@ -90,7 +91,7 @@ struct World {
         network = Network(count: plan.hosts)
         network.quality = plan.quality
         clients = [Client](repeating: Client(), count: plan.clients)
-        watchers = (0..<3).map { Watcher.some($0 + Int(seed % 6)) }
+        watchers = (0..<3).map { Watcher.some($0 + Int(seed % 6), keys: plan.keys) }
         checker = Checker(hosts: plan.hosts, hasWitness: plan.witness != nil)
         report = Report(seed: seed)
         if plan.witness != nil { report.count(.witnesses) }
@@ -100,6 +101,7 @@ struct World {
             checker.oracle.leases.fastest = leases.fastest
         }
         if plan.hasSlowDisks { report.count(.slowClusters) }
+        if plan.keys > 16 { report.count(.manyKeys) }
         self.keepsTrace = keepsTrace
     }
 
@@ -139,19 +141,6 @@ extension World {
     mutating func runFaults(steps: Int) {
         stepsMax = steps
         while report.steps < steps, report.violation == nil, takeStep() {}
-    }
-
-    /// Mends everything, then waits for the cluster to agree and to serve every client again.
-    mutating func runHealing() {
-        guard report.violation == nil else { return }
-        healAll()
-        recover("after healing")
-    }
-
-    mutating func recover(_ what: String) {
-        let deadline = now + Simulation.healingMicroseconds
-        run(until: deadline) { $0.isRecovered }
-        if report.violation == nil && !isRecovered { fail("not useful again \(what): \(situation)") }
     }
 
     mutating func run(until deadline: UInt64, orUntil isDone: (World) -> Bool = { _ in false }) {
@@ -205,41 +194,15 @@ extension World {
         report.mix(raft.term.rawValue)
         report.mix(raft.commitIndex.rawValue)
         report.mix(raft.lastIndex.rawValue)
-    }
-
-    /// Every client wrote since, and everybody in the leader's configuration has applied everything, to the same state.
-    var isRecovered: Bool {
-        guard clients.allSatisfy({ $0.writesHealed >= Simulation.writesToRecover }),
-            let leader = hosts.compactMap(\.life).first(where: { $0.raft.isLeader }),
-            leader.core.state.appliedIndex == leader.raft.lastIndex, leader.core.state.leases.leases.isEmpty,
-            !leader.raft.configuration.isJoint
-        else { return false }
-        let hash = leader.core.state.stateHash
-        return hosts.allSatisfy { host in
-            guard leader.raft.configuration.contains(host.id), host.id != gone.map({ hosts[$0].id }) else {
-                return true
-            }
-            guard host.life?.raft.isAmnesiac == false, host.life?.core.isFenced == false else { return false }
-            return host.life?.core.state.appliedIndex == leader.core.state.appliedIndex
-                && (host.isWitness || host.life?.core.state.stateHash == hash)
-        }
-    }
-
-    private var situation: String {
-        let parts = hosts.map { host in
-            guard let raft = host.life?.raft else { return "\(host.id): down" }
-            let places = "last \(raft.lastIndex) commit \(raft.commitIndex) applied \(raft.appliedIndex)"
-            let role = "\(raft.leadership.role) term \(raft.term)"
-            return "\(host.id): \(role) \(places) (\(raft.configuration)) \(raft.followers)"
-        }
-        return parts.joined(separator: "; ") + " clients \(clients.map(\.writesHealed))"
+        report.mix(hosts[position].life?.core.state.stateHash ?? 0)
     }
 }
 
 extension Simulation {
     static let healingMicroseconds: UInt64 = 30_000_000
     static let tickMicroseconds: UInt64 = 10_000
-    static let writesToRecover = 2
+    /// Of a lease that a client takes when all is mended.
+    static let errandMilliseconds: UInt64 = 8_000
     static let newestVersion: UInt8 = EntryFormat.oldest + 1
     /// Marks tickets of a host itself.
     static let ownTicket: UInt64 = 1 << 40

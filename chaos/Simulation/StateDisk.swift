@@ -120,6 +120,11 @@ extension StateDisk {
         throw .damaged("the past ends with \(last.revision), the state is at \(written.revision)")
     }
 
+    /// A few of them, as the shell asks.
+    func history(after: Revision, through: Revision) -> [RevisionEvents]? {
+        do throws(DiskError) { return try twin.store?.history(after: after, through: through) } catch { return nil }
+    }
+
     private func perform(
         _ conditions: Conditions, _ body: (StateStore) throws(DiskError) -> LogIndex?
     ) -> Ending {

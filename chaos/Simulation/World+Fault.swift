@@ -279,6 +279,5 @@ extension World {
             hosts[position].pausedUntil = min(hosts[position].pausedUntil, now)
             if hosts[position].life == nil { boot(position) }
         }
-        for client in clients.indices { clients[client].writesHealed = 0 }
     }
 }

@@ -47,10 +47,6 @@ extension World {
         returnGone()
     }
 
-    private var leader: Int? {
-        leaders.max { (hosts[$0].life?.raft.term ?? .zero) < (hosts[$1].life?.raft.term ?? .zero) }
-    }
-
     /// Of a cluster in which one voter is a witness and nothing changes.
     private var settledMembers: Configuration? {
         guard let raft = leader.flatMap({ hosts[$0].life?.raft }), let witness = raft.configuration.witness,
@@ -91,18 +87,4 @@ extension World {
         recoverClients("with all machines again")
     }
 
-    private mutating func keepBusy() {
-        for client in clients.indices {
-            let isIdle = clients[client].writesHealed >= Simulation.writesToRecover
-            clients[client].writesHealed = -1_000
-            if isIdle { schedule(.act(client: client), after: 100, 20_000) }
-        }
-    }
-
-    private mutating func recoverClients(_ what: String) {
-        guard report.violation == nil else { return }
-        keepBusy()
-        for client in clients.indices { clients[client].writesHealed = 0 }
-        recover(what)
-    }
 }

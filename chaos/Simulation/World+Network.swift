@@ -22,6 +22,11 @@ extension World {
             }
             report.count(chunk.sequence == 0 ? .snapshotTransfers : .snapshotPieces)
         }
+        if planted == .dropsReadAnswers, case .raft(let message) = envelope.message,
+            case .readIndexResponse = message.body
+        {
+            return
+        }
         if case .snapshotAnswer(_, nil) = envelope.message {
             report.count(.snapshotsCutOff)
         }

@@ -15,11 +15,11 @@ struct Watcher {
     var told: [WatchDelivery] = []
 
     /// Everything, one key, or some.
-    static func some(_ number: Int) -> Watcher {
+    static func some(_ number: Int, keys: Int) -> Watcher {
         switch number % 3 {
         case 0: Watcher(range: .all)
-        case 1: Watcher(range: KeyRange(Key([107, UInt8(truncatingIfNeeded: number % Request.keys)])))
-        default: Watcher(range: KeyRange(lower: Key([107, 2]), upper: Key([108, 2])))
+        case 1: Watcher(range: KeyRange(Request.key(number % keys)))
+        default: Watcher(range: KeyRange(lower: Request.key(2), upper: Request.key(Request.lentKeys + 8)))
         }
     }
 }
@@ -29,8 +29,11 @@ extension World {
     mutating func rewatch(_ number: Int, isMove: Bool) -> Int? {
         if isMove { schedule(.rewatch(number, isMove: true), after: 200_000, 3_000_000) }
         if !isMove && watchers[number].host != nil { return nil }
+        // After the faults each must hear of everything where it is.
+        if isHealed, let host = watchers[number].host, isMember(host) { return nil }
         unwatch(number)
-        let position = Int(below(UInt64(hosts.count)))
+        let members = isHealed ? hosts.indices.filter { isMember($0) && $0 != gone && !hosts[$0].isWitness } : []
+        let position = members.randomElement(using: &random) ?? Int(below(UInt64(hosts.count)))
         guard let life = hosts[position].life, hosts[position].pausedUntil <= now, !hosts[position].isWitness else {
             return nil
         }
@@ -43,6 +46,10 @@ extension World {
         report.count(.watchesResumed)
         drain(position)
         return position
+    }
+
+    private func isMember(_ position: Int) -> Bool {
+        leaders.contains { hosts[$0].life?.raft.configuration.contains(hosts[position].id) == true }
     }
 
     private mutating func unwatch(_ number: Int) {
@@ -76,11 +83,17 @@ extension World {
     private mutating func mistaken(
         _ delivery: WatchDelivery, at position: Int, _ pass: (inout World, WatchDelivery) -> Void
     ) {
-        guard planted == .dropsEvent || planted == .repeatsEvent, case .events = delivery,
+        let isMistaken = planted == .dropsEvent || planted == .repeatsEvent || planted == .forgetsWatch
+        guard isMistaken, case .events = delivery,
             let life = hosts[position].life,
             life.core.state.compactRevision > life.compactSeen
         else { return pass(&self, delivery) }
         hosts[position].life?.compactSeen = life.core.state.compactRevision
+        if planted == .forgetsWatch {
+            pass(&self, delivery)
+            if let watch = life.watchers.keys.min(), chance(300) { hosts[position].life?.core.cancel(watch) }
+            return
+        }
         if planted == .repeatsEvent { for _ in 0..<2 { pass(&self, delivery) } }
     }
 
