@@ -3,6 +3,9 @@ import Glibc
 import KVCore
 import KVEtcd
 import KVReplica
+import NIOCore
+import NetGRPC
+import NetPKI
 import Raft
 import Testing
 
@@ -28,7 +31,78 @@ import Testing
         for argument in ["--client-crl-file=x", "--auto-tls", "--discovery=http://x", "--config-file=x"] {
             #expect(throws: EtcdFlagError.self) { try read([argument]) }
         }
+        for argument in ["--host-whitelist=a.example", "--auth-token=jwt,sign-method=RS256"] {
+            #expect(throws: EtcdFlagError.self) { try read([argument]) }
+        }
+        #expect(try read(["--host-whitelist=*", "--auth-token", "simple"]).arguments.isEmpty)
         #expect(try read(["--auto-tls=false", "--discovery=", "--peer-auto-tls=0"]).arguments.isEmpty)
+    }
+
+    @Test func `limits and the rules of TLS go through, and empty ones say nothing`() throws {
+        let flags = try read([
+            "--max-txn-ops=10", "--max-request-bytes", "1000000", "--max-concurrent-streams=9",
+            "--tls-min-version=TLS1.3", "--tls-max-version=", "--cipher-suites="
+        ])
+        #expect(
+            flags.arguments == [
+                "--max-txn-ops=10", "--max-request-bytes=1000000", "--max-concurrent-streams=9",
+                "--tls-min-version=TLS1.3"
+            ])
+        #expect(flags.warnings.isEmpty)
+    }
+
+    @Test func `a member keeps to the limits that it was told`() async throws {
+        let face = try await Face(etcd: {
+            $0.operationsMax = 2
+            $0.requestBytesMax = 1000
+            $0.streamsMax = 3
+        })
+        let puts = { (count: Int) in
+            request { txn in
+                for i in 0..<count {
+                    txn.message(2) { op in
+                        op.message(2) {
+                            $0.string(1, "k\(i)"); $0.string(2, "v")
+                        }
+                    }
+                }
+            }
+        }
+        try await face.ask("etcdserverpb.KV/Txn", puts(2))
+        #expect(
+            await face.refusal("etcdserverpb.KV/Txn", puts(3))
+                == GRPCStatus(.invalidArgument, "etcdserver: too many operations in txn request"))
+        try await face.put("k", String(repeating: "v", count: 900))
+        await #expect(throws: GRPCStatus(.invalidArgument, "etcdserver: request is too large")) {
+            try await face.put("k", String(repeating: "v", count: 1000))
+        }
+        // A fourth call of the connection waits until one of the others has ended.
+        var watches: [GRPCCall] = []
+        for _ in 0..<3 {
+            let watch = try await face.channel.open("/etcdserverpb.Watch/Watch")
+            watch.send(WatchAsk.create("k"))
+            _ = try await watch.next()
+            watches.append(watch)
+        }
+        await #expect(throws: GRPCStatus.self) {
+            _ = try await face.channel.unary("/etcdserverpb.Maintenance/Status", [], timeout: .milliseconds(500))
+        }
+        for watch in watches { watch.cancel() }
+        try await face.put("k", "1")
+        try await face.end()
+    }
+
+    @Test func `rules of TLS are read in etcd's names, and what is not there is refused`() throws {
+        let rules = try TLSRules(
+            minimum: "TLS1.2", maximum: "TLS1.2", suites: "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256")
+        #expect(rules.minimum == .v12 && rules.maximum == .v12 && rules.suites.count == 1)
+        #expect(try TLSRules(minimum: "", maximum: nil, suites: "") == TLSRules())
+        for (minimum, maximum, suites) in [
+            ("TLS1.1", nil, nil), (nil, "TLS1.4", nil), ("TLS1.3", "TLS1.2", nil),
+            (nil, nil, "TLS_RSA_WITH_RC4_128_SHA"), ("TLS1.3", nil, "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256")
+        ] as [(String?, String?, String?)] {
+            #expect(throws: PKIError.self) { try TLSRules(minimum: minimum, maximum: maximum, suites: suites) }
+        }
     }
 
     @Test func `variables count where no flag is given`() throws {

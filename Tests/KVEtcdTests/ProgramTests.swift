@@ -63,7 +63,8 @@ private struct Program {
             --key-file=server.key --listen-client-urls=https://127.0.0.1:\(client),https://127.0.0.2:\(client) \
             --listen-metrics-urls=http://127.0.0.1:\(monitor) --listen-peer-urls=https://127.0.0.2:\(peer) --name=cp \
             --peer-cert-file=server.crt --peer-client-cert-auth=true --peer-key-file=server.key \
-            --peer-trusted-ca-file=ca.crt --snapshot-count=10000 --trusted-ca-file=ca.crt
+            --peer-trusted-ca-file=ca.crt --snapshot-count=10000 --trusted-ca-file=ca.crt --tls-min-version=TLS1.3 \
+            --max-txn-ops=64 --max-request-bytes=1000000 --max-concurrent-streams=4294967295
             """)
         defer { program.end() }
         #expect(program.wait("http://127.0.0.1:\(monitor)/readyz"), "\(program.log)")
@@ -77,6 +78,11 @@ private struct Program {
                 "curl -s -o /dev/null -w '%{http_code}' --cacert \(folder)/ca.crt https://\(host):\(client)/health"
             #expect(!Shell.run(bare).hasPrefix("200"))
         }
+        let hello =
+            "openssl s_client -connect 127.0.0.1:\(client) -CAfile \(folder)/ca.crt -cert \(folder)/server.crt"
+            + " -key \(folder)/server.key < /dev/null"
+        #expect(Shell.run("\(hello) -tls1_3").contains("TLSv1.3"))
+        #expect(Shell.run("\(hello) -tls1_2").contains("alert protocol version"))
         #expect(program.log.contains("--snapshot-count has no effect"))
     }
 

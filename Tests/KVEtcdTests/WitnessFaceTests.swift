@@ -73,17 +73,12 @@ import Testing
     @Test func `a witness answers monitoring, and sends clients on`() async throws {
         let (face, others) = try await three(3)
         while face.replica.status.leader == nil { try await Task.sleep(for: .milliseconds(5)) }
-        func code(_ method: String) async -> GRPCCode {
-            do throws(GRPCStatus) {
-                _ = try await face.channel.unary("/etcdserverpb.\(method)", [])
-                return .ok
-            } catch { return error.code }
-        }
         for method in [
             "KV/Put", "KV/Range", "KV/Txn", "Watch/Watch", "Lease/LeaseGrant", "Cluster/MemberList",
             "Maintenance/Snapshot"
         ] {
-            #expect(await code(method) == .unavailable, "\(method)")
+            let refusal = await face.refusal("etcdserverpb.\(method)")
+            #expect(refusal == GRPCStatus(.unavailable, "there is no address available"), "\(method)")
         }
         _ = try await face.channel.unary("/etcdserverpb.Maintenance/Status", [])
         _ = try await face.channel.unary("/grpc.health.v1.Health/Check", [])
@@ -92,6 +87,35 @@ import Testing
             #expect(Shell.run("curl -s http://\(face.endpoint)/metrics").contains("tern_raft_is_witness 1"))
         }
         try await end(face, others)
+    }
+
+    @Test(.enabled(if: Shell.has("etcdctl")))
+    func `etcdctl with the witness among its endpoints loses no write`() async throws {
+        let (witness, others) = try await three(3)
+        let group = witness.group
+        var endpoints = [witness.endpoint]
+        var servers: [EtcdServer] = []
+        for other in others {
+            let port = try Face.freePort()
+            let server = EtcdServer(
+                other, EtcdConfiguration(clusterID: 1), host: "127.0.0.1", port: port, tls: nil, group: group,
+                logger: other.configuration.logger)
+            _ = try await server.start()
+            servers.append(server)
+            endpoints.append("127.0.0.1:\(port)")
+        }
+        try await eventually { witness.replica.status.leader != nil }
+        let environment = ["ETCDCTL_API": "3", "ETCDCTL_ENDPOINTS": endpoints.joined(separator: ",")]
+        // It says on the other stream that it asks again.
+        func run(_ command: String) -> String { Shell.run("(\(command)) 2> /dev/null", environment: environment) }
+        #expect(run("for i in $(seq 60); do etcdctl put w/$i $i; done | grep -c OK") == "60\n")
+        let txn = #"printf 'create("w/1") = "0"\n\n\n\n' | etcdctl txn"#
+        #expect(run("for i in $(seq 20); do \(txn); done | grep -c FAILURE") == "20\n")
+        #expect(run("for i in $(seq 20); do etcdctl get --prefix w/ --keys-only; done | grep -c w/") == "1200\n")
+        #expect(run("for i in $(seq 3); do timeout 2 etcdctl watch w/1 --rev=1; done | grep -c PUT") == "3\n")
+        #expect(run("for i in $(seq 6); do etcdctl lock l echo held; done | grep -c held") == "6\n")
+        for server in servers { await server.stop(grace: .milliseconds(50)) }
+        try await end(witness, others)
     }
 
     @Test func `the others name the witness, and keep two members with data beside it`() async throws {

@@ -93,7 +93,7 @@ extension EtcdService {
         task(call) { () async throws(GRPCStatus) in
             do throws(GRPCStatus) { return try await body() } catch {
                 let isRefusal = [.notFound, .invalidArgument].contains(error.code)
-                throw isRefusal ? GRPCStatus(.unknown, error.message) : error
+                throw isRefusal ? EtcdStatus.withoutCode(error) : error
             }
         }
     }

@@ -5,8 +5,10 @@ extension EtcdFlags {
     struct Kind: Sendable {
         enum Effect: Sendable {
             case taken
-            /// It tunes what is not there: nothing that a client sees would change.
+            /// It tunes what is not there, or asks for less strictness than there is: nobody relies on what is missing.
             case without
+            /// What etcd does unasked, which is done here too; any other value is refused: somebody relies on it.
+            case only([String], String)
             /// Somebody relies on it.
             case refused(String)
         }
@@ -22,6 +24,7 @@ extension EtcdFlags {
         for name in words(takenSwitches) { known[name] = Kind(isSwitch: true, effect: .taken) }
         for name in words(without) { known[name] = Kind(isSwitch: false, effect: .without) }
         for name in words(withoutSwitches) { known[name] = Kind(isSwitch: true, effect: .without) }
+        for (name, usual, why) in usualOnly { known[name] = Kind(isSwitch: false, effect: .only(usual, why)) }
         for (name, why) in refused { known[name] = Kind(isSwitch: false, effect: .refused(why)) }
         for (name, why) in refusedSwitches { known[name] = Kind(isSwitch: true, effect: .refused(why)) }
         return known
@@ -36,16 +39,17 @@ extension EtcdFlags {
         initial-cluster initial-cluster-state initial-cluster-token initial-witness listen-metrics-urls metrics
         cert-file key-file trusted-ca-file peer-cert-file peer-key-file peer-trusted-ca-file
         quota-backend-bytes disk-free-bytes-min auto-compaction-retention auto-compaction-mode log-level
+        max-txn-ops max-request-bytes max-concurrent-streams tls-min-version tls-max-version cipher-suites
         """
     private static let takenSwitches = "client-cert-auth peer-client-cert-auth"
 
     private static let without = """
-        snapshot-count heartbeat-interval election-timeout max-snapshots max-wals cors host-whitelist
-        backend-bbolt-freelist-type backend-batch-interval backend-batch-limit max-txn-ops max-request-bytes
-        max-concurrent-streams max-learners grpc-keepalive-min-time grpc-keepalive-interval grpc-keepalive-timeout
-        raft-read-timeout raft-write-timeout cipher-suites tls-min-version tls-max-version self-signed-cert-validity
+        snapshot-count heartbeat-interval election-timeout max-snapshots max-wals cors
+        backend-bbolt-freelist-type backend-batch-interval backend-batch-limit
+        max-learners grpc-keepalive-min-time grpc-keepalive-interval grpc-keepalive-timeout
+        raft-read-timeout raft-write-timeout self-signed-cert-validity
         logger log-outputs log-format log-rotation-config-json log-package-levels
-        auth-token bcrypt-cost auth-token-ttl v2-deprecation feature-gates
+        bcrypt-cost auth-token-ttl v2-deprecation feature-gates
         corrupt-check-time compact-hash-check-time compaction-batch-limit compaction-sleep-interval
         watch-progress-notify-interval warning-apply-duration warning-unary-request-duration
         bootstrap-defrag-threshold-megabytes snapshot-catchup-entries downgrade-check-time
@@ -72,6 +76,11 @@ extension EtcdFlags {
         experimental-stop-grpc-service-on-defrag experimental-enable-distributed-tracing
         experimental-peer-skip-client-san-verification peer-skip-client-san-verification
         """
+
+    private static let usualOnly: [(name: String, usual: [String], why: String)] = [
+        ("host-whitelist", ["*"], "requests are not judged by the host that they name"),
+        ("auth-token", ["simple"], "users and roles are not supported: access is by client certificate")
+    ]
 
     private static let refused: [String: String] = [
         "config-file": "a file of settings is not read; give flags or variables",

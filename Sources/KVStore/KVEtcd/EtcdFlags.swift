@@ -61,13 +61,15 @@ package struct EtcdFlags: Hashable, Sendable {
         switch kind.effect {
         case .taken:
             if !kind.isSwitch {
+                // As in Go, where the empty text is what is there unasked.
+                guard isOn || !Self.mayBeEmpty.contains(name) else { return }
                 arguments.append("--\(name)=\(name == "log-level" ? Self.level(value) : value)")
             } else if isOn {
                 arguments.append("--\(name)")
             }
-        case .without where name == "tls-min-version" && value == "TLS1.3":
-            throw EtcdFlagError("--tls-min-version: TLS 1.2 is let in too")
         case .without: warnings.append("--\(name) has no effect here")
+        case .only(let usual, let why):
+            guard !isOn || usual.contains(value) else { throw EtcdFlagError("--\(name)=\(value): \(why)") }
         case .refused(let why): if isOn { throw EtcdFlagError("--\(name): \(why)") }
         }
     }
@@ -89,6 +91,7 @@ package struct EtcdFlags: Hashable, Sendable {
         }
     }
 
+    private static let mayBeEmpty: Set<String> = ["tls-min-version", "tls-max-version", "cipher-suites"]
     private static let prefix = "ETCD_"
     private static func variable(_ flag: String) -> String { prefix + flag.uppercased().replacing("-", with: "_") }
 }

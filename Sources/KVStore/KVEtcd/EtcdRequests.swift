@@ -20,16 +20,9 @@ struct EtcdRange {
 enum EtcdRequests {
     /// Nested transactions deeper than this are refused.
     static let depthMax = 8
-    /// Comparisons, or operations of one branch, of a transaction; a nested one has what is left.
-    static let operationsMax = 128
-    /// A request that writes is refused above this.
-    static let requestBytesMax = 3 << 19
-    /// A message above this is not taken from the wire.
-    static let messageBytesMax = requestBytesMax + (512 << 10)
-
     static func reading<T>(_ body: () throws(ProtobufError) -> T) throws(GRPCStatus) -> T {
         do throws(ProtobufError) { return try body() } catch {
-            throw GRPCStatus(.internal, "grpc: error unmarshalling request: \(error)")
+            throw EtcdStatus.malformed(error)
         }
     }
 
@@ -110,7 +103,7 @@ enum EtcdRequests {
     }
 
     static func txn(
-        _ reader: ProtobufReader, depth: Int = 0, operationsMax: Int = operationsMax
+        _ reader: ProtobufReader, depth: Int = 0, operationsMax: Int
     ) throws(GRPCStatus) -> Txn {
         guard depth < depthMax else { throw EtcdStatus.tooManyOperations }
         var reader = reader

@@ -77,7 +77,8 @@ package final class EtcdServer: Sendable {
             var settings = GRPCServerConfiguration(
                 address: .tcp(host: listener.host, port: listener.port), tls: listener.tls)
             settings.traffic = traffic
-            settings.messageBytesMax = EtcdRequests.messageBytesMax
+            settings.messageBytesMax = configuration.messageBytesMax
+            settings.streamsMax = configuration.streamsMax
             settings.otherProtocol = { channel, certificate in try plain.adopt(channel, certificate: certificate) }
             settings.refused = { address, why in
                 logger.info("client refused", metadata: ["address": "\(address)", "why": "\(why)"])

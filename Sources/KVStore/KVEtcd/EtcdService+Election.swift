@@ -77,7 +77,7 @@ extension EtcdService {
     private func leaderKey(_ message: [UInt8]) throws(GRPCStatus) -> EtcdCandidacy {
         guard let body = try EtcdRequests.message(1, message) else { throw EtcdStatus.noLeaderKey }
         let key = Key(try EtcdRequests.bytes(2, body))
-        guard !key.bytes.isEmpty else { throw GRPCStatus(.unknown, EtcdStatus.emptyKey.message) }
+        guard !key.bytes.isEmpty else { throw EtcdStatus.withoutCode(EtcdStatus.emptyKey) }
         let numbers = try EtcdRequests.numbers(body)
         return EtcdCandidacy(
             prefix: EtcdCandidacy.prefix(try EtcdRequests.bytes(1, body)), key: key,

@@ -23,9 +23,16 @@ extension EtcdService {
     private func answer(_ call: GRPCServerCall, _ request: RangeRequest) {
         view(call, at: request.revision, request.range) { [self] view in
             let revision = request.revision == nil ? view.revision : nil
-            ReadPool.run(call, visiting: view.visits(request)) { [self] in
-                call.reply(ProtobufWriter.response(header(revision)) { $0.range(view.range(request)) })
+            let tell: @Sendable (RangeResult) -> Void = { [self] result in
+                call.reply(ProtobufWriter.response(header(revision)) { $0.range(result) })
             }
+            let visits = view.visits(request)
+            guard visits <= ReadPool.lightMax else {
+                return ReadPool.run(call, visiting: visits) { tell(view.range(request)) }
+            }
+            // Few records may be many bytes: finding them is cheap then, writing them is not.
+            let result = view.range(request)
+            ReadPool.run(call, visiting: result.weight) { tell(result) }
         }
     }
 
@@ -115,7 +122,8 @@ extension EtcdService {
 
     func txn(_ call: GRPCServerCall, _ message: [UInt8]) throws(GRPCStatus) {
         try bound(message)
-        let txn = try EtcdRequests.txn(ProtobufReader(message))
+        let txn = try EtcdRequests.txn(
+            ProtobufReader(message), operationsMax: configuration.operationsMax)
         if txn.readsPresentOnly { return read(call, txn) }
         try propose(call, txn) { [self] writer, result in writer.txn(result, header(result.revision)) }
     }
@@ -128,17 +136,22 @@ extension EtcdService {
                 let view = replica.view()
                 do throws(Refusal) {
                     let read = try ReadTxn(txn, in: view)
-                    ReadPool.run(call, visiting: read.visited) { [self] in
+                    let tell: @Sendable (TxnResult) -> Void = { [self] result in
                         let header = header(view.revision)
-                        call.reply(ProtobufWriter.response(header) { $0.txn(read.run(), header) })
+                        call.reply(ProtobufWriter.response(header) { $0.txn(result, header) })
                     }
+                    guard read.visited <= ReadPool.lightMax else {
+                        return ReadPool.run(call, visiting: read.visited) { tell(read.run()) }
+                    }
+                    let result = read.run()
+                    ReadPool.run(call, visiting: result.weight) { tell(result) }
                 } catch { call.finish(EtcdStatus.status(error)) }
             }
         }
     }
 
     private func bound(_ message: [UInt8]) throws(GRPCStatus) {
-        guard message.count <= EtcdRequests.requestBytesMax else { throw EtcdStatus.tooLarge }
+        guard message.count <= configuration.requestBytesMax else { throw EtcdStatus.tooLarge }
     }
 
     private func propose(
@@ -148,7 +161,7 @@ extension EtcdService {
         replica.propose(txn, fence: nil) { [self] result in
             switch result {
             case .success(let result):
-                ReadPool.run(call, visiting: result.records, isDone: true) { [self] in
+                ReadPool.run(call, visiting: result.weight, isDone: true) { [self] in
                     call.reply(ProtobufWriter.response(header(result.revision)) { body(&$0, result) })
                 }
             case .failure(let error): call.finish(EtcdStatus.status(error))
@@ -171,15 +184,20 @@ extension EtcdService {
     }
 }
 
+extension RangeResult {
+    /// What it costs to write it down, in records.
+    fileprivate var weight: Int { ReadPool.weight(items) }
+}
+
 extension TxnResult {
-    /// How many it carries.
-    fileprivate var records: Int {
+    /// Likewise.
+    fileprivate var weight: Int {
         results.reduce(0) { sum, result in
             switch result {
-            case .range(let range): sum + range.items.count
-            case .delete(_, let previous): sum + previous.count
-            case .put: sum
-            case .txn(let nested): sum + nested.records
+            case .range(let range): sum + range.weight
+            case .delete(_, let previous): sum + ReadPool.weight(previous)
+            case .put(let previous): sum + ReadPool.weight(previous.map { [$0] } ?? [])
+            case .txn(let nested): sum + nested.weight
             }
         }
     }

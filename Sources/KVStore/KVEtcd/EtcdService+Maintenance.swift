@@ -1,5 +1,4 @@
-// Maintenance: what monitoring asks and operators do. Alarms are not switched by hand here: they follow from the state
-// and go when it is mended.
+// Maintenance: what monitoring asks and operators do.
 import Glibc
 import KVCore
 import KVReplica
@@ -26,13 +25,6 @@ extension EtcdService {
             })
     }
 
-    private func problems(_ status: ReplicaStatus) -> [String] {
-        var problems: [String] = []
-        if status.leader == nil { problems.append(EtcdStatus.noLeader.message) }
-        if status.refusesGrowth { problems.append("memberID:\(status.id.rawValue) alarm:NOSPACE ") }
-        return problems
-    }
-
     /// The state database with what is not in its file yet; 0 when it cannot be looked at.
     private func diskBytes() -> Int {
         ["state.sqlite", "state.sqlite-wal"].reduce(0) { sum, name in
@@ -40,22 +32,6 @@ extension EtcdService {
             guard stat("\(replica.configuration.dataDirectory)/\(name)", &facts) == 0 else { return sum }
             return sum + Int(facts.st_size)
         }
-    }
-
-    /// A full store, or full disks, are told while that lasts; disarming it changes nothing.
-    func alarm(_ call: GRPCServerCall, _ message: [UInt8]) throws(GRPCStatus) {
-        let numbers = try EtcdRequests.numbers(message)
-        let status = replica.status
-        guard numbers[1] ?? 0 != 1 else {
-            throw GRPCStatus(.unimplemented, "etcdserver: alarms are raised by the store itself")
-        }
-        call.reply(
-            ProtobufWriter.response(header()) { writer in
-                guard numbers[1] ?? 0 == 0, status.refusesGrowth else { return }
-                writer.message(2) {
-                    $0.uint64(1, status.id.rawValue); $0.int(2, 1)
-                }
-            })
     }
 
     func hash(_ call: GRPCServerCall, _ message: [UInt8]) throws(GRPCStatus) {
@@ -88,26 +64,13 @@ extension EtcdService {
         view.forEach(.all) { record in
             hash.add(record.key.bytes)
             hash.add(record.value)
-            hash.add(UInt64(bitPattern: record.modRevision.rawValue))
+            for number in [
+                record.createRevision.rawValue, record.modRevision.rawValue, record.version, record.lease.rawValue
+            ] {
+                hash.add(UInt64(bitPattern: number))
+            }
             return true
         }
         return UInt32(truncatingIfNeeded: hash.value)
     }
-
-    private var healthAnswer: [UInt8] {
-        var writer = ProtobufWriter()
-        writer.int(1, replica.status.leader == nil ? 2 : 1)
-        return writer.bytes
-    }
-
-    func health(_ call: GRPCServerCall, _ message: [UInt8]) throws(GRPCStatus) {
-        let service = try EtcdRequests.strings(1, message).first ?? ""
-        guard service.isEmpty || service.hasPrefix("etcdserverpb.") else {
-            throw GRPCStatus(.notFound, "unknown service")
-        }
-        call.reply(healthAnswer)
-    }
-
-    /// The state now; the stream stays open, changes are not told.
-    func healthWatch(_ call: GRPCServerCall, _ message: [UInt8]) throws(GRPCStatus) { call.send(healthAnswer) }
 }

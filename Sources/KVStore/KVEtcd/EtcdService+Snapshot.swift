@@ -44,7 +44,7 @@ extension EtcdService {
     func snapshot(_ call: GRPCServerCall, _ message: [UInt8]) throws(GRPCStatus) {
         guard !replica.isFenced else { throw EtcdStatus.corrupt }
         guard let slot = snapshotSlots.take() else {
-            throw GRPCStatus(.resourceExhausted, "etcdserver: too many snapshots at once")
+            throw EtcdStatus.tooManySnapshots
         }
         Task { [self] in
             guard let export = await replica.export() else { return call.finish(EtcdStatus.stopped) }

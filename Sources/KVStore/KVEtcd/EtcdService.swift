@@ -28,6 +28,17 @@ package struct EtcdConfiguration: Sendable {
     package var measuresCalls = false
     /// A snapshot whose client takes nothing for so long is given up.
     package var snapshotStall = TimeAmount.seconds(30)
+    /// Comparisons, or operations of one branch, of a transaction; a nested one has what is left.
+    package var operationsMax = EtcdConfiguration.operationsMax
+    package static let operationsMax = 128
+    /// A request that writes is refused above this.
+    package var requestBytesMax = EtcdConfiguration.requestBytesMax
+    package static let requestBytesMax = 3 << 19
+    /// Calls of one connection at a time.
+    package var streamsMax = EtcdConfiguration.streamsMax
+    package static let streamsMax = 10_000
+    /// A message above this is not taken from the wire.
+    var messageBytesMax: Int { requestBytesMax + (512 << 10) }
 
     package init(clusterID: UInt64) { self.clusterID = clusterID }
 }
@@ -39,6 +50,7 @@ package final class EtcdService: GRPCService {
     let leaderWatch: LeaderWatch
     let snapshotSlots = SnapshotSlots()
     let eventBytes = EventBytes()
+    let healthWatch: HealthWatch
     private let calls: CallMetrics
     private let isWitness: Bool
     private let hasSentOn = Atomic<Bool>(false)
@@ -52,6 +64,7 @@ package final class EtcdService: GRPCService {
         self.configuration = configuration
         isWitness = replica.configuration.raft.isWitness
         leaderWatch = LeaderWatch(replica)
+        healthWatch = HealthWatch(replica)
     }
 
     package func handle(_ call: GRPCServerCall) {
@@ -80,13 +93,13 @@ package final class EtcdService: GRPCService {
         path == "/etcdserverpb.Maintenance/Status" || path.hasPrefix("/grpc.health.v1.Health/")
     }
 
-    /// Refused in the way after which clients ask another member even for a write.
+    /// Refused in the words after which etcd's clients ask another member even for a write.
     private func sendOn(_ call: GRPCServerCall) {
         if !hasSentOn.exchange(true, ordering: .relaxed) {
             replica.configuration.logger.notice(
                 "a client asks this witness for keys: it has none, and refuses", metadata: ["call": "\(call.path)"])
         }
-        call.refuse()
+        call.finish(EtcdStatus.noKeysHere)
     }
 
     private func handleKV(_ call: GRPCServerCall, _ method: Substring) {
@@ -155,7 +168,7 @@ package final class EtcdService: GRPCService {
     }
 
     func unknown(_ call: GRPCServerCall) {
-        call.finish(GRPCStatus(.unimplemented, "unknown method \(call.path)"))
+        call.finish(EtcdStatus.unknownMethod(call.path))
     }
 
     typealias Unary = @Sendable (GRPCServerCall, [UInt8]) throws(GRPCStatus) -> Void

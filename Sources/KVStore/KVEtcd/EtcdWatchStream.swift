@@ -12,7 +12,6 @@ import Synchronization
 final class EtcdWatchStream: Sendable {
     static let backlogBytesMax = 32 << 20
     static let watchesMax = 10_000
-    static let fragmentBytesMax = EtcdRequests.requestBytesMax
     private static let progressPause = TimeAmount.seconds(1)
 
     /// Names one watch of one stream for good: its number may be used again after its end.
@@ -45,10 +44,10 @@ final class EtcdWatchStream: Sendable {
 
         mutating func begin(_ wished: Int64) -> Result<Ticket, Refusal> {
             guard watches[wished] == nil || wished == 0 else {
-                return .failure(Refusal(reason: "mvcc: duplicate watch ID provided on the WatchStream"))
+                return .failure(Refusal(reason: EtcdStatus.duplicateWatch))
             }
             guard watches.count < EtcdWatchStream.watchesMax else {
-                return .failure(Refusal(reason: "etcdserver: too many watches on one stream"))
+                return .failure(Refusal(reason: EtcdStatus.fullStream))
             }
             let id = wished != 0 ? wished : freeID()
             lastSerial += 1
@@ -99,7 +98,7 @@ final class EtcdWatchStream: Sendable {
 
 extension EtcdWatchStream {
     private func create(_ wish: EtcdWatchRequest.Create) {
-        guard !wish.isEmpty else { return refuse("mvcc: watcher range is empty") }
+        guard !wish.isEmpty else { return refuse(EtcdStatus.emptyWatch) }
         let ticket: Ticket
         switch state.withLock({ $0.begin(wish.id) }) {
         case .success(let begun): ticket = begun
@@ -193,7 +192,7 @@ extension EtcdWatchStream {
         case .events(let revision, let all):
             let events = wish.wantsAll ? all : all.filter { $0.kind == .put ? !wish.noPut : !wish.noDelete }
             guard !events.isEmpty else { return }
-            guard call.pendingBytes < Self.backlogBytesMax else { return give(up: "etcdserver: watcher is too slow") }
+            guard call.pendingBytes < Self.backlogBytesMax else { return call.finish(EtcdStatus.slowWatcher) }
             send(events, revision, ticket, wish)
         case .progress(let revision):
             synced(ticket)
@@ -201,8 +200,8 @@ extension EtcdWatchStream {
             let message = ProtobufWriter.response(service.header(revision)) { $0.int64(2, ticket.id) }
             whileOpen(ticket) { call.send(message) }
         case .compacted(let revision): end(ticket, EtcdStatus.compacted.message, compacted: revision)
-        case .tooMany: end(ticket, "etcdserver: too many watches on this member")
-        case .reset: give(up: "etcdserver: the member's state was replaced")
+        case .tooMany: end(ticket, EtcdStatus.fullMember)
+        case .reset: call.finish(EtcdStatus.stateReplaced)
         }
     }
 
@@ -241,13 +240,13 @@ extension EtcdWatchStream {
     /// that and they are many.
     private func send(_ events: [KVEvent], _ revision: Revision, _ ticket: Ticket, _ wish: EtcdWatchRequest.Create) {
         let bytes = service.eventBytes.response(events, withPrevious: wish.wantsPrevious) { service.header(revision) }
-        guard wish.wantsFragments, bytes.count > Self.fragmentBytesMax else {
+        guard wish.wantsFragments, bytes.count > fragmentBytesMax else {
             return whileOpen(ticket) { call.send(bytes, field: 2, ticket.id) }
         }
         let header = service.header(revision)
         var start = 0
         while start < events.count {
-            let end = Self.fragment(of: events, from: start, wish)
+            let end = fragment(of: events, from: start, wish)
             let part = ProtobufWriter.response(header) { writer in
                 writer.int64(2, ticket.id)
                 writer.bool(7, end < events.count)
@@ -258,7 +257,9 @@ extension EtcdWatchStream {
         }
     }
 
-    private static func fragment(of events: [KVEvent], from start: Int, _ wish: EtcdWatchRequest.Create) -> Int {
+    private var fragmentBytesMax: Int { service.configuration.requestBytesMax }
+
+    private func fragment(of events: [KVEvent], from start: Int, _ wish: EtcdWatchRequest.Create) -> Int {
         var end = start
         var bytes = 0
         while end < events.count {
@@ -268,6 +269,4 @@ extension EtcdWatchStream {
         }
         return end
     }
-
-    private func give(up reason: String) { call.finish(GRPCStatus(.unavailable, reason)) }
 }

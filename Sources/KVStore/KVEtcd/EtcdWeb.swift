@@ -58,10 +58,9 @@ struct EtcdWeb: Sendable {
         }
         let status = replica.status
         let excluded = EtcdProbe.excluded(target)
-        if status.refusesGrowth, !excluded.contains("NOSPACE") {
-            return tell("ALARM NOSPACE")
+        if let alarm = EtcdAlarm.raised(status).first(where: { !excluded.contains($0.name) }) {
+            return tell("ALARM \(alarm.name)")
         }
-        if status.isFenced, !excluded.contains("CORRUPT") { return tell("ALARM CORRUPT") }
         if !isLocal, status.leader == nil { return tell("RAFT NO LEADER") }
         read(isLocal: isLocal) { reason in tell(reason.map { "RANGE ERROR:\($0)" }) }
     }

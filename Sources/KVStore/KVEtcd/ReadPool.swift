@@ -2,6 +2,7 @@
 // every other client of that loop. Few, so that readers do not take the processors from the replica; who comes when too many wait is
 // refused.
 import Glibc
+import KVCore
 import NIOPosix
 import NetGRPC
 import Synchronization
@@ -9,6 +10,8 @@ import Synchronization
 enum ReadPool {
     /// A read that looks at no more records is done where it is.
     static let lightMax = 1000
+    /// So many bytes cost about what a record costs.
+    static let recordBytes = 4096
     private static let threadCount = 2
     private static let waitingMax = 256
     private static let niceness: Int32 = 5
@@ -18,6 +21,11 @@ enum ReadPool {
         pool.start()
         return pool
     }()
+
+    /// What it costs to write these down: a few large ones are as much work as many small ones.
+    static func weight(_ records: [KeyValue]) -> Int {
+        max(records.count, records.reduce(0) { $0 + $1.bytes } / recordBytes)
+    }
 
     /// Runs the body now when it looks at little, else on a thread of this pool, unless the client has gone by then.
     /// `isDone`: the body tells of what was done already, and is run here rather than refused.

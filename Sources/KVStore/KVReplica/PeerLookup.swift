@@ -142,7 +142,8 @@ extension PeerLookup {
         let answer = loop.makePromise(of: [UInt8].self)
         let client = try tls.map { tls in
             let identity = try TLSIdentity(certificatePEM: tls.certificatePEM, keyPEM: tls.keyPEM)
-            return try ClientTLS(trustRootsPEM: tls.authorityPEM, identity: identity, alpn: [])
+            return try ClientTLS(
+                trustRootsPEM: tls.authorityPEM, identity: identity, alpn: [], rules: tls.rules)
         }
         let late = loop.scheduleTask(in: .seconds(seconds)) { answer.fail(PeerProtocolError.notForUs("no answer")) }
         let bootstrap = ClientBootstrap(group: loop).connectTimeout(.seconds(seconds)).channelInitializer { channel in

@@ -52,8 +52,10 @@ final class PeerTransport: @unchecked Sendable {
             return
         }
         let identity = try TLSIdentity(certificatePEM: tls.certificatePEM, keyPEM: tls.keyPEM)
-        clientTLS = try ClientTLS(trustRootsPEM: tls.authorityPEM, identity: identity, alpn: [])
-        serverTLS = try ServerTLS(identity: identity, clientCAPEM: tls.authorityPEM, policy: .required, alpn: [])
+        clientTLS = try ClientTLS(
+            trustRootsPEM: tls.authorityPEM, identity: identity, alpn: [], rules: tls.rules)
+        serverTLS = try ServerTLS(
+            identity: identity, clientCAPEM: tls.authorityPEM, policy: .required, alpn: [], rules: tls.rules)
     }
 
     /// Listens; answers the bound port.

@@ -3,6 +3,7 @@
 import Glibc
 import KVCore
 import Logging
+import NetPKI
 import Raft
 
 /// A member as configured or as joined.
@@ -25,7 +26,9 @@ package struct PeerTLS: Hashable, Sendable {
     package var certificatePEM: String
     package var keyPEM: String
     package var authorityPEM: String
-    package init(certificatePEM: String, keyPEM: String, authorityPEM: String) {
+    package var rules: TLSRules
+    package init(certificatePEM: String, keyPEM: String, authorityPEM: String, rules: TLSRules = TLSRules()) {
+        self.rules = rules
         self.certificatePEM = certificatePEM
         self.keyPEM = keyPEM
         self.authorityPEM = authorityPEM

@@ -136,19 +136,6 @@ package final class GRPCServerCall: Sendable {
         onLoop { self.stream.value.abort() }
     }
 
-    /// Ends the call before anything was done or sent: clients may repeat it at once, also what must not be done twice,
-    /// and those that have several servers do so on another one (RFC 9113 §8.7, gRPC's transparent retry). To be called at
-    /// the call's head, in place of everything else.
-    package func refuse() {
-        let outcome = state.withLock { state in
-            state.isFinished = true
-            defer { state.outcome = nil }
-            return state.outcome
-        }
-        outcome?(.unavailable)
-        onLoop { self.stream.value.refuse() }
-    }
-
     package var pendingBytes: Int { max(0, pending.load(ordering: .relaxed)) }
     package var isWritable: Bool { pendingBytes < Self.highWatermarkBytes }
     package var isClosed: Bool { state.withLock { $0.isClosed } }

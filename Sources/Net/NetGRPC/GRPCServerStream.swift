@@ -123,7 +123,6 @@ final class GRPCServerStream {
     }
 
     func abort() { connection?.reset(id, .enhanceYourCalm) }
-    func refuse() { connection?.reset(id, .refusedStream) }
 
     /// The stream is over, for whatever reason. The second call does nothing.
     func close() {

@@ -15,6 +15,7 @@ package final class ClientTLS: Sendable {
     private let current: Mutex<Current>
     private let trustRoots: NIOSSLTrustRoots?
     private let skipsVerification: Bool
+    private let rules: TLSRules
     /// The protocols offered by default, best first.
     package let alpn: [String]
     /// The name to verify instead of the host that is dialled.
@@ -24,12 +25,13 @@ package final class ClientTLS: Sendable {
     /// not verify).
     package init(
         trustRootsPEM: String?, identity: TLSIdentity? = nil, serverName: String? = nil,
-        alpn: [String] = ["h2", "http/1.1"], skipsVerification: Bool = false
+        alpn: [String] = ["h2", "http/1.1"], skipsVerification: Bool = false, rules: TLSRules = TLSRules()
     ) throws(PKIError) {
         if let trustRootsPEM { trustRoots = .certificates(try readTrustRoots(trustRootsPEM)) } else { trustRoots = nil }
         self.alpn = alpn
         self.serverName = serverName
         self.skipsVerification = skipsVerification
+        self.rules = rules
         current = Mutex(Current(identity: identity, contexts: [:]))
         _ = try context(alpn)
     }
@@ -61,7 +63,7 @@ package final class ClientTLS: Sendable {
 
     private func make(_ identity: TLSIdentity?, _ alpn: [String]) throws(PKIError) -> NIOSSLContext {
         var configuration = TLSConfiguration.makeClientConfiguration()
-        configuration.minimumTLSVersion = .tlsv12
+        rules.apply(to: &configuration)
         configuration.applicationProtocols = alpn
         configuration.shutdownTimeout = .seconds(1)
         configuration.certificateVerification = skipsVerification ? .none : .fullVerification

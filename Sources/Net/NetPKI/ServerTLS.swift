@@ -56,16 +56,18 @@ package final class ServerTLS: Sendable {
 
     package let policy: ClientCertificatePolicy
     package let alpn: [String]
+    private let rules: TLSRules
     private let current: Mutex<Current>
 
     /// `alpn` is the list offered, best first: `["h2", "http/1.1"]`, `["h2"]`, or empty.
     package init(
         identity: TLSIdentity, clientCAPEM: String? = nil, policy: ClientCertificatePolicy? = nil,
-        alpn: [String] = ["h2", "http/1.1"]
+        alpn: [String] = ["h2", "http/1.1"], rules: TLSRules = TLSRules()
     ) throws(PKIError) {
         self.policy = policy ?? (clientCAPEM == nil ? .none : .optional)
         self.alpn = alpn
-        current = Mutex(try Self.make(identity, clientCAPEM, self.policy, alpn))
+        self.rules = rules
+        current = Mutex(try Self.make(identity, clientCAPEM, self.policy, alpn, rules))
     }
 
     /// The same from PEM texts.
@@ -80,7 +82,7 @@ package final class ServerTLS: Sendable {
     /// New connections show this identity and, when `clientCAPEM` is given, trust this bundle.
     package func replace(identity: TLSIdentity, clientCAPEM: String? = nil) throws(PKIError) {
         let bundle = clientCAPEM ?? current.withLock { $0.clientCAPEM }
-        let made = try Self.make(identity, bundle, policy, alpn)
+        let made = try Self.make(identity, bundle, policy, alpn, rules)
         current.withLock { $0 = made }
     }
 
@@ -108,11 +110,12 @@ package final class ServerTLS: Sendable {
     }
 
     private static func make(
-        _ identity: TLSIdentity, _ clientCAPEM: String?, _ policy: ClientCertificatePolicy, _ alpn: [String]
+        _ identity: TLSIdentity, _ clientCAPEM: String?, _ policy: ClientCertificatePolicy, _ alpn: [String],
+        _ rules: TLSRules
     ) throws(PKIError) -> Current {
         var configuration = TLSConfiguration.makeServerConfiguration(
             certificateChain: identity.chain, privateKey: identity.key)
-        configuration.minimumTLSVersion = .tlsv12
+        rules.apply(to: &configuration)
         configuration.applicationProtocols = alpn
         configuration.shutdownTimeout = .seconds(1)
         var trust: TrustBundle?

@@ -58,6 +58,15 @@ struct KVCommand: AsyncParsableCommand {
     @Option(help: "What the retention is: periodic (time) or revision (a number of them).")
     var autoCompactionMode = "periodic"
     @Option(help: "basic, or extensive: how long calls took as well.") var metrics = "basic"
+    @Option(help: "Operations of a transaction, at most.") var maxTxnOps = EtcdConfiguration.operationsMax
+    @Option(help: "Bytes of a request that writes, at most.") var maxRequestBytes = EtcdConfiguration.requestBytesMax
+    @Option(help: "Calls of one connection at a time, at most.")
+    var maxConcurrentStreams = UInt32(EtcdConfiguration.streamsMax)
+    @Option(help: "TLS1.2 or TLS1.3: older is refused, to clients and members. [default: TLS1.2]")
+    var tlsMinVersion: String?
+    @Option(help: "TLS1.2 or TLS1.3: newer is not offered. [default: TLS1.3]") var tlsMaxVersion: String?
+    @Option(help: "The suites of TLS 1.2, with commas between. [default: all with forward secrecy]")
+    var cipherSuites: String?
     @Flag(
         help: """
             Answer linearizable reads without asking the others, while these have promised to elect nobody else. On \
@@ -78,6 +87,7 @@ struct KVCommand: AsyncParsableCommand {
         try await replica.start()
         var settings = EtcdConfiguration(clusterID: replica.configuration.clusterID)
         settings.measuresCalls = try measuresCalls()
+        try limit(&settings)
         settings.advertisedURLs = (advertiseClientUrls ?? listenClientUrls).split(separator: ",").map(String.init)
         settings.peerScheme = listenPeerUrls.hasPrefix("https://") ? "https" : "http"
         let server = EtcdServer(
@@ -124,6 +134,29 @@ struct KVCommand: AsyncParsableCommand {
         }
     }
 
+    private func limit(_ settings: inout EtcdConfiguration) throws {
+        guard (1...Self.txnOpsMax).contains(maxTxnOps) else {
+            throw ValidationError("--max-txn-ops is 1 to \(Self.txnOpsMax)")
+        }
+        guard (1...Self.requestBytesMax).contains(maxRequestBytes) else {
+            throw ValidationError("--max-request-bytes is 1 to \(Self.requestBytesMax)")
+        }
+        settings.operationsMax = maxTxnOps
+        settings.requestBytesMax = maxRequestBytes
+        settings.streamsMax = max(1, min(Int(maxConcurrentStreams), Self.streamsMax))
+    }
+
+    /// All comparisons and both branches of one stay below what the state machine takes.
+    static let txnOpsMax = 1024
+    /// An entry of the log takes no more.
+    static let requestBytesMax = 7 << 20
+    /// More than anybody needs, and what a connection may cost.
+    static let streamsMax = 100_000
+
+    private func tlsRules() throws -> TLSRules {
+        try TLSRules(minimum: tlsMinVersion, maximum: tlsMaxVersion, suites: cipherSuites)
+    }
+
     private func measuresCalls() throws -> Bool {
         guard ["basic", "extensive"].contains(metrics) else { throw ValidationError("--metrics is basic or extensive") }
         return metrics == "extensive"
@@ -165,7 +198,8 @@ struct KVCommand: AsyncParsableCommand {
         let authority = try trustedCaFile.map { (path) throws(PKIError) in try PEMFile.read(path) }
         if clientCertAuth && authority == nil { throw ValidationError("--client-cert-auth needs --trusted-ca-file") }
         return try ServerTLS(
-            identity: identity, clientCAPEM: authority, policy: authority == nil ? nil : .required)
+            identity: identity, clientCAPEM: authority, policy: authority == nil ? nil : .required,
+            rules: try tlsRules())
     }
 
     func peerTLS() throws -> PeerTLS {
@@ -175,6 +209,6 @@ struct KVCommand: AsyncParsableCommand {
         }
         return PeerTLS(
             certificatePEM: try PEMFile.read(peerCertFile), keyPEM: try PEMFile.read(peerKeyFile),
-            authorityPEM: try PEMFile.read(peerTrustedCaFile))
+            authorityPEM: try PEMFile.read(peerTrustedCaFile), rules: try tlsRules())
     }
 }

@@ -68,6 +68,13 @@ private final class Received: ChannelInboundHandler, Sendable {
     func hasEnded(_ stream: UInt32) -> Bool {
         frames.contains { $0.stream == stream && $0.flags & 1 != 0 && $0.type < 2 }
     }
+    /// A status with this code and text; what fields hold goes over the wire as it is.
+    func says(_ code: Int, _ text: String, _ stream: UInt32) -> Bool {
+        let heads = frames.filter { $0.type == 1 && $0.stream == stream }.flatMap(\.body)
+        let words = String(decoding: heads, as: UTF8.self)
+        return words.contains(text)
+            && words.contains("grpc-status\(String(code).count == 1 ? "\u{01}" : "\u{02}")\(code)")
+    }
     var goAway: UInt8? { frames.first { $0.type == 7 }?.body[7] }
 }
 
@@ -336,6 +343,7 @@ private struct Verbose: GRPCService {
             let refused = streams.dropFirst(5)
             try await received.wait { received in refused.allSatisfy { received.hasEnded($0) } }
             #expect(refused.allSatisfy { received.hasEnded($0) })
+            #expect(received.says(8, "too many answers are not taken", refused[refused.startIndex]))
             #expect(!streams.prefix(5).contains { received.hasEnded($0) })
             write(frame(4, 0, 0, setting(4, 1 << 20)) + frame(8, 0, 0, number(1 << 20)), channel)
             try await received.wait { received in streams.allSatisfy { received.hasEnded($0) } }
@@ -370,6 +378,38 @@ private struct Verbose: GRPCService {
             try await received.wait { $0.hasEnded(1) }
             let heads = received.frames.filter { $0.type == 1 && $0.stream == 1 }
             #expect(heads.count == 1 && heads.allSatisfy { $0.body.count < 4096 })
+            try await channel.close()
+        }
+    }
+
+    /// Answers nobody.
+    private struct Silent: GRPCService { func handle(_ call: GRPCServerCall) {} }
+
+    @Test func `what is wrong with a request is said in its status`() async throws {
+        let cases: [(what: String, data: [UInt8], code: Int, text: String)] = [
+            ("compressed", [1] + number(3) + [1, 2, 3], 12, "compressed messages are not supported"),
+            ("too long", message(Array(repeating: 0, count: 2000)), 8, "grpc: received message larger than max (2000"),
+            ("cut off", [0] + number(9) + [1], 13, "the request ended within a message"),
+            ("nothing", [], 13, "no request message"),
+            ("twice", message([1]) + message([2]), 13, "more than one request message")
+        ]
+        try await withServer(adjust: { $0.messageBytesMax = 1000 }) { port in
+            let (channel, received) = try await dial(port)
+            write(preface + frame(4), channel)
+            for (number, one) in cases.enumerated() {
+                let stream = UInt32(2 * number + 1)
+                write(frame(1, 4, stream, head) + frame(0, 1, stream, one.data), channel)
+                try await received.wait { $0.hasEnded(stream) }
+                #expect(received.says(one.code, one.text, stream), "\(one.what)")
+            }
+            try await channel.close()
+        }
+        try await withServer(Silent()) { port in
+            let (channel, received) = try await dial(port)
+            let limit: [UInt8] = [0x00] + text("grpc-timeout") + text("50m")
+            write(preface + frame(4) + frame(1, 5, 1, head + limit), channel)
+            try await received.wait { $0.hasEnded(1) }
+            #expect(received.says(4, "context deadline exceeded", 1))
             try await channel.close()
         }
     }

@@ -1,0 +1,116 @@
+// What is wrong with a member is told wherever somebody may look: `Alarm`, `Status`, etcdctl, health checks.
+import CSQLite
+import KVCore
+import KVEtcd
+import KVReplica
+import NetGRPC
+import Raft
+import Testing
+
+@Suite(.serialized) struct AlarmTests {
+    @Test func `a full store says so everywhere, refuses what would make it grow, and takes writes when it has room`()
+        async throws
+    {
+        let face = try await Face { $0.stateBytesMax = 1 << 20 }
+        #expect(try await face.alarms().isEmpty)
+        let value = String(repeating: "v", count: 700_000)
+        try await face.put("a", value)
+        try await face.put("b", value)
+        await #expect(throws: GRPCStatus(.resourceExhausted, "etcdserver: mvcc: database space exceeded")) {
+            try await face.put("c", "1")
+        }
+        #expect(try await face.alarms() == [1])
+        #expect(try await face.alarms(kind: 1) == [1])
+        #expect(try await face.alarms(kind: 2).isEmpty)
+        let id = face.replica.configuration.id.rawValue
+        #expect(try await face.errors() == ["memberID:\(id) alarm:NOSPACE "])
+        if Shell.has("etcdctl") {
+            let list = Shell.run("ETCDCTL_API=3 etcdctl --endpoints \(face.endpoint) alarm list")
+            #expect(list == "memberID:\(id) alarm:NOSPACE \n")
+        }
+        // Disarming it changes nothing.
+        try await face.ask("etcdserverpb.Maintenance/Alarm", request { $0.int(1, 2) })
+        #expect(try await face.alarms() == [1])
+        try await face.ask("etcdserverpb.KV/DeleteRange", request { $0.string(1, "a") })
+        try await eventually { try await face.alarms().isEmpty }
+        #expect(try await face.errors().isEmpty)
+        try await face.put("c", "1")
+        try await face.end()
+    }
+
+    private func execute(_ sql: String, _ file: String) {
+        var handle: OpaquePointer?
+        #expect(sqlite3_open_v2(file, &handle, SQLITE_OPEN_READWRITE, nil) == SQLITE_OK)
+        #expect(sqlite3_exec(handle, sql, nil, nil, nil) == SQLITE_OK)
+        sqlite3_close_v2(handle)
+    }
+
+    @Test func `a member whose state is replaced says CORRUPT everywhere, and its watchers read anew`() async throws {
+        let (first, others) = try await Face.ofThree()
+        try await first.put("k", "value")
+        let own = first.replica.configuration
+        for other in others { await other.stop() }
+        try await first.end(keepsData: true)
+        execute(
+            "UPDATE current SET record = x'00'; UPDATE history SET events = x'00'",
+            "\(own.dataDirectory)/state.sqlite")
+        // It cannot be made anew from the log.
+        Shell.remove("\(own.dataDirectory)/raft.log")
+        let face = try await Face(directory: own.dataDirectory, isSettled: false) { $0 = own }
+        #expect(try await face.alarms() == [2])
+        #expect(try await face.alarms(kind: 1).isEmpty)
+        let corrupt = "memberID:\(own.id.rawValue) alarm:CORRUPT "
+        #expect(try await face.errors() == ["etcdserver: no leader", corrupt])
+        if Shell.has("etcdctl") {
+            #expect(Shell.run("ETCDCTL_API=3 etcdctl --endpoints \(face.endpoint) alarm list") == "\(corrupt)\n")
+        }
+        if Shell.has("curl") { #expect(face.get("/health").body.contains("ALARM CORRUPT")) }
+        let health = try await face.channel.serverStream("/grpc.health.v1.Health/Watch", [])
+        #expect(try await Fields(health.next() ?? [])[1] == 2)
+        let watch = try await face.channel.open("/etcdserverpb.Watch/Watch")
+        watch.send(WatchAsk.create("k", id: 1))
+        _ = try await watch.next()
+        // The others have a good one.
+        var returned: [Replica] = []
+        for other in others {
+            let replica = try Replica(other.configuration)
+            try await replica.start()
+            returned.append(replica)
+        }
+        await #expect(throws: GRPCStatus(.unavailable, "etcdserver: the member's state was replaced")) {
+            while try await watch.next() != nil {}
+        }
+        #expect(try await Fields(health.next() ?? [])[1] == 1)
+        try await eventually { try await face.errors().isEmpty }
+        #expect(try await face.alarms().isEmpty)
+        #expect(try await face.range("k").count == 1)
+        health.cancel()
+        try await face.end()
+        for replica in returned {
+            await replica.halt()
+            Shell.remove(replica.configuration.dataDirectory)
+        }
+    }
+
+    @Test func `who watches a member's health is told each change`() async throws {
+        let (face, others) = try await Face.ofThree()
+        let path = "/grpc.health.v1.Health/Watch"
+        let health = try await face.channel.serverStream(path, [])
+        #expect(try await Fields(health.next() ?? [])[1] == 1)
+        let unknown = try await face.channel.serverStream(path, request { $0.string(1, "some.Service") })
+        #expect(try await Fields(unknown.next() ?? [])[1] == 3)
+        let refused = await face.refusal("grpc.health.v1.Health/Check", request { $0.string(1, "some.Service") })
+        #expect(refused == GRPCStatus(.notFound, "unknown service"))
+        for other in others { await other.halt() }
+        #expect(try await Fields(health.next() ?? [])[1] == 2)
+        #expect(try await face.ask("grpc.health.v1.Health/Check")[1] == 2)
+        let back = try Replica(others[0].configuration)
+        try await back.start()
+        #expect(try await Fields(health.next() ?? [])[1] == 1)
+        health.cancel()
+        unknown.cancel()
+        try await face.end()
+        await back.halt()
+        for other in others { Shell.remove(other.configuration.dataDirectory) }
+    }
+}
