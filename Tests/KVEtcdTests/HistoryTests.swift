@@ -54,6 +54,50 @@ import Testing
         try await face.end()
     }
 
+    @Test func `many watches that resume at old revisions read the past once, and each is told all of its own`()
+        async throws
+    {
+        let face = try await Face()
+        try await write(face)
+        let count = 300, last = face.replica.view().revision.rawValue
+        let seen = Mutex(Array(repeating: [Int64](), count: count))
+        let before = face.replica.historyReads.total
+        // Ten keys are written in turn; some watches begin a little later than others, and some watch all keys.
+        let watches = (0..<count).map { i in
+            let range = i % 7 == 0 ? KeyRange.prefix(Key("h/")) : KeyRange(Key("h/\(i % 10)"))
+            return face.replica.watch(range, after: Revision(Int64(1 + i % 5 * 40))) { delivery in
+                if case .events(let revision, _) = delivery { seen.withLock { $0[i].append(revision.rawValue) } }
+            }
+        }
+        for i in 0..<10 { try await face.put("h/\(i)", "end") }
+        while seen.withLock({ $0.contains { ($0.last ?? 0) <= last } }) { try await Task.sleep(for: .milliseconds(5)) }
+        let reads = face.replica.historyReads.total - before
+        let truth = try await truth(face, through: last)
+        for i in 0..<count {
+            let start = Int64(1 + i % 5 * 40)
+            let wanted = (start + 1...last).filter { i % 7 == 0 || truth[$0] == "h/\(i % 10)" }
+            let told = seen.withLock { $0[i] }.filter { $0 <= last }
+            #expect(
+                told == wanted, "watch \(i) of \(i % 7 == 0 ? "all" : "h/\(i % 10)"): \(told.count) of \(wanted.count)")
+        }
+        // Each would have read two thousand revisions, 256 at a time, for itself.
+        #expect(reads < count, "\(reads) reads")
+        for watch in watches { face.replica.cancel(watch) }
+        try await face.end()
+    }
+
+    /// Which key was written at each revision: what one watch alone is told.
+    private func truth(_ face: Face, through last: Int64) async throws -> [Int64: String] {
+        let found = Mutex<[Int64: String]>([:])
+        let watch = face.replica.watch(.all, after: Revision(1)) { delivery in
+            guard case .events(let revision, let events) = delivery, let key = events.first?.current.key else { return }
+            found.withLock { $0[revision.rawValue] = String(decoding: key.bytes, as: UTF8.self) }
+        }
+        while found.withLock({ $0[last] == nil }) { try await Task.sleep(for: .milliseconds(5)) }
+        face.replica.cancel(watch)
+        return found.withLock { $0 }
+    }
+
     @Test func `watches of the past that are gone cost no reads, and too many reads at once are refused`() async throws
     {
         let face = try await Face()

@@ -1,6 +1,6 @@
 // Who may read the past from disk, and when. Each read decodes whole revisions and meets the lock of the state's writer:
 // views wait in the pool's queue up to a limit and are refused above it, watches that replay go one at a time, so that
-// they leave threads for the rest however many they are.
+// they leave threads for the rest however many they are; what one has read the others find in memory (HistoryPasses).
 import NIOCore
 import Synchronization
 

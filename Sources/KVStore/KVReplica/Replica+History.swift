@@ -82,7 +82,11 @@ extension Replica {
         guard isAdmitted else { return deliver(.tooMany) }
         Task { [self] in
             let last = await replayFromDisk(id, range, after: after, isWritable, deliver)
-            loop.replays.withLock { _ = $0.remove(id) }
+            let isLast = loop.replays.withLock { replays in
+                replays.remove(id)
+                return replays.isEmpty
+            }
+            if isLast { loop.passes.withLock { $0.removeAll() } }
             if let last { await tell([last], deliver) }
         }
     }
@@ -101,28 +105,21 @@ extension Replica {
                 if loop.isEndedOutside { return .reset }
                 continue
             }
-            let read = await read(id, after: next, through: floor)
+            let read = await read(id, range, after: next, through: floor)
             guard isReplaying(id) else { return nil }
-            guard let items = read else { return .reset }
-            guard let first = items.first else {
+            guard case .success(let found) = read else { return .reset }
+            guard let piece = found else {
                 lagRounds += 1
                 if next.next < view().compactRevision { return .compacted(view().compactRevision) }
                 guard lagRounds < Self.lagRoundsMax, await pause() else { return .reset }
                 continue
             }
-            guard first.revision == next.next else { return .compacted(max(first.revision, view().compactRevision)) }
-            await tell(Replica.deliveries(items, range), deliver)
-            next = items[items.count - 1].revision
+            guard piece.first == next.next else { return .compacted(max(piece.first, view().compactRevision)) }
+            if !piece.deliveries.isEmpty { await tell(piece.deliveries, deliver) }
+            next = piece.last
             while !isWritable(), isReplaying(id) { guard await pause() else { return .reset } }
         }
         return nil
-    }
-
-    private static func deliveries(_ items: [RevisionEvents], _ range: KeyRange) -> [WatchDelivery] {
-        items.compactMap { item in
-            let events = item.events.filter { range.contains($0.current.key) }
-            return events.isEmpty ? nil : .events(revision: item.revision, events)
-        }
     }
 
     /// On the replica's thread, as every delivery.
@@ -139,23 +136,47 @@ extension Replica {
         }
     }
 
-    /// nil: the disk failed, or the watch is gone.
-    private func read(_ id: WatchID, after: Revision, through: Revision) async -> [RevisionEvents]? {
+    private struct ReadFailure: Error {}
+
+    /// The next piece, from what others have read or from disk; nil: there is none yet. Fails when the disk does, or the
+    /// watch is gone.
+    private func read(
+        _ id: WatchID, _ range: KeyRange, after: Revision, through: Revision
+    ) async -> Result<HistoryPiece?, ReadFailure> {
+        if let piece = loop.passes.withLock({ $0.next(range, after: after) }) { return .success(piece) }
         await historyReads.beginReplay()
         defer { historyReads.endReplay() }
-        guard isReplaying(id) else { return nil }
-        return await withCheckedContinuation { (waiting: CheckedContinuation<[RevisionEvents]?, Never>) in
+        guard isReplaying(id) else { return .failure(ReadFailure()) }
+        // Whoever was before in the queue may have wanted the same.
+        if let piece = loop.passes.withLock({ $0.next(range, after: after) }) { return .success(piece) }
+        return await withCheckedContinuation {
+            (waiting: CheckedContinuation<Result<HistoryPiece?, ReadFailure>, Never>) in
             NIOThreadPool.singleton.submit { [self] state in
-                guard case .active = state, isReplaying(id) else { return waiting.resume(returning: nil) }
-                do throws(DiskError) {
-                    let store = loop.stateStore.withLock { $0 }
-                    historyReads.count()
-                    waiting.resume(returning: try store?.history(after: after, through: through))
-                } catch {
-                    configuration.logger.error("history", metadata: ["error": "\(error)"])
-                    waiting.resume(returning: nil)
+                guard case .active = state, isReplaying(id) else {
+                    return waiting.resume(returning: .failure(ReadFailure()))
                 }
+                waiting.resume(returning: readHere(range, after: after, through: through))
             }
+        }
+    }
+
+    private func readHere(
+        _ range: KeyRange, after: Revision, through: Revision
+    ) -> Result<HistoryPiece?, ReadFailure> {
+        let generation = loop.generation.load(ordering: .acquiring)
+        do throws(DiskError) {
+            guard let store = loop.stateStore.withLock({ $0 }) else { return .failure(ReadFailure()) }
+            historyReads.count()
+            let items = try store.history(after: after, through: through)
+            loop.passes.withLock { passes in
+                // Not of a state that was replaced meanwhile.
+                guard generation == loop.generation.load(ordering: .acquiring) else { return }
+                passes.add(items, after: after)
+            }
+            return .success(HistoryPiece(items[...], range))
+        } catch {
+            configuration.logger.error("history", metadata: ["error": "\(error)"])
+            return .failure(ReadFailure())
         }
     }
 

@@ -18,6 +18,7 @@ final class ReplicaLoop: @unchecked Sendable {
     let figures = ReplicaFigures()
     var core: ReplicaCore
     let pastViews = Mutex(PastViews())
+    let passes = Mutex(HistoryPasses())
     /// How often the state was replaced by a leader's.
     let generation = Atomic<UInt64>(0)
     private var lastPastViews: Int64 = 0
@@ -361,6 +362,7 @@ extension ReplicaLoop {
         statesInstalled = core.statesInstalled
         generation.add(1, ordering: .acquiringAndReleasing)
         pastViews.withLock { $0.removeAll() }
+        passes.withLock { $0.removeAll() }
     }
 
     /// Each keeps a whole tree alive.
