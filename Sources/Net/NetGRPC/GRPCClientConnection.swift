@@ -27,6 +27,8 @@ final class GRPCClientConnection: Sendable {
         _ target: GRPCTarget, _ configuration: GRPCChannelConfiguration, _ loop: any EventLoop
     ) -> EventLoopFuture<GRPCClientConnection> {
         let ready = loop.makePromise(of: GRPCClientConnection.self)
+        // Without TLS it is made before it is connected, so that it speaks first, and told of afterwards.
+        let plain = loop.makePromise(of: GRPCClientConnection.self)
         var bootstrap = ClientBootstrap(group: loop).connectTimeout(configuration.connectTimeout)
         var tls: (ClientTLS, String)?
         if case .tcp(let host, _, let settings) = target {
@@ -35,15 +37,23 @@ final class GRPCClientConnection: Sendable {
         }
         bootstrap = bootstrap.channelInitializer { [tls] channel in
             channel.eventLoop.makeCompletedFuture {
-                guard let (settings, host) = tls else { return ready.succeed(try install(on: channel, configuration)) }
+                guard let (settings, host) = tls else { return plain.succeed(try install(on: channel, configuration)) }
                 try channel.pipeline.syncOperations.addHandler(try settings.makeHandler(host: host, alpn: ["h2"]))
                 try channel.pipeline.syncOperations.addHandler(Negotiation(ready, configuration))
             }
         }
+        let isSecure = tls != nil
         connect(bootstrap, target).whenComplete { result in
             switch result {
-            case .failure(let error): ready.fail(error)
+            case .failure(let error):
+                plain.fail(error)
+                ready.fail(error)
             case .success(let channel):
+                if isSecure {
+                    plain.fail(ChannelError.inappropriateOperationForState)
+                } else {
+                    plain.futureResult.cascade(to: ready)
+                }
                 let late = loop.scheduleTask(in: configuration.connectTimeout) {
                     ready.fail(GRPCStatus(.unavailable, "TLS handshake timed out"))
                 }

@@ -2,6 +2,7 @@
 // socket of a running containerd) against the real CRI.
 import Foundation
 import NIOCore
+import NIOPosix
 import NetGRPC
 import NetPKI
 import Synchronization
@@ -173,6 +174,24 @@ struct GRPCTests {
             #expect(try await channel.unary("/t.T/Echo", [1]) == [1])
             await channel.close()
         }
+    }
+
+    @Test(.timeLimit(.minutes(1))) func `a refused connection ends every kind of call, as one that nobody saw`()
+        async throws
+    {
+        // Nobody listens there any more.
+        let taken = try await ServerBootstrap(group: testGroup).bind(host: "127.0.0.1", port: 0).get()
+        let port = try #require(taken.localAddress?.port)
+        try await taken.close()
+        let channel = GRPCChannel(target: .tcp(host: "127.0.0.1", port: port, tls: nil), group: testGroup)
+        for _ in 0..<3 {
+            let failure = await #expect(throws: GRPCStatus.self) {
+                let call = try await channel.serverStream("/t.T/Many", [])
+                _ = try await call.next()
+            }
+            #expect(failure?.code == .unavailable && failure?.mayHaveRun == false, "\(String(describing: failure))")
+        }
+        await channel.close()
     }
 
     @Test func `two thousand calls run on one connection`() async throws {
