@@ -62,7 +62,7 @@ extension MemberCommand {
                 "kept:  \(machine.view.keyCount) keys up to revision \(machine.revision), entry \(machine.appliedIndex)",
                 "lost:  whatever others acknowledged after entry \(machine.appliedIndex) and this member never received",
                 "new:   one voter, \(me.name); revision \(store.revision); watchers read anew",
-                "shut out: \(others.isEmpty ? "nobody" : others.map(\.name).joined(separator: ", "))"
+                "shut out: \(others.isEmpty ? "nobody" : others.map(\.name).sorted().joined(separator: ", "))"
             ]
             if stopped.uncommitted > 0 {
                 lines.append("note:  \(stopped.uncommitted) entries were not known to be agreed on; they are kept")

@@ -207,6 +207,7 @@ struct NewClusterArguments: ParsableArguments {
 final class PartialFile {
     private let path: String
     private let descriptor: Int32
+    private var isFinished = false
 
     init(_ path: String) throws {
         self.path = path
@@ -214,7 +215,10 @@ final class PartialFile {
         guard descriptor >= 0 else { throw CommandFailure("\(path).part: \(String(cString: strerror(errno)))") }
     }
 
-    deinit { close(descriptor) }
+    deinit {
+        close(descriptor)
+        if !isFinished { unlink(path + ".part") }
+    }
 
     static func write(_ path: String, _ body: (Int32) throws -> Void) throws {
         let file = try PartialFile(path)
@@ -236,6 +240,7 @@ final class PartialFile {
         guard fsync(descriptor) == 0, rename(path + ".part", path) == 0 else {
             throw CommandFailure("\(path): \(String(cString: strerror(errno)))")
         }
+        isFinished = true
     }
 }
 
