@@ -56,6 +56,50 @@ import Testing
         Shell.remove(folder)
     }
 
+    /// The wall clock's second, in milliseconds: once the next one has begun, so that it is over.
+    private func secondThatIsOver() async throws -> Int64 {
+        let second = Int64(time(nil))
+        while Int64(time(nil)) == second { try await Task.sleep(for: .milliseconds(5)) }
+        return second * 1000 + 999
+    }
+
+    @Test func `a file knows what held at the end of each second, also of those that are not on disk yet`() async throws
+    {
+        let old = try await Face()
+        let before = try await secondThatIsOver()
+        var ends: [(time: Int64, revision: Revision)] = []
+        for i in 0..<3 {
+            for j in 0..<5 { try await old.put("k/\(i)/\(j)", "v") }
+            let revision = old.replica.view().revision
+            ends.append((try await secondThatIsOver(), revision))
+        }
+        try await old.put("last", "v")
+        let folder = Shell.temporaryDirectory()
+        let path = "\(folder)/snap"
+        try await save(old, to: path)
+        for end in ends {
+            let contents = try SnapshotContents(path: path, target: .time(end.time))
+            #expect(contents.target == end.revision)
+            #expect(contents.records.count == Int(end.revision.rawValue) - 1)
+        }
+        #expect(try SnapshotContents(path: path, target: .time(.max)).records.count == 16)
+        #expect(throws: (any Error).self) { try SnapshotContents(path: path, target: .time(before)) }
+        // The same from the disk of a stopped member, and what was compacted is not asked for.
+        let middle = ends[1].revision
+        try await old.replica.compact(to: middle)
+        try await old.end(keepsData: true)
+        unlink(path)
+        let descriptor = open(path, O_RDWR | O_CREAT | O_TRUNC, 0o600)
+        try SnapshotWriter(try StoppedStore(old.directory).export()).writeWithDigest(to: descriptor)
+        close(descriptor)
+        for end in ends[1...] {
+            #expect(try SnapshotContents(path: path, target: .time(end.time)).target == end.revision)
+        }
+        #expect(throws: (any Error).self) { try SnapshotContents(path: path, target: .time(ends[0].time)) }
+        Shell.remove(folder)
+        Shell.remove(old.directory)
+    }
+
     @Test func `a stopped member is saved and recovered with everything in its log`() async throws {
         let folder = Shell.temporaryDirectory()
         let old = try await Face(directory: "\(folder)/data")

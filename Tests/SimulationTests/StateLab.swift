@@ -119,8 +119,10 @@ extension StateLab {
         let index = Int(changes.counters.applied.index.rawValue)
         changes.configuration = StateLab.configuration(at: index)
         written.append(index)
-        let now = Int64(serial) * 700
-        return perform(isStruck) { store throws(DiskError) in try store.write(changes, now: now) } != nil
+        changes.times = [
+            RevisionTime(revision: changes.counters.revision, unixMilliseconds: Int64(serial) * 700)
+        ]
+        return perform(isStruck) { store throws(DiskError) in try store.write(changes) } != nil
     }
 
     mutating func checkpoint(isStruck: Bool) -> Bool {

@@ -61,15 +61,17 @@ struct StateDisk {
 
 extension StateDisk {
     mutating func write(_ changes: StateChanges, now: Int64, _ conditions: Conditions) -> Ending {
+        var changes = changes
+        changes.times = [RevisionTime(revision: changes.counters.revision, unixMilliseconds: now)]
         if planted == .appliesBeforeEffects, let claim = claim(of: changes) {
             _ = perform(Conditions()) { store throws(DiskError) in
-                try store.write(claim, now: now)
+                try store.write(claim)
                 return nil
             }
             if conditions.isStruck { return .crashed }
         }
         let ending = perform(conditions) { store throws(DiskError) in
-            try store.write(changes, now: now)
+            try store.write(changes)
             return nil
         }
         if case .done = ending, changes.counters.applied.index > written.applied.index { written = changes.counters }

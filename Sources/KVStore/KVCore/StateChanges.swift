@@ -11,6 +11,8 @@ package struct StateChanges: Sendable {
     package var leases: [(id: LeaseID, lease: Lease?)] = []
     package var sessions: [(client: ClientID, session: Session?)] = []
     package var members: [Member] = []
+    /// When its revisions were, as the shell's clock says.
+    package var times: [RevisionTime] = []
     package var counters = StateCounters()
     /// Of the state with these changes: what is read back later must have it too.
     package var hash: UInt64?

@@ -32,13 +32,14 @@ extension StateStore {
 }
 
 extension StateStore {
-    static let timeMilliseconds: Int64 = 1000
-
-    /// What is known about revisions after one, in order.
+    /// What is known about revisions after one, in order, and the last mark before: it says since when that one is there.
     package func times(after revision: Revision) throws(DiskError) -> [RevisionTime] {
         try condemningDamage { _ throws(DiskError) in
             let statement = try database.prepare(
-                "SELECT revision, unix_ms FROM times WHERE revision > ?1 ORDER BY revision")
+                """
+                SELECT revision, unix_ms FROM times
+                WHERE revision >= coalesce((SELECT max(revision) FROM times WHERE revision <= ?1), 0) ORDER BY revision
+                """)
             try statement.bind(1, revision.rawValue)
             defer { statement.reset() }
             var found: [RevisionTime] = []
@@ -50,15 +51,16 @@ extension StateStore {
         }
     }
 
-    /// At most one mark a second; those of compacted revisions go.
-    func noteTime(_ counters: StateCounters, _ now: Int64, _ guarded: inout Guarded) throws(DiskError) {
-        guard counters.revision > guarded.timed, now - guarded.timedAt >= Self.timeMilliseconds || now < guarded.timedAt
-        else { return }
-        guarded.timed = counters.revision
-        guarded.timedAt = now
-        try database.prepare("INSERT OR REPLACE INTO times(revision, unix_ms) VALUES(?1, ?2)")
-            .bind(1, counters.revision.rawValue).bind(2, now).run()
-        try database.prepare("DELETE FROM times WHERE revision < ?1").bind(1, counters.compactRevision.rawValue).run()
+    /// Those of compacted revisions go.
+    func write(_ times: [RevisionTime], compacted: Revision) throws(DiskError) {
+        guard !times.isEmpty else { return }
+        for mark in times {
+            try database.prepare("INSERT OR REPLACE INTO times(revision, unix_ms) VALUES(?1, ?2)")
+                .bind(1, mark.revision.rawValue).bind(2, mark.unixMilliseconds).run()
+        }
+        try database.prepare(
+            "DELETE FROM times WHERE revision < (SELECT max(revision) FROM times WHERE revision <= ?1)"
+        ).bind(1, compacted.rawValue).run()
     }
 }
 

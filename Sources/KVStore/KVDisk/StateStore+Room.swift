@@ -18,8 +18,8 @@ extension StateStore {
     }
 
     /// `wait` is asked before each further try; when it says no, the error is thrown.
-    package func write(_ changes: StateChanges, now: Int64, wait: () -> Bool) throws(DiskError) {
-        try waiting(wait) { () throws(DiskError) in try write(changes, now: now) }
+    package func write(_ changes: StateChanges, wait: () -> Bool) throws(DiskError) {
+        try waiting(wait) { () throws(DiskError) in try write(changes) }
     }
 
     package func install(

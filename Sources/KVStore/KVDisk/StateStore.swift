@@ -12,9 +12,6 @@ package final class StateStore: Sendable {
     struct Guarded {
         var applied = LogIndex.zero
         var compacted = Revision.zero
-        /// The last revision whose time was noted, and that time.
-        var timed = Revision.zero
-        var timedAt: Int64 = 0
         var folding = Folding()
         /// Why what was found is not what was written.
         var damage: String?
@@ -70,8 +67,8 @@ package final class StateStore: Sendable {
     }
 
     /// One transaction. Changes that are not newer than what is there are ignored: a snapshot overtook them. Those that
-    /// do not follow on what is there are refused. `now`: the wall clock, in milliseconds since 1970.
-    package func write(_ changes: StateChanges, now: Int64 = 0) throws(DiskError) {
+    /// do not follow on what is there are refused.
+    package func write(_ changes: StateChanges) throws(DiskError) {
         try condemningDamage { guarded throws(DiskError) in
             guard changes.counters.applied.index > guarded.applied else { return }
             guard changes.after <= guarded.applied else {
@@ -82,7 +79,7 @@ package final class StateStore: Sendable {
                 for (id, lease) in changes.leases { try write(id, lease) }
                 for (client, session) in changes.sessions { try write(client, session) }
                 try writeMeta(changes.counters, changes.hash, changes.configuration, changes.members)
-                if now > 0 { try noteTime(changes.counters, now, &guarded) }
+                try write(changes.times, compacted: changes.counters.compactRevision)
             }
             guarded.applied = changes.counters.applied.index
             guarded.present = copy(changes.configuration, changes.members)

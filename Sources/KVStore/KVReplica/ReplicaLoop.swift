@@ -29,7 +29,7 @@ final class ReplicaLoop: @unchecked Sendable {
     let stateStore: Mutex<StateStore?>
     private var disk: ReplicaDisk?
     private var logWriter: LogWriter?
-    private var stateWriter: StateWriter?
+    private(set) var stateWriter: StateWriter?
     private var transport: PeerTransport?
     private var ticker: Ticker?
     private var outcomes: [Ticket: OutcomeHandler] = [:]
@@ -113,7 +113,8 @@ final class ReplicaLoop: @unchecked Sendable {
             saved: { [self] id, count, seconds in eventLoop.execute { [self] in saved(id, count, seconds) } },
             failed: { [self] error in eventLoop.execute { [self] in fatal("\(error)") } })
         stateWriter = StateWriter(
-            disk.state, eventLoop, checkpointMilliseconds: configuration.checkpointMilliseconds,
+            disk.state, at: core.state.revision, eventLoop,
+            checkpointMilliseconds: configuration.checkpointMilliseconds,
             syncs: figures.stateSyncs,
             durable: { [self] index in core.stateDurable(at: index) },
             failed: { [self] error in fatal("\(error)") })
@@ -473,7 +474,7 @@ extension ReplicaLoop {
         transport?.close()
         let log = logWriter
         let state = stateWriter
-        let changes = isGraceful ? core.takeStateChanges() : nil
+        let changes = isGraceful ? state?.changes(of: &core) : nil
         let logger = configuration.logger
         for input in mailbox.close() { input.refuse(.stopped) }
         for watch in watches.keys.sorted() { watches[watch]?(.reset) }

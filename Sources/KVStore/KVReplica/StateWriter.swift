@@ -32,13 +32,17 @@ final class StateWriter: @unchecked Sendable {
     private var lastWrite: Int64 = 0
     private var lastCheckpoint: Int64
     private var logBytesAtCheckpoint = 0
+    private(set) var times: RevisionTimes
 
+    /// `revision`: what the store has.
     init(
-        _ store: StateStore, _ eventLoop: any EventLoop, checkpointMilliseconds: Int64, syncs: DurationHistogram,
+        _ store: StateStore, at revision: Revision, _ eventLoop: any EventLoop, checkpointMilliseconds: Int64,
+        syncs: DurationHistogram,
         durable: @escaping @Sendable (LogIndex) -> Void,
         failed: @escaping @Sendable (DiskError) -> Void
     ) {
         self.store = store
+        times = RevisionTimes(after: revision)
         self.syncs = syncs
         self.checkpointMilliseconds = checkpointMilliseconds
         batchMilliseconds = min(Self.batchMilliseconds, max(1, checkpointMilliseconds / 4))
@@ -51,6 +55,7 @@ final class StateWriter: @unchecked Sendable {
     /// Takes what is to be written when the thread is free and some of it has gathered. A checkpoint that is due goes
     /// first: while writes go on there is always something to write.
     func offer(_ core: inout ReplicaCore) {
+        times.note(core.state.revision, at: Clock.unixMilliseconds())
         guard !isBusy else { return }
         let now = Clock.milliseconds()
         if isDirty, isCheckpointDue(now, core.raft.logBytes) {
@@ -63,7 +68,7 @@ final class StateWriter: @unchecked Sendable {
                 if index != nil { syncs.observe(Clock.seconds() - began) }
                 return index
             }
-        } else if isBatchDue(now, core), let changes = core.takeStateChanges() {
+        } else if isBatchDue(now, core), let changes = changes(of: &core) {
             isDirty = true
             lastWrite = now
             run { [self] store throws(DiskError) in
@@ -108,10 +113,17 @@ final class StateWriter: @unchecked Sendable {
 
     /// A full disk was rolled back: the same changes are tried until there is room. Memory serves meanwhile.
     private func writeRetrying(_ changes: StateChanges) throws(DiskError) {
-        try store.write(changes, now: Clock.unixMilliseconds()) {
+        try store.write(changes) {
             usleep(100_000)
             return !isEnding.load(ordering: .relaxed)
         }
+    }
+
+    /// What was applied since it was last asked for, with its times.
+    func changes(of core: inout ReplicaCore) -> StateChanges? {
+        var changes = core.takeStateChanges()
+        changes?.times = times.take()
+        return changes
     }
 
     /// Writes the last changes, then ends the thread. Blocks, but not long on a disk that is full or hangs: what is not
@@ -122,7 +134,7 @@ final class StateWriter: @unchecked Sendable {
         if let changes {
             thread.submit { [store] in
                 do throws(DiskError) {
-                    try store.write(changes, now: Clock.unixMilliseconds())
+                    try store.write(changes)
                     _ = try store.checkpoint()
                 } catch {
                     return

@@ -14,6 +14,8 @@ package struct StoreExport: Sendable {
     package var applied: EntryID
     package var cluster: UInt64
     let store: StateStore
+    /// The latest ones, on disk or not yet.
+    let recentTimes: [RevisionTime]
 }
 
 extension StoreExport {
@@ -22,8 +24,12 @@ extension StoreExport {
         try store.history(after: after, through: through)
     }
 
-    /// When revisions were reached, as far as this member wrote that down.
-    package func times(after revision: Revision) throws -> [RevisionTime] { try store.times(after: revision) }
+    /// Which revision was the first of which second, as far as this member noted that.
+    package func times(after revision: Revision) throws -> [RevisionTime] {
+        let written = try store.times(after: revision)
+        let last = written.last?.revision ?? .zero
+        return written + recentTimes.filter { $0.revision > last && $0.revision <= snapshot.view.revision }
+    }
 }
 
 extension Replica {
@@ -36,7 +42,8 @@ extension Replica {
             return StoreExport(
                 snapshot: loop.core.snapshot, leases: loop.core.state.leases.sorted,
                 members: loop.core.members.filter { raft.contains($0.id) }, learners: Set(raft.learners),
-                applied: loop.core.state.counters.applied, cluster: cluster, store: store)
+                applied: loop.core.state.counters.applied, cluster: cluster, store: store,
+                recentTimes: loop.stateWriter?.times.kept ?? [])
         }
     }
 }

@@ -93,7 +93,7 @@ package struct StoppedStore: Sendable {
         StoreExport(
             snapshot: machine.snapshot, leases: machine.leases.sorted, members: machine.sortedMembers,
             learners: Set(configuration.learners), applied: machine.counters.applied, cluster: identity?.cluster ?? 0,
-            store: disk.state)
+            store: disk.state, recentTimes: [])
     }
 
     /// Everything that this member has, for a new cluster. Throws when the new revision is none.

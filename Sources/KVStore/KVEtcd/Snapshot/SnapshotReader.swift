@@ -126,11 +126,12 @@ extension SnapshotContents {
         case .latest: return Revision(Int64.max)
         case .revision(let wanted): return wanted
         case .time(let time):
-            guard let reached = times.last(where: { $0.unixMilliseconds <= time })?.revision else {
+            guard let first = times.first, first.unixMilliseconds <= time else {
                 throw BoltError(
                     times.isEmpty ? "the file does not say when its revisions were" : "the file begins after that time")
             }
-            return reached
+            guard let later = times.first(where: { $0.unixMilliseconds > time }) else { return Revision(Int64.max) }
+            return Revision(later.revision.rawValue - 1)
         }
     }
 
