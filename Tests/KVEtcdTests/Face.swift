@@ -168,7 +168,7 @@ struct RealEtcd {
     }
 
     func end() {
-        _ = Shell.run("kill \(process); while kill -0 \(process) 2> /dev/null; do sleep 0.05; done")
+        Shell.end(process)
         Shell.remove(directory)
     }
 }

@@ -29,7 +29,7 @@ private struct Program {
 
     var log: String { Shell.run("cat \(folder)/log") }
 
-    func end() { _ = Shell.run("kill \(process); while kill -0 \(process) 2> /dev/null; do sleep 0.05; done") }
+    func end() { Shell.end(process) }
 }
 
 @Suite(.serialized, .enabled(if: Program.isThere)) struct ProgramTests {

@@ -13,6 +13,12 @@ enum Shell {
         return String(decoding: output, as: UTF8.self) + (code == 0 ? "" : "[exit \(code)]\n")
     }
 
+    /// Signals a process and waits for its end. One that nobody has waited for yet, its starter being gone, has ended.
+    static func end(_ process: String, _ signal: String = "TERM") {
+        let isAlive = "grep -q '^State:[[:space:]]*[^Z[:space:]]' /proc/\(process)/status 2> /dev/null"
+        _ = run("kill -\(signal) \(process); while \(isAlive); do sleep 0.02; done")
+    }
+
     static func has(_ program: String) -> Bool { access("/usr/bin/\(program)", X_OK) == 0 }
 
     static func temporaryDirectory() -> String {
