@@ -143,7 +143,7 @@ struct DurabilityTests {
     }
 
     @Test(.enabled(if: Subprocess.find("strace") != nil, "needs strace"))
-    func `a full disk refuses writes, goes on reading, and takes writes again when there is room`() async throws {
+    func `writes that find no room wait, and are done when there is room`() async throws {
         try await withFolder { folder, port in
             let promises = Promises()
             let store = try StoreProcess(

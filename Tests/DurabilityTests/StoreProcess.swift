@@ -16,18 +16,23 @@ final class StoreProcess: Sendable {
     let log: String
     let channel: GRPCChannel
 
-    /// `roomMegabytes`: the data are on a file system of that size, which only this process sees. `injection`: what strace does to its system calls, as `fdatasync:error=EIO:when=3`; nil = nothing.
-    init(folder: String, data: String, port: Int, roomMegabytes: Int? = nil, injection: String? = nil) throws {
+    /// `roomMegabytes`: the data are on a file system of that size, which only this process sees. `injection`: what strace
+    /// does to its system calls, as `fdatasync:error=EIO:when=3`; nil = nothing.
+    init(
+        folder: String, data: String, port: Int, roomMegabytes: Int? = nil, injection: String? = nil,
+        flags: [String] = []
+    ) throws {
         guard let program = Self.program else { throw StoreError(description: "no program beside the tests") }
         log = "\(folder)/log"
         self.port = port
         let peer = port + 1
-        var command = [
-            program, "kv", "--name", "m1", "--data-dir", data, "--listen-client-urls", "http://127.0.0.1:\(port)",
-            "--advertise-client-urls", "http://127.0.0.1:\(port)", "--listen-peer-urls", "http://127.0.0.1:\(peer)",
-            "--initial-advertise-peer-urls", "http://127.0.0.1:\(peer)", "--initial-cluster",
-            "m1=http://127.0.0.1:\(peer)"
-        ]
+        var command =
+            [
+                program, "kv", "--name", "m1", "--data-dir", data, "--listen-client-urls", "http://127.0.0.1:\(port)",
+                "--advertise-client-urls", "http://127.0.0.1:\(port)", "--listen-peer-urls", "http://127.0.0.1:\(peer)",
+                "--initial-advertise-peer-urls", "http://127.0.0.1:\(peer)", "--initial-cluster",
+                "m1=http://127.0.0.1:\(peer)"
+            ] + flags
         if let injection {
             // -D: the tracer is the grandchild, so that the child is the store itself.
             let call = String(injection.prefix { $0 != ":" })

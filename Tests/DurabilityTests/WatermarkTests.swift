@@ -42,6 +42,49 @@ struct WatermarkTests {
         }
     }
 
+    private func take(roomOf store: StoreProcess, _ data: String, butBytes bytes: Int) -> String {
+        let ballast = store.outside("\(data)/ballast")
+        let descriptor = open(ballast, O_CREAT | O_WRONLY, 0o600)
+        #expect(posix_fallocate(descriptor, 0, off_t(freeBytes(store.outside(data)) - bytes)) == 0)
+        close(descriptor)
+        return ballast
+    }
+
+    @Test func `a full disk acknowledges nothing, goes on reading, and takes writes again when there is room`()
+        async throws
+    {
+        try await withFolder { folder, port in
+            let data = "\(folder)/data"
+            try Files.makeDirectory(data)
+            let store = try StoreProcess(
+                folder: folder, data: data, port: port, roomMegabytes: 64, flags: ["--disk-free-bytes-min=-1"])
+            do { try await overflow(store, data) } catch {
+                await store.kill()
+                throw error
+            }
+            await store.kill()
+        }
+    }
+
+    private func overflow(_ store: StoreProcess, _ data: String) async throws {
+        #expect(try await store.becomesReady(), "\(store.lastWords)")
+        #expect(await store.put("kept", "1"))
+        let ballast = take(roomOf: store, data, butBytes: 0)
+        #expect(freeBytes(store.outside(data)) == 0)
+        // The log goes on in room that it took before, until that is used up.
+        let large = String(repeating: "x", count: 200_000)
+        var written = 0
+        while await store.put("filler", large) { written += 1; #expect(written < 1000, "the disk is never full") }
+        #expect(!store.hasEnded, "\(store.lastWords)")
+        #expect(try await store.values("kept") == ["kept": 1])
+        #expect(await store.put("more", "1") == false)
+        #expect(try await store.values("more") == [:], "acknowledged by nobody, and served")
+        unlink(ballast)
+        try await eventually("writes are taken again") { await store.put("after", "1") }
+        #expect(try await store.values("kept") == ["kept": 1])
+        try await store.terminate()
+    }
+
     private func fillUp(_ store: StoreProcess, _ data: String) async throws {
         #expect(try await store.becomesReady(), "\(store.lastWords)")
         let grant = message {
@@ -50,10 +93,7 @@ struct WatermarkTests {
         #expect(await store.refusal("/etcdserverpb.Lease/LeaseGrant", grant) == nil)
         #expect(await store.put("kept", "1"))
         // Two of sixty-four megabytes are less than a twentieth.
-        let ballast = store.outside("\(data)/ballast")
-        let descriptor = open(ballast, O_CREAT | O_WRONLY, 0o600)
-        #expect(posix_fallocate(descriptor, 0, off_t(freeBytes(store.outside(data)) - (2 << 20))) == 0)
-        close(descriptor)
+        let ballast = take(roomOf: store, data, butBytes: 2 << 20)
         let put = message {
             $0.string(1, "more"); $0.string(2, "1")
         }
