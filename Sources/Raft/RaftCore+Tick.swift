@@ -39,7 +39,8 @@ extension RaftCore {
 
     /// A leader whose disk hangs hands over, then stops. False when it stopped.
     private mutating func checkDisk() -> Bool {
-        guard isSaveStalled else { return true }
+        // Who is alone goes on serving reads: nobody else can lead.
+        guard isSaveStalled, configuration.allVoters != [id] else { return true }
         handOver()
         guard saveAge >= UInt64(settings.saveStallTicks + settings.electionTicksMin) else { return true }
         becomeFollower(term: term, leader: nil)
