@@ -189,7 +189,12 @@ let package = Package(
             ]),
         tests("SimulationTests", ["Simulation", "KVCore", "KVDisk", "Raft"]),
         tests("ClusterTests", ["Worker", "Master", "NetPKI", "API"]),
-        tests("FuzzTests", ["KVCore", "KVDisk", "KVReplica", "Raft", "API", "NetDNS", "NetPKI"]),
+        tests(
+            "FuzzTests",
+            [
+                "KVCore", "KVDisk", "KVReplica", "KVEtcd", "Raft", "API", "NetDNS", "NetGRPC", "NetPKI", nio, embedded,
+                posix, logging
+            ]),
         tests("DurabilityTests", ["Worker", "NetGRPC", nio, posix])
     ],
     swiftLanguageModes: [.v6]

@@ -49,11 +49,16 @@ struct Mutator: RandomNumberGenerator {
     }
 }
 
-/// Runs `body` with many changed inputs.
-func fuzz(_ name: String, _ corpus: [[UInt8]], count: Int = 4_000, _ body: ([UInt8]) throws -> Void) rethrows {
+/// The seeds of a run.
+func seeds(count: Int) -> Range<Int> {
     func number(_ name: String) -> Int? { getenv(name).flatMap { Int(String(cString: $0)) } }
     let first = number("SEED") ?? 1
-    for seed in first..<(first + count * (number("TIMES") ?? 1)) {
+    return first..<(first + count * (number("TIMES") ?? 1))
+}
+
+/// Runs `body` with many changed inputs.
+func fuzz(_ name: String, _ corpus: [[UInt8]], count: Int = 4_000, _ body: ([UInt8]) throws -> Void) rethrows {
+    for seed in seeds(count: count) {
         // A trap ends the process: this is the line that says where.
         if seed % 50_000 == 0 { print("fuzz \(name) from SEED=\(seed)") }
         var mutator = Mutator(seed: UInt64(seed))

@@ -6,40 +6,14 @@ import KVDisk
 import Raft
 import Testing
 
-private let id = ProposalID(client: ClientID(rawValue: 77), serial: 3, settledBelow: 2)
-private let key = Key("/registry/pods/default/web")
+private let commands = StoreCorpus.commands
+private let proposals = StoreCorpus.proposals
+private let messages = StoreCorpus.messages
 
-private let commands: [Command] = [
-    .txn(
-        Txn(
-            compares: [Compare(range: KeyRange(key), .equal, .modRevision(Revision(7)))],
-            success: [.put(key, [1, 2, 3], lease: LeaseID(rawValue: 9)), .delete(.prefix(key), returnPrevious: true)],
-            failure: [.range(RangeRequest(.all, limit: 10, revision: Revision(3))), .txn(Txn(success: []))])),
-    .compact(Revision(5)), .grantLease(LeaseID(rawValue: 4), ttlMilliseconds: 5_000),
-    .revokeLease(LeaseID(rawValue: 4)),
-    .keepAlive([LeaseID(rawValue: 4), LeaseID(rawValue: 5)]), .expireLeases([LeaseID(rawValue: 4)]), .openSession,
-    .expireSessions([ClientID(rawValue: 8)], idleMilliseconds: 9), .tick,
-    .setMember(Member(id: PeerID(3), name: "m3", host: "10.0.0.3", port: 2380)), .removeMember(PeerID(3))
-]
-
-private let proposals = commands.map { EntryFormat.encode(ClientProposal(id: id, command: $0)) }
-
+/// Of commands alone: a log that begins with them.
 private let entries = proposals.enumerated().map { number, data in
     Entry(term: Term(2), index: LogIndex(UInt64(number + 1)), data: EntryFormat.entry(logTime: 5, proposal: data))
 }
-
-private func message(_ body: Message.Body) -> PeerMessage {
-    .raft(Message(from: PeerID(1), to: PeerID(2), term: Term(4), body))
-}
-
-private let messages: [PeerMessage] = [
-    message(.preVote(last: EntryID(index: LogIndex(9), term: Term(3)))), message(.voteResponse(granted: true)),
-    message(.append(Message.Append(previous: .zero, entries: entries, commit: LogIndex(2)))),
-    message(.appendResponse(Message.AppendResponse(index: LogIndex(4), rejection: .zero))),
-    message(.heartbeat(commit: LogIndex(3), round: 7)), message(.readIndexResponse(context: 4, index: LogIndex(8))),
-    .propose([ForwardedProposal(serial: 4, fence: Term(2), data: proposals[0])]), .proposeRefused([1, 2, 3]),
-    .snapshotAnswer(transfer: 3, next: 4), .change(.transfer(PeerID(2))), .stateReport(LogIndex(4), hash: 5)
-]
 
 /// A state with some of everything.
 private func machine() -> StateMachine {
@@ -100,6 +74,45 @@ private func pieces() -> [[UInt8]] {
         }
     }
 
+    @Test func `configurations`() {
+        fuzz("configurations", StoreCorpus.configurations) { bytes in
+            guard let configuration = Configuration(decoding: bytes) else { return }
+            #expect(Configuration(decoding: configuration.encode()) == configuration)
+        }
+    }
+
+    /// A log as a witness keeps it, and one of many entries: more than one page of a segment.
+    @Test(arguments: [true, false]) func `logs of witnesses and long logs`(_ isWitness: Bool) throws {
+        let configuration = Configuration(voters: [PeerID(1), PeerID(2), PeerID(3)], witness: PeerID(3))
+        let path = try temporaryDirectory()
+        defer { remove(path) }
+        let data = [UInt8](repeating: 9, count: 100)
+        let entries = (1...500).map { number in
+            isWitness
+                ? Entry(term: Term(2), index: LogIndex(UInt64(number)), kind: .stripped)
+                : Entry(term: Term(2), index: LogIndex(UInt64(number)), data: data)
+        }
+        do {
+            let disk = try ReplicaDisk(path: path, initial: configuration)
+            for (number, start) in stride(from: 0, to: 500, by: 50).enumerated() {
+                let state = HardState(term: Term(2), vote: PeerID(2), commit: LogIndex(UInt64(start)))
+                let part = Array(entries[start..<start + 50])
+                try disk.log.save([
+                    Save(id: SaveID(rawValue: UInt64(number + 1)), hardState: state, entries: part, snapshot: nil)
+                ])
+            }
+        }
+        let segment = path + "/raft.log/" + String(repeating: "0", count: 15) + "1.log"
+        let whole = try bytes(of: segment)
+        let used = (whole.lastIndex { $0 != 0 } ?? 0) + 1
+        let front = Array(whole.prefix((used + 4095) / 4096 * 4096))
+        let mark = try bytes(of: path + "/raft.mark")
+        #expect(used > (isWitness ? 8_000 : 50_000))
+        try fuzz("long logs", [front], count: 60) { changed in
+            try open(path, configuration, segment, changed, front, mark, entries)
+        }
+    }
+
     /// A whole data directory, one of whose files was changed: it opens with less, or says why not.
     @Test func `logs and marks on the disk`() throws {
         let configuration = Configuration(voters: [PeerID(1), PeerID(2), PeerID(3)])
@@ -121,7 +134,7 @@ private func pieces() -> [[UInt8]] {
 
     private func open(
         _ path: String, _ configuration: Configuration, _ file: String, _ changed: [UInt8], _ front: [UInt8],
-        _ mark: [UInt8]
+        _ mark: [UInt8], _ entries: [Entry] = entries
     ) throws {
         let folder = path + "/raft.log"
         for name in names(folder) where !name.hasSuffix("0001.log") { unlink(folder + "/" + name) }

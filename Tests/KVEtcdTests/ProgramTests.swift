@@ -4,7 +4,7 @@ import Glibc
 import Testing
 
 /// A `tern kv` of its own process and folder.
-private struct Program {
+struct Program {
     static let path = #filePath.split(separator: "/").dropLast(3).reduce("") { "\($0)/\($1)" } + "/.build/release/tern"
     /// Built, and from these sources: one that lay there does not count.
     static var isThere: Bool {
@@ -32,8 +32,9 @@ private struct Program {
     func end() { Shell.end(process) }
 }
 
-@Suite(.serialized, .enabled(if: Program.isThere)) struct ProgramTests {
-    private func certificates(_ folder: String) {
+/// An authority and one certificate of it for everybody, made by openssl: `ca.crt`, `server.crt`, `server.key`.
+enum Certificates {
+    static func make(in folder: String) {
         let authority = "-subj /CN=authority -keyout ca.key -out ca.crt"
         let request = "-subj /CN=server -keyout server.key -out server.csr"
         _ = Shell.run(
@@ -42,16 +43,18 @@ private struct Program {
             curve='-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes'
             openssl req -x509 $curve -days 2 \(authority) -addext basicConstraints=critical,CA:TRUE
             openssl req $curve \(request)
-            printf 'subjectAltName=IP:127.0.0.1,IP:127.0.0.2\\nextendedKeyUsage=serverAuth,clientAuth\\n' > names
+            printf 'subjectAltName=IP:127.0.0.1,IP:127.0.0.2,DNS:localhost\\nextendedKeyUsage=serverAuth,clientAuth\\n' > names
             openssl x509 -req -in server.csr -CA ca.crt -CAkey ca.key -CAcreateserial -days 2 -extfile names \
               -out server.crt
             """)
     }
+}
 
+@Suite(.serialized, .enabled(if: Program.isThere)) struct ProgramTests {
     @Test func `the flags of a kubeadm manifest start a member`() throws {
         let folder = Shell.temporaryDirectory()
         defer { Shell.remove(folder) }
-        certificates(folder)
+        Certificates.make(in: folder)
         let (client, peer, monitor) = (try Face.freePort(), try Face.freePort(), try Face.freePort())
         let program = Program(
             folder: folder,

@@ -17,7 +17,7 @@ struct EtcdRange {
     }
 }
 
-enum EtcdRequests {
+package enum EtcdRequests {
     /// Nested transactions deeper than this are refused.
     static let depthMax = 8
     static func reading<T>(_ body: () throws(ProtobufError) -> T) throws(GRPCStatus) -> T {
@@ -26,7 +26,9 @@ enum EtcdRequests {
         }
     }
 
-    static func range(_ reader: ProtobufReader) throws(GRPCStatus) -> (request: RangeRequest, isSerializable: Bool) {
+    package static func range(
+        _ reader: ProtobufReader
+    ) throws(GRPCStatus) -> (request: RangeRequest, isSerializable: Bool) {
         var reader = reader
         var range = EtcdRange()
         var numbers: [Int: Int64] = [:]
@@ -63,7 +65,7 @@ enum EtcdRequests {
         return low <= top ? low...top : -1 ... -1
     }
 
-    static func put(_ reader: ProtobufReader) throws(GRPCStatus) -> PutRequest {
+    package static func put(_ reader: ProtobufReader) throws(GRPCStatus) -> PutRequest {
         var reader = reader
         var request = PutRequest(key: Key([]), value: [])
         try reading { () throws(ProtobufError) in
@@ -85,7 +87,7 @@ enum EtcdRequests {
         return request
     }
 
-    static func delete(_ reader: ProtobufReader) throws(GRPCStatus) -> (range: KeyRange, returnPrevious: Bool) {
+    package static func delete(_ reader: ProtobufReader) throws(GRPCStatus) -> (range: KeyRange, returnPrevious: Bool) {
         var reader = reader
         var range = EtcdRange()
         var returnPrevious = false
@@ -102,7 +104,7 @@ enum EtcdRequests {
         return (try range.range(), returnPrevious)
     }
 
-    static func txn(
+    package static func txn(
         _ reader: ProtobufReader, depth: Int = 0, operationsMax: Int
     ) throws(GRPCStatus) -> Txn {
         guard depth < depthMax else { throw EtcdStatus.tooManyOperations }
@@ -179,7 +181,7 @@ enum EtcdRequests {
     }
 
     /// Strings of a repeated field.
-    static func strings(_ field: Int, _ bytes: [UInt8]) throws(GRPCStatus) -> [String] {
+    package static func strings(_ field: Int, _ bytes: [UInt8]) throws(GRPCStatus) -> [String] {
         var reader = ProtobufReader(bytes)
         var found: [String] = []
         try reading { () throws(ProtobufError) in
@@ -191,7 +193,7 @@ enum EtcdRequests {
     }
 
     /// A field of bytes, or an embedded message; nil: it is not there.
-    static func message(_ field: Int, _ bytes: [UInt8]) throws(GRPCStatus) -> [UInt8]? {
+    package static func message(_ field: Int, _ bytes: [UInt8]) throws(GRPCStatus) -> [UInt8]? {
         var reader = ProtobufReader(bytes)
         var found: [UInt8]?
         try reading { () throws(ProtobufError) in
@@ -205,7 +207,7 @@ enum EtcdRequests {
     static func bytes(_ field: Int, _ bytes: [UInt8]) throws(GRPCStatus) -> [UInt8] { try message(field, bytes) ?? [] }
 
     /// Integer fields of a flat message.
-    static func numbers(_ bytes: [UInt8]) throws(GRPCStatus) -> [Int: Int64] {
+    package static func numbers(_ bytes: [UInt8]) throws(GRPCStatus) -> [Int: Int64] {
         var reader = ProtobufReader(bytes)
         var numbers: [Int: Int64] = [:]
         try reading { () throws(ProtobufError) in

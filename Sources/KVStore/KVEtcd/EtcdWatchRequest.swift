@@ -3,13 +3,13 @@ import KVCore
 import NetGRPC
 
 /// One message of a Watch stream.
-enum EtcdWatchRequest {
+package enum EtcdWatchRequest {
     case create(Create)
     case cancel(Int64)
     case progress
 
     /// A watch that is wished for.
-    struct Create {
+    package struct Create {
         var range = KeyRange.all
         var start: Int64 = 0
         var wantsProgress = false
@@ -25,7 +25,7 @@ enum EtcdWatchRequest {
     }
 
     /// nil: it says nothing that is known.
-    init?(_ message: [UInt8]) throws(GRPCStatus) {
+    package init?(_ message: [UInt8]) throws(GRPCStatus) {
         var reader = ProtobufReader(message)
         var found: (field: Int, body: ProtobufReader)?
         try EtcdRequests.reading { () throws(ProtobufError) in

@@ -150,6 +150,11 @@ package final class GRPCServer: Sendable {
         try channel.pipeline.syncOperations.addHandler(GRPCServerConnection(configuration, service, certificate))
     }
 
+    /// One connection's own part, for a channel without a socket.
+    package static func handler(
+        _ configuration: GRPCServerConfiguration, _ service: any GRPCService
+    ) -> any ChannelHandler { GRPCServerConnection(configuration, service, nil) }
+
     /// Refuses new connections, says GOAWAY, lets calls end for `grace`, then closes what is left.
     package func stop(grace: TimeAmount) async {
         let (listener, connections) = state.withLock { state in

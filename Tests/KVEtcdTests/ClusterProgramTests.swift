@@ -1,0 +1,96 @@
+// Three processes of `tern kv` over mutual TLS, operated with Debian's etcdctl, and three of a real etcd beside them
+// with the same certificates, where the machine has one: both print the same.
+import Glibc
+import Testing
+
+/// Three members of one program, in a folder of their own.
+private struct Members {
+    let folder = Shell.temporaryDirectory()
+    private var processes: [String] = []
+    private var endpoints: [String] = []
+    private let names = ["a", "b", "c"]
+
+    /// `program`: what takes etcd's flags.
+    init(_ program: String) throws {
+        Certificates.make(in: folder)
+        var free: Set<Int> = []
+        while free.count < 2 * names.count { free.insert(try Face.freePort()) }
+        let ports = names.map { _ in (client: free.removeFirst(), peer: free.removeFirst()) }
+        let cluster = zip(names, ports).map { "\($0)=https://127.0.0.1:\($1.peer)" }.joined(separator: ",")
+        for (name, port) in zip(names, ports) {
+            let client = "https://127.0.0.1:\(port.client)"
+            let peer = "https://127.0.0.1:\(port.peer)"
+            let flags = [
+                "--name \(name) --data-dir \(name).data --log-level error", "--listen-client-urls \(client)",
+                "--advertise-client-urls \(client) --listen-peer-urls \(peer)",
+                "--initial-advertise-peer-urls \(peer) --initial-cluster \(cluster)",
+                "--cert-file server.crt --key-file server.key --client-cert-auth --trusted-ca-file ca.crt",
+                "--peer-cert-file server.crt --peer-key-file server.key --peer-client-cert-auth",
+                "--peer-trusted-ca-file ca.crt"
+            ].joined(separator: " ")
+            let command = "cd \(folder); \(program) \(flags) > \(name).log 2>&1 & echo $!"
+            processes.append(Shell.run(command).filter(\.isNumber))
+            endpoints.append("127.0.0.1:\(port.client)")
+        }
+    }
+
+    var environment: [String: String] {
+        [
+            "ETCDCTL_API": "3", "ETCDCTL_ENDPOINTS": endpoints.joined(separator: ","),
+            "ETCDCTL_CACERT": "\(folder)/ca.crt", "ETCDCTL_CERT": "\(folder)/server.crt",
+            "ETCDCTL_KEY": "\(folder)/server.key"
+        ]
+    }
+
+    /// Until all three know who leads.
+    func areUp() -> Bool {
+        let isUp = "timeout 5 etcdctl endpoint health > /dev/null 2>&1"
+        let up = Shell.run(
+            "for i in $(seq 20); do \(isUp) && echo up && break; sleep 0.5; done", environment: environment)
+        return up == "up\n"
+    }
+
+    /// Several commands of one step may go to several members: a moment for the last of them to hear it.
+    func answers(_ transcript: Transcript) -> [(command: String, output: String)] {
+        transcript.steps.map { step in
+            let output = Shell.run("cd \(folder); sleep 0.2; \(step.command)", environment: environment)
+            return (step.command, Transcript.plain(output))
+        }
+    }
+
+    var logs: String { Shell.run("tail -n 5 \(folder)/*.log") }
+
+    func end() {
+        for process in processes {
+            _ = Shell.run("kill \(process); while kill -0 \(process) 2> /dev/null; do sleep 0.05; done")
+        }
+        Shell.remove(folder)
+    }
+}
+
+@Suite(.serialized, .enabled(if: Shell.has("etcdctl") && Shell.has("openssl"))) struct ClusterProgramTests {
+    private func compare(_ program: String, isWriting: Bool = false) throws {
+        var transcript = try Transcript("three")
+        let members = try Members(program)
+        defer { members.end() }
+        try #require(members.areUp(), "\(members.logs)")
+        let answers = members.answers(transcript)
+        if isWriting {
+            transcript.steps = answers
+            return transcript.write()
+        }
+        #expect(!answers.isEmpty)
+        for (step, answer) in zip(transcript.steps, answers) {
+            #expect(answer.output == step.output, "$ \(step.command)")
+        }
+    }
+
+    @Test(.enabled(if: Program.isThere))
+    func `etcdctl operates three processes over mutual TLS as recorded`() throws {
+        try compare("\(Program.path) kv", isWriting: getenv("UPDATE") != nil)
+    }
+
+    @Test(.enabled(if: Shell.has("etcd"))) func `three processes of etcd are operated alike`() throws {
+        try compare("etcd")
+    }
+}
