@@ -4,7 +4,7 @@ import Glibc
 import Testing
 
 /// Three members of one program, in a folder of their own.
-private struct Members {
+private struct Processes {
     let folder = Shell.temporaryDirectory()
     private var processes: [String] = []
     private var endpoints: [String] = []
@@ -71,7 +71,7 @@ private struct Members {
 @Suite(.serialized, .enabled(if: Shell.has("etcdctl") && Shell.has("openssl"))) struct ClusterProgramTests {
     private func compare(_ program: String, isWriting: Bool = false) throws {
         var transcript = try Transcript("three")
-        let members = try Members(program)
+        let members = try Processes(program)
         defer { members.end() }
         try #require(members.areUp(), "\(members.logs)")
         let answers = members.answers(transcript)
