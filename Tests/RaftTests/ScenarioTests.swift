@@ -12,17 +12,19 @@ import Raft
 import Testing
 
 private let folder = #filePath.split(separator: "/").dropLast(2).reduce("") { $0 + "/" + $1 } + "/RaftScenarios"
-private let names = [
-    "election", "prevote", "check-quorum", "log-conflict", "figure-8", "read-index", "transfer", "snapshot",
-    "joint-consensus", "learner", "learner-never-heard", "fence", "connection-lost", "storage", "amnesia",
-    "compacted-under-way", "old-copy",
-    "removed-leader", "removed-follower", "used-id", "stale-read", "two-snapshots", "newer-snapshot", "one-way", "heard-by-one",
-    "flapping-links", "connection-lost-by-all", "retried-proposal", "slow-reads",
-    "witness", "witness-log", "witness-members", "witness-snapshot",
-    "witness-leaves", "witness-wiped", "slow-disks", "lease", "lease-promise", "lease-transfer", "lease-members",
-    "lease-witness",
-    "lease-mixed"
-]
+/// All that are there.
+private let names: [String] = {
+    guard let listing = opendir(folder) else { return [] }
+    defer { closedir(listing) }
+    var found: [String] = []
+    while let entry = readdir(listing) {
+        let name = withUnsafeBytes(of: entry.pointee.d_name) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
+        if name.hasSuffix(".txt") { found.append(String(name.dropLast(4))) }
+    }
+    return found.sorted()
+}()
+
+@Test func `the scenarios are found`() { #expect(names.count > 40 && names.contains("figure-8"), "\(folder)") }
 
 @Test(arguments: names)
 func `a scenario goes as written`(_ name: String) throws {
@@ -119,6 +121,9 @@ extension Lab {
         let value = Int(number(words, 2))
         switch words.count > 1 ? words[1] : "" {
         case "appendBytesMax": settings.appendBytesMax = value
+        case "appendEntriesMax": settings.appendEntriesMax = value
+        case "inflightBytesMax": settings.inflightBytesMax = value
+        case "entryBytesMax": settings.entryBytesMax = value
         case "inflightMessagesMax": settings.inflightMessagesMax = value
         case "uncommittedBytesMax": settings.uncommittedBytesMax = value
         case "saveStallTicks": settings.saveStallTicks = value
