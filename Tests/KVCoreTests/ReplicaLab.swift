@@ -20,6 +20,9 @@ struct ReplicaLab {
     /// The disks of these are slow: what they save is durable when `save` says so.
     var slow: Set<Int> = []
     private var unsaved: [Int: SaveID] = [:]
+    /// What these execute aside takes until `execute` says that it is done.
+    var busy: Set<Int> = []
+    var executions: [Int: Execution] = [:]
     private var lastTicket: UInt64 = 0
 
     init(_ count: Int, limits: ReplicaLimits = ReplicaLimits(), witness: PeerID? = nil, understanding: [UInt8] = []) {
@@ -88,6 +91,9 @@ struct ReplicaLab {
         if let save = output.save {
             if slow.contains(i) { unsaved[i] = save.raft.id } else { cores[i].saved(save.raft.id) }
         }
+        if let execution = output.execution {
+            if busy.contains(i) { executions[i] = execution } else { cores[i].executed(execution.run()) }
+        }
         for (ticket, result) in output.outcomes { outcomes[ticket] = result }
         for (ticket, failure) in output.reads where failure == nil { grantedReads.insert(ticket) }
         alarms += output.alarms
@@ -107,6 +113,13 @@ struct ReplicaLab {
         guard !pieces.isEmpty else { return }
         let piece = pieces.removeFirst()
         cores[piece.to].receive(.snapshotChunk(piece.chunk), from: cores[piece.from].id)
+        settle()
+    }
+
+    /// What was executed aside is done.
+    mutating func execute(_ i: Int) {
+        busy.remove(i)
+        if let execution = executions.removeValue(forKey: i) { cores[i].executed(execution.run()) }
         settle()
     }
 

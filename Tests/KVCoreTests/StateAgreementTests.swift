@@ -50,6 +50,35 @@ extension ReplicaLab {
     #expect(Set(lab.hashes).count == 1)
 }
 
+@Test func `who differs is found at the first entry of the next leader`() {
+    var limits = ReplicaLimits()
+    limits.hashEntries = 1 << 40
+    var lab = ReplicaLab(3, limits: limits)
+    let leader = lab.elect(), other = (leader + 1) % 3
+    lab.write(4, at: leader)
+    lab.cores[other].flipState()
+    lab.write(20, at: leader)
+    #expect(lab.divergences == 0)
+    lab.cut = [leader]
+    lab.pass(2_000)
+    lab.cut = []
+    lab.pass(3_000)
+    #expect(lab.divergences == 1 && lab.cores[other].statesInstalled == 1)
+    #expect(Set(lab.hashes).count == 1)
+}
+
+@Test func `a verdict is to be remembered by the disk, once`() {
+    var lab = agreeingLab(3)
+    let leader = lab.elect(), other = (leader + 1) % 3
+    lab.write(20, at: leader)
+    lab.cut = [other]
+    let index = LogIndex(lab.cores[other].state.appliedIndex.rawValue / 8 * 8)
+    for _ in 0..<2 { lab.cores[other].receive(.stateVerdict(index, hash: 1), from: lab.cores[leader].id) }
+    var condemned = 0
+    while let output = lab.cores[other].takeOutput() { if output.condemnsState { condemned += 1 } }
+    #expect(condemned == 1 && lab.cores[other].isFenced)
+}
+
 @Test func `two that differ know only that something is wrong`() {
     var lab = agreeingLab(2)
     let leader = lab.elect()

@@ -48,7 +48,7 @@ private func place(_ bytes: [UInt8], of index: UInt8, size: Int = 20) -> Int {
     return bytes.indices.first { bytes[$0...].starts(with: data) } ?? -1
 }
 
-private let three = Configuration(voters: [PeerID(1), PeerID(2), PeerID(3)])
+let three = Configuration(voters: [PeerID(1), PeerID(2), PeerID(3)])
 
 private func entries(_ range: ClosedRange<UInt64>, term: UInt64 = 1, size: Int = 20) -> [Entry] {
     range.map { Entry(term: Term(term), index: LogIndex($0), data: Array(repeating: UInt8($0 & 0xff), count: size)) }

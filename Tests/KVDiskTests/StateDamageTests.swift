@@ -7,7 +7,6 @@ import KVDisk
 import Raft
 import Testing
 
-private let three = Configuration(voters: [PeerID(1), PeerID(2), PeerID(3)])
 private let alone = Configuration(voters: [PeerID(1)])
 
 private func execute(_ sql: String, _ file: String) throws {
@@ -62,27 +61,31 @@ private enum Damage: String, CaseIterable {
     }
 }
 
-/// A directory with sixty entries in its log and in its state.
-private struct Directory {
+/// A directory with sixty entries in its log, and as many or fewer in its state.
+struct Directory {
     let path: String
     private(set) var machine = StateMachine()
     private var entries: [Entry] = []
 
-    init(_ members: Configuration = three, compacted: UInt64, cluster: UInt64? = nil) throws {
+    init(
+        _ members: Configuration = three, compacted: UInt64, cluster: UInt64? = nil, written: UInt64 = 60,
+        value: [UInt8] = [1, 2, 3]
+    ) throws {
         var template = Array("/tmp/tern-damage-XXXXXX".utf8CString)
         path = mkdtemp(&template).map { String(cString: $0) } ?? "/tmp/tern-damage"
+        var changes = StateChanges()
         for i in 1...60 as ClosedRange<UInt64> {
-            let command = i == 1 ? .openSession : Command.txn(Txn(success: [.put(Key("k\(i % 17)"), [1, 2, 3])]))
+            let command = i == 1 ? .openSession : Command.txn(Txn(success: [.put(Key("k\(i % 17)"), value)]))
             let id = ProposalID(client: ClientID(rawValue: 5), serial: i - 1, settledBelow: i / 2)
             let data = EntryFormat.entry(
                 logTime: Int64(i), proposal: EntryFormat.encode(ClientProposal(id: id, command: command)))
             entries.append(Entry(term: Term(1), index: LogIndex(i), data: data))
             _ = machine.apply(entries[entries.count - 1])
+            if i == written { changes = machine.takeChanges() }
         }
         let disk = try ReplicaDisk(path: path, initial: members, cluster: cluster)
         let hard = HardState(term: Term(4), vote: PeerID(2), commit: LogIndex(60))
         try disk.log.save([Save(id: SaveID(rawValue: 1), hardState: hard, entries: entries, snapshot: nil)])
-        var changes = machine.takeChanges()
         changes.configuration = members
         try disk.state.write(changes)
         _ = try disk.state.checkpoint()

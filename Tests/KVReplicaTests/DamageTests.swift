@@ -68,4 +68,32 @@ private func execute(_ sql: String, _ file: String) throws {
         #expect(cluster[others[0].id]?.status.isFenced == false)
         await cluster.end()
     }
+
+    @Test func `a verdict of the others outlives a restart`() async throws {
+        let cluster = Cluster(3) { configuration in
+            configuration.checkpointMilliseconds = 50
+            configuration.logTailEntries = 8
+        }
+        try await cluster.startAll()
+        let leader = try await cluster.leader()
+        for i in 0..<100 { _ = try await leader.propose(put("k\(i)", "v\(i)")) }
+        let others = cluster.addresses.filter { $0.id != leader.configuration.id }
+        guard let wrong = cluster[others[0].id] else { throw TestFailure("it is not there") }
+        try await eventually("its log was cut") { await wrong.compactedLogIndex() > .zero }
+        // Nobody is there who could send it another one.
+        await cluster.stop(others[1].id)
+        await cluster.stop(leader.configuration.id)
+        await wrong.distrustState()
+        #expect(wrong.status.isFenced)
+        await cluster.stop(others[0].id)
+        try await cluster.start(others[0].id)
+        guard let again = cluster[others[0].id] else { throw TestFailure("it did not start") }
+        try await eventually("it still is") { again.status.isFenced }
+        try await cluster.start(others[1].id)
+        try await cluster.start(leader.configuration.id)
+        try await eventually("it has another state") { !again.status.isFenced }
+        try await again.barrier()
+        #expect(again.view().get(Key("k7"))?.value == Array("v7".utf8))
+        await cluster.end()
+    }
 }

@@ -132,6 +132,7 @@ extension World {
             for notice in output.notices { watched(notice, at: position) }
             for outcome in output.outcomes { finish(outcome.ticket, outcome.result, at: position) }
             for read in output.reads { finish(read.ticket, read.failure, at: position) }
+            if let execution = output.execution { hosts[position].life?.core.executed(execution.run()) }
             if let index = output.compactLog { compact(position, to: index) }
             for alarm in output.alarms { note(alarm, at: position) }
             if output.hasNewState, hosts[position].crashPoint == .afterApply { doomed = position }

@@ -1,5 +1,4 @@
-// From Raft's `Ready` to the shell's output: apply what is committed, match outcomes with who waits, tell watchers, and
-// see who leads. Applying is the only place where the state changes, but for the installation of a snapshot.
+// From Raft's `Ready` to the shell's output: messages and saves, then what is committed is applied; and who leads.
 import Raft
 
 extension ReplicaCore {
@@ -8,10 +7,12 @@ extension ReplicaCore {
         guard versions.fault == nil else { return nil }
         dispatchProposals()
         dispatchReads()
+        applyCommitted()
         while let ready = raft.takeReady() {
-            let isEnough = ready.save != nil
             obey(ready)
-            if isEnough { break }
+            // What others and the disk wait for goes out before more is applied.
+            if ready.save != nil || (hasMoreToApply && !output.messages.isEmpty) { break }
+            applyCommitted()
         }
         noteLeadership()
         guard !output.isEmpty else { return nil }
@@ -22,7 +23,7 @@ extension ReplicaCore {
     private mutating func obey(_ ready: Ready) {
         for message in ready.messages { send(message) }
         if let save = ready.save { note(save) }
-        if !ready.committed.isEmpty { apply(ready.committed) }
+        committed.entries += ready.committed
         for read in ready.reads { answered(read) }
         if ready.leadership != nil { leadershipChanged() }
     }
@@ -35,26 +36,6 @@ extension ReplicaCore {
     private mutating func note(_ save: Save) {
         output.save = ReplicaSave(raft: save, state: save.snapshot == nil ? nil : staged)
         if save.snapshot != nil { installing = save.id }
-    }
-
-    private mutating func apply(_ entries: [Entry]) {
-        let membersBefore = state.members
-        for entry in entries {
-            guard understands(entry) else { return }
-            let applied = state.apply(entry)
-            reportState()
-            changes.note(applied.events)
-            if entry.kind == .configuration { output.hasNewMembers = true }
-            if !applied.events.isEmpty { output.notices += hub.notices(state.revision, applied.events) }
-            if let id = applied.id { settle(id, applied.outcome) }
-        }
-        raft.applied(to: state.appliedIndex)
-        output.hasNewState = true
-        if state.members != membersBefore {
-            output.hasNewMembers = true
-            tellWitness()
-        }
-        grantReads()
     }
 
     private mutating func leadershipChanged() {
@@ -87,6 +68,7 @@ extension ReplicaCore {
     /// A snapshot is durable: it is the state now.
     mutating func adoptInstalled() {
         installing = nil
+        committed.drop()
         guard let state = staged else { return }
         staged = nil
         self.state = state

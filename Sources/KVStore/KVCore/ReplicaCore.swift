@@ -36,12 +36,17 @@ package struct ReplicaOutput: Sendable {
     package var hasNewState = false
     package var hasNewMembers = false
     package var alarms: [StateAlarm] = []
+    /// The state is known to be wrong: its database is to say so too, until another one is installed.
+    package var condemnsState = false
+    /// To be executed on another thread; `executed` is told what came of it.
+    package var execution: Execution?
     /// The log up to here is not needed any more; may be done late.
     package var compactLog: LogIndex?
 
     package var isEmpty: Bool {
         messages.isEmpty && save == nil && outcomes.isEmpty && reads.isEmpty && notices.isEmpty && leadership == nil
-            && !hasNewState && !hasNewMembers && alarms.isEmpty && compactLog == nil
+            && !hasNewState && !hasNewMembers && alarms.isEmpty && !condemnsState && execution == nil
+            && compactLog == nil
     }
 }
 
@@ -81,6 +86,8 @@ package struct ReplicaLimits: Hashable, Sendable {
     package var logBytesMax = 64 << 20
     /// Above, that is so although a follower needs more of it behind the snapshot that it is being sent.
     package var logBytesHeldMax = 256 << 20
+    /// A command that deletes or looks at more keys is executed aside.
+    package var applyKeysMax = 10_000
     /// At every so many entries replicas compare their states; the same on all of them.
     package var hashEntries: UInt64 = 256
     package init() {}
@@ -132,6 +139,7 @@ package struct ReplicaCore: Sendable {
     /// A received state that Raft was told of, until its save is done.
     var staged: StateMachine?
     var installing: SaveID?
+    var committed = CommittedEntries()
     var lastTransfer: UInt64
     var agreement = StateAgreement()
     /// How often another state took the place of this replica's own.
@@ -343,7 +351,9 @@ package struct ReplicaCore: Sendable {
 
     /// What the state database has not been told, with the members of that moment.
     package mutating func takeStateChanges() -> StateChanges? {
-        guard installing == nil, !isFenced, let configuration = raft.configuration(at: state.appliedIndex) else {
+        guard installing == nil, committed.execution == nil, !isFenced,
+            let configuration = raft.configuration(at: state.appliedIndex)
+        else {
             return nil
         }
         var changes = state.takeChanges()

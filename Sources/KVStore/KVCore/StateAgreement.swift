@@ -1,4 +1,5 @@
-// Agreement on the state: at every so many entries each replica reports its state's hash to the leader. Raft makes the
+// Agreement on the state: at every so many entries, and at each leader's first, replicas report their states' hashes to the
+// leader. Raft makes the
 // logs agree; this finds out when executing them did not (a flipped bit, a mistake). Only a majority
 // that agrees on one hash is right: whoever differs is told, stops applying, serving and leading, and takes the leader's
 // state. Without such a majority nobody knows better: an alarm, and nothing else happens.
@@ -79,9 +80,9 @@ extension ReplicaCore {
     /// The state is known to be wrong: nothing is applied, served or led until another one is here.
     package var isFenced: Bool { agreement.fencedAt != nil }
 
-    /// After an entry was applied. The same indexes on every replica.
-    mutating func reportState() {
-        guard state.appliedIndex.rawValue % limits.hashEntries == 0, !raft.settings.isWitness else { return }
+    /// After an entry was applied. The same entries on every replica: who begins to lead learns at once who differs.
+    mutating func reportState(after entry: Entry) {
+        guard isCompared(entry.index, entry.kind), !raft.settings.isWitness else { return }
         let index = state.appliedIndex, hash = state.stateHash
         agreement.remember(index, hash)
         if raft.isLeader { return judge(index, hash, from: id) }
@@ -89,9 +90,13 @@ extension ReplicaCore {
         output.messages.append(Envelope(to: leader, .stateReport(index, hash: hash)))
     }
 
+    private func isCompared(_ index: LogIndex, _ kind: Entry.Kind?) -> Bool {
+        index.rawValue % limits.hashEntries == 0 || kind == .empty
+    }
+
     mutating func judge(_ index: LogIndex, _ hash: UInt64, from peer: PeerID) {
         let members = raft.configuration.withData
-        guard raft.isLeader, members.contains(peer), index.rawValue % limits.hashEntries == 0 else { return }
+        guard raft.isLeader, members.contains(peer), isCompared(index, raft.entry(at: index)?.kind) else { return }
         switch agreement.take(index, hash, from: peer, members) {
         case .none: break
         case .nobody(let hashes): output.alarms.append(.noMajority(index, hashes))
@@ -106,8 +111,16 @@ extension ReplicaCore {
     /// A majority's hash; from the leader, or from this replica as one.
     mutating func takeVerdict(_ index: LogIndex, _ hash: UInt64) {
         guard !isFenced, let own = agreement.hash(at: index), own != hash else { return }
+        distrustState(at: index)
+    }
+
+    /// What was written of the state is as it is in memory: only this tells the next start.
+    package mutating func distrustState(at index: LogIndex) {
+        guard !isFenced else { return }
         agreement.fencedAt = now
         output.alarms.append(.diverged(index))
+        output.condemnsState = true
+        committed.drop()
         endSenders()
         raft.suspendApplying()
     }

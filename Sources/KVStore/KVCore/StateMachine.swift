@@ -47,28 +47,24 @@ package struct StateMachine: Sendable {
 
     /// Applies the next entry of the log; indexes must follow each other.
     package mutating func apply(_ entry: Entry) -> Applied {
+        apply(ReadEntry(entry))
+    }
+
+    mutating func apply(_ read: ReadEntry) -> Applied {
+        let entry = read.entry
         precondition(entry.index == appliedIndex.next, "applied \(appliedIndex), given \(entry.index)")
         appliedIndex = entry.index
         appliedTerm = entry.term
-        guard entry.kind == .normal else {
-            return Applied(index: entry.index, id: nil, outcome: .done(revision), events: [])
+        if let time = read.logTime { logTime = max(logTime, time) }
+        switch read.content {
+        case .nothing: return Applied(index: entry.index, id: nil, outcome: .done(revision), events: [])
+        case .refused(let refusal):
+            return Applied(index: entry.index, id: nil, outcome: .refused(refusal), events: [])
+        case .proposal(let proposal): return apply(proposal, of: entry)
         }
-        return applyNormal(entry)
     }
 
-    private mutating func applyNormal(_ entry: Entry) -> Applied {
-        var reader = ByteReader(entry.data)
-        let proposal: ClientProposal
-        do throws(DecodeError) {
-            let version = try reader.byte()
-            guard version >= EntryFormat.oldest else {
-                return Applied(index: entry.index, id: nil, outcome: .refused(.unsupportedVersion(version)), events: [])
-            }
-            logTime = max(logTime, try reader.signed())
-            proposal = try EntryFormat.decode(&reader)
-        } catch {
-            return Applied(index: entry.index, id: nil, outcome: .refused(.malformed), events: [])
-        }
+    private mutating func apply(_ proposal: ClientProposal, of entry: Entry) -> Applied {
         if entry.isFenced { return Applied(index: entry.index, id: proposal.id, outcome: .fenced, events: []) }
         if case .expireSessions = proposal.command, entry.fence != nil {
             return expireUnasked(proposal, at: entry.index)

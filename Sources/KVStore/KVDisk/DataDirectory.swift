@@ -41,6 +41,20 @@ package final class DataDirectory: Sendable {
     }
 
     var markPath: String { path + "/raft.mark" }
+    private var newMarkPath: String { markPath + ".new" }
+
+    /// One that cannot be read stays where it is, beside a new one, until it is known who else can tell.
+    func openMark(_ read: @escaping ReadCall) throws(DiskError) -> (file: LogMarkFile, wasLost: Bool) {
+        let mark = try LogMarkFile(path: markPath, read: read)
+        guard try mark.isLost() else { return (mark, false) }
+        if unlink(newMarkPath) != 0, errno != ENOENT { throw .errno(newMarkPath) }
+        return (try LogMarkFile(path: newMarkPath, read: read), true)
+    }
+
+    func replaceMark() throws(DiskError) {
+        guard rename(newMarkPath, markPath) == 0 else { throw .errno(newMarkPath) }
+        try Self.sync(path)
+    }
 
     /// Its owner has not caught up since it began with nothing, and may have been here before.
     private var newbornPath: String { path + "/newborn" }

@@ -30,6 +30,11 @@ final class Database: @unchecked Sendable {
     private let handle: OpaquePointer
     private let path: String
     private var statements: [String: Statement] = [:]
+    /// The disk did not give back a page. SQLite reads a page before it writes it: this file cannot become another.
+    var isUnreadable = false
+    private static let unreadableCodes: Set<Int32> = [
+        SQLITE_IOERR | 1 << 8, SQLITE_IOERR | 2 << 8, SQLITE_IOERR | 32 << 8, SQLITE_IOERR | 33 << 8
+    ]
 
     /// `vfs`: SQLite's name for the files to use; nil: those of the machine.
     init(path: String, durability: Durability, vfs: String? = nil) throws(DiskError) {
@@ -114,6 +119,11 @@ final class Database: @unchecked Sendable {
             "\(path): \(String(cString: sqlite3_errmsg(handle))) (\(sqlite3_extended_errcode(handle)), errno \(errno))"
         switch code & 0xff {
         case SQLITE_FULL: throw .full(text)
+        case SQLITE_IOERR where Self.unreadableCodes.contains(sqlite3_extended_errcode(handle)):
+            isUnreadable = true
+            throw .damaged(text)
+        // A quota is no failure of the disk.
+        case SQLITE_IOERR where [EDQUOT, ENOSPC].contains(sqlite3_system_errno(handle)): throw .full(text)
         // Of statements that are right for the tables as they were made, these say that the tables are others.
         case SQLITE_CORRUPT, SQLITE_NOTADB, SQLITE_ERROR, SQLITE_READONLY, SQLITE_SCHEMA, SQLITE_TOOBIG,
             SQLITE_CONSTRAINT, SQLITE_MISMATCH, SQLITE_FORMAT:

@@ -50,9 +50,11 @@ extension LogMark {
 final class LogMarkFile: Sendable {
     private let descriptor: Int32
     private let path: String
+    private let call: ReadCall
 
-    init(path: String) throws(DiskError) {
+    init(path: String, read: @escaping ReadCall = FileReading.real) throws(DiskError) {
         self.path = path
+        call = read
         descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
         guard descriptor >= 0 else { throw .failed("\(path): errno \(errno)") }
     }
@@ -61,14 +63,22 @@ final class LogMarkFile: Sendable {
 
     func read() -> [UInt8]? {
         var bytes = [UInt8](repeating: 0, count: LogMark.bytes)
-        return pread(descriptor, &bytes, bytes.count, 0) == bytes.count ? bytes : nil
+        return call(descriptor, &bytes, bytes.count, 0) == bytes.count ? bytes : nil
+    }
+
+    /// The disk does not give it back: nobody knows how far the log was, and a short log is not told from a whole one.
+    func isLost() throws(DiskError) -> Bool {
+        var byte: UInt8 = 0
+        while call(descriptor, &byte, 1, 0) < 0 {
+            if FileReading.isLoss(errno) { return true }
+            guard errno == EINTR else { throw .errno("\(path): read") }
+        }
+        return false
     }
 
     /// `isSynced`: before a truncation it must be durable.
     func write(_ bytes: [UInt8], isSynced: Bool) throws(DiskError) {
-        guard pwrite(descriptor, bytes, bytes.count, 0) == bytes.count else {
-            throw .failed("\(path): errno \(errno)")
-        }
+        guard pwrite(descriptor, bytes, bytes.count, 0) == bytes.count else { throw LogSegment.error(path) }
         if isSynced, fdatasync(descriptor) != 0 { throw .failed("\(path): fdatasync: errno \(errno)") }
     }
 }

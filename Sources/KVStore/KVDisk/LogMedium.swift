@@ -10,6 +10,12 @@ package protocol LogMediumSegment: AnyObject {
     func write(_ bytes: [UInt8], at offset: Int) throws(DiskError)
     /// All bytes from the first on; the end may be missing where it was never written.
     func read() throws(DiskError) -> [UInt8]
+    /// The same, with zeros for what the disk does not give back, and how many bytes those are.
+    func readable() throws(DiskError) -> (bytes: [UInt8], lost: Int)
+}
+
+extension LogMediumSegment {
+    package func readable() throws(DiskError) -> (bytes: [UInt8], lost: Int) { (try read(), 0) }
 }
 
 /// Segments by number, and a mark apart from them.
@@ -20,6 +26,8 @@ package protocol LogMedium: AnyObject {
     func make(_ number: UInt64, bytes: Int) throws(DiskError) -> any LogMediumSegment
     /// Nothing in it is needed; it may be written again.
     func retire(_ segment: any LogMediumSegment) throws(DiskError)
+    /// A segment of which something cannot be read: another one with these bytes takes its place, and its name.
+    func replace(_ segment: any LogMediumSegment, with bytes: [UInt8]) throws(DiskError) -> any LogMediumSegment
     /// A segment can be made without delay.
     var hasSpare: Bool { get }
     func prepareSpare() throws(DiskError)
@@ -29,4 +37,11 @@ package protocol LogMedium: AnyObject {
     func writeMark(_ bytes: [UInt8], isSynced: Bool) throws(DiskError)
     /// The segments are useless: none is there any more. The mark stays.
     func setAside() throws(DiskError)
+}
+
+extension LogMedium {
+    /// For those of which everything can be read.
+    package func replace(
+        _ segment: any LogMediumSegment, with bytes: [UInt8]
+    ) throws(DiskError) -> any LogMediumSegment { segment }
 }

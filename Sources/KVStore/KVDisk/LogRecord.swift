@@ -69,6 +69,8 @@ struct LogRecordReader {
     /// Where the next record begins.
     private(set) var position = 0
     private(set) var chain: UInt64
+    /// A record is whole and means nothing here: a newer program wrote it.
+    private(set) var isForeign = false
 
     init(_ bytes: [UInt8], after chain: UInt64) {
         self.bytes = bytes
@@ -87,7 +89,9 @@ struct LogRecordReader {
         }
         var stored: UInt64 = 0
         for i in 0..<8 { stored |= UInt64(bytes[end + i]) << UInt64(8 * i) }
-        guard stored == check, let record = LogRecordReader.decode(Array(bytes[(position + 4)..<end])) else {
+        guard stored == check else { return nil }
+        guard let record = LogRecordReader.decode(Array(bytes[(position + 4)..<end])) else {
+            isForeign = true
             return nil
         }
         position = end + 8

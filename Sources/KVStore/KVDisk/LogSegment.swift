@@ -10,8 +10,12 @@ final class LogSegment: LogMediumSegment, Sendable {
     let path: String
     let capacity: Int
     private let descriptor: Int32
+    private let call: ReadCall
 
-    fileprivate init(_ number: UInt64, _ path: String, _ capacity: Int, _ descriptor: Int32) {
+    fileprivate init(
+        _ number: UInt64, _ path: String, _ capacity: Int, _ descriptor: Int32, _ call: @escaping ReadCall
+    ) {
+        self.call = call
         self.number = number
         self.path = path
         self.capacity = capacity
@@ -40,24 +44,15 @@ final class LogSegment: LogMediumSegment, Sendable {
         }
     }
 
-    fileprivate static func error(_ what: String) -> DiskError {
+    static func error(_ what: String) -> DiskError {
         let code = errno
         return code == ENOSPC || code == EDQUOT ? .full("\(what): errno \(code)") : .failed("\(what): errno \(code)")
     }
 
-    func read() throws(DiskError) -> [UInt8] {
-        var bytes = [UInt8](repeating: 0, count: capacity)
-        var done = 0
-        while done < capacity {
-            let count = bytes.withUnsafeMutableBytes { raw in
-                pread(descriptor, raw.baseAddress.map { $0 + done }, raw.count - done, off_t(done))
-            }
-            if count < 0, errno == EINTR { continue }
-            guard count >= 0 else { throw .failed("\(path): read: errno \(errno)") }
-            if count == 0 { break }
-            done += count
-        }
-        return bytes
+    func read() throws(DiskError) -> [UInt8] { try readable().bytes }
+
+    func readable() throws(DiskError) -> (bytes: [UInt8], lost: Int) {
+        try FileReading.bytes(of: descriptor, path, count: capacity, call)
     }
 }
 
@@ -66,17 +61,21 @@ final class LogFolder: LogMedium {
     static let sparesMax = 4
     private let path: String
     private let mark: LogMarkFile
+    private let call: ReadCall
     private var spares: [String] = []
     private var lastSpare = 0
 
-    init(_ path: String, mark: LogMarkFile) throws(DiskError) {
+    init(_ path: String, mark: LogMarkFile, read: @escaping ReadCall = FileReading.real) throws(DiskError) {
         self.path = path
+        call = read
         self.mark = mark
         try makeFolder()
     }
 
     private func makeFolder() throws(DiskError) {
         if mkdir(path, 0o700) != 0, errno != EEXIST { throw .failed("\(path): errno \(errno)") }
+        // Its own name, and that of the mark, which is made before it.
+        try DataDirectory.sync(path + "/..")
     }
 
     func readMark() -> [UInt8]? { mark.read() }
@@ -100,13 +99,17 @@ final class LogFolder: LogMedium {
         guard let folder = opendir(path) else { throw .failed("\(path): errno \(errno)") }
         defer { closedir(folder) }
         var numbers: [UInt64] = []
+        errno = 0
         while let entry = readdir(folder) {
             let name = withUnsafePointer(to: &entry.pointee.d_name) {
                 $0.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
             }
             if name.hasPrefix("spare-") { try removeFile("\(path)/\(name)") }
             if name.hasSuffix(".log"), let number = UInt64(name.dropLast(4)) { numbers.append(number) }
+            errno = 0
         }
+        // Without all names the log would look short.
+        guard errno == 0 else { throw .failed("\(path): readdir: errno \(errno)") }
         var segments: [any LogMediumSegment] = []
         for number in numbers.sorted() { segments.append(try openSegment(number)) }
         return segments
@@ -123,7 +126,7 @@ final class LogFolder: LogMedium {
         guard descriptor >= 0 else { throw .failed("\(file): errno \(errno)") }
         var status = stat()
         guard fstat(descriptor, &status) == 0 else { throw .failed("\(file): errno \(errno)") }
-        return LogSegment(number, file, Int(status.st_size), descriptor)
+        return LogSegment(number, file, Int(status.st_size), descriptor, call)
     }
 
     /// A segment with room for so many bytes: a spare, else a new file. Its name is durable when this returns.
@@ -154,19 +157,34 @@ final class LogFolder: LogMedium {
     }
 
     private func fill(_ file: String, _ bytes: Int) throws(DiskError) {
-        let descriptor = Glibc.open(file, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0o600)
-        guard descriptor >= 0 else { throw LogSegment.error(file) }
-        defer { close(descriptor) }
-        do throws(DiskError) {
-            let zeros = [UInt8](repeating: 0, count: 1 << 18)
+        let zeros = [UInt8](repeating: 0, count: 1 << 18)
+        try make(file) { descriptor throws(DiskError) in
             for offset in stride(from: 0, to: bytes, by: zeros.count) {
                 try LogSegment.write(zeros, descriptor, offset, file)
             }
-        } catch {
+        }
+    }
+
+    /// Durable but for its name, or not there.
+    private func make(_ file: String, _ write: (Int32) throws(DiskError) -> Void) throws(DiskError) {
+        let descriptor = Glibc.open(file, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0o600)
+        guard descriptor >= 0 else { throw LogSegment.error(file) }
+        defer { close(descriptor) }
+        do throws(DiskError) { try write(descriptor) } catch {
             unlink(file)
             throw error
         }
         guard fdatasync(descriptor) == 0 else { throw .failed("\(file): fdatasync: errno \(errno)") }
+    }
+
+    /// A page that cannot be read cannot be written in part either. The old file is kept until the next one is lost, since
+    /// it may be all that is left.
+    func replace(_ segment: any LogMediumSegment, with bytes: [UInt8]) throws(DiskError) -> any LogMediumSegment {
+        let new = "\(path)/spare-readable", aside = "\(path)/unreadable"
+        try make(new) { descriptor throws(DiskError) in try LogSegment.write(bytes, descriptor, 0, new) }
+        if unlink(aside) != 0, errno != ENOENT { throw .errno(aside) }
+        guard link(name(segment.number), aside) == 0 else { throw .errno(aside) }
+        return try adopt(new, segment.number)
     }
 
     /// Nothing in it is needed; it may be written again.

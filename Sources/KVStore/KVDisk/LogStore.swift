@@ -29,6 +29,8 @@ package final class LogStore: @unchecked Sendable {
     /// start must not take the damaged log for a short one.
     private var owed: LogMark?
     private var batch = LogBatch(after: 0)
+    /// Of what the disk did not give back at start.
+    package private(set) var unreadableBytes = 0
     /// Saves of the batch whose snapshot the log holds: what stands behind it stays.
     private var rebases: Set<SaveID> = []
     /// The chains of the batch's entries.
@@ -38,14 +40,13 @@ package final class LogStore: @unchecked Sendable {
 
     /// Reads what is there. A log without a beginning is set aside: the mark knows how far it was.
     package static func open(_ medium: any LogMedium) throws(DiskError) -> (log: LogStore, found: Found) {
-        do throws(DiskError) {
-            let log = LogStore(medium)
-            return (log, try log.load())
-        } catch {
+        let first = LogStore(medium)
+        do throws(DiskError) { return (first, try first.load()) } catch {
             guard case .damaged = error else { throw error }
         }
         try medium.setAside()
         let log = LogStore(medium)
+        log.unreadableBytes = first.unreadableBytes
         return (log, try log.load())
     }
 
@@ -240,8 +241,16 @@ extension LogStore {
     private func load() throws(DiskError) -> Found {
         var replay = LogReplay()
         let all = try medium.open()
-        for segment in all {
-            guard try replay.take(segment) else { break }
+        for found in all {
+            let (bytes, lost) = try found.readable()
+            unreadableBytes += lost
+            let segment = lost == 0 ? found : try medium.replace(found, with: bytes)
+            let isTaken = replay.take(segment.number, bytes)
+            guard !replay.isForeign else {
+                throw .failed(
+                    "segment \(segment.number) of the log has records that this program does not know: run a newer one")
+            }
+            guard isTaken else { break }
             segments.append(segment)
             end = replay.end
         }
@@ -321,11 +330,14 @@ struct LogReplay {
     private(set) var chain: UInt64 = 0
     private(set) var end = 0
     private var number: UInt64?
+    /// A newer program wrote some of it: to go on without that would lose what is there.
+    private(set) var isForeign = false
 
     /// False when the segment does not follow what was read before.
-    mutating func take(_ segment: any LogMediumSegment) throws(DiskError) -> Bool {
-        var reader = LogRecordReader(try segment.read(), after: 0)
-        guard case .head(let head)? = reader.next(), head.number == segment.number else { return false }
+    mutating func take(_ segment: UInt64, _ bytes: [UInt8]) -> Bool {
+        var reader = LogRecordReader(bytes, after: 0)
+        defer { isForeign = reader.isForeign }
+        guard case .head(let head)? = reader.next(), head.number == segment else { return false }
         if let number {
             guard head.number == number + 1, head.previous == chain else { return false }
         } else {
@@ -334,7 +346,7 @@ struct LogReplay {
         number = head.number
         chain = reader.chain
         end = reader.position
-        while let record = reader.next(), execute(record, reader.chain, segment.number) {
+        while let record = reader.next(), execute(record, reader.chain, segment) {
             chain = reader.chain
             end = reader.position
         }

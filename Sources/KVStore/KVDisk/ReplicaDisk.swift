@@ -26,32 +26,59 @@ package struct ReplicaDisk: Sendable {
 
     /// `initial`: the members of a new cluster; used only when the directory is empty. `cluster`: whose state it must be.
     /// `mayHaveBeen`: a member without whom a new cluster elects somebody; if its log is empty, that may be a loss.
+    /// `reading`: how the log and its mark are read.
     package init(
-        path: String, initial: Configuration, cluster: UInt64? = nil, mayHaveBeen: Bool = false
+        path: String, initial: Configuration, cluster: UInt64? = nil, mayHaveBeen: Bool = false,
+        reading: ReadCall? = nil
     ) throws(DiskError) {
         let directory = try DataDirectory(path)
         try directory.refuseOldLog()
+        let read = reading ?? FileReading.real
+        let mark = try directory.openMark(read)
+        let members = MembersFile(path)
         let state = try StateStore.open(
-            path: directory.statePath, cluster: cluster, members: MembersFile(path)
+            path: directory.statePath, cluster: cluster, members: members
         ) { () throws(DiskError) in try directory.setAsideState() }
-        try self.init(state, initial: initial, directory: directory) { () throws(DiskError) in
-            try LogFolder(directory.logPath, mark: LogMarkFile(path: directory.markPath))
-        }
+        try self.init(
+            state, initial: initial, directory: directory,
+            anew: { () throws(DiskError) in
+                try directory.setAsideState()
+                return try StateStore(path: directory.statePath, cluster: cluster, members: members)
+            },
+            medium: { () throws(DiskError) in try LogFolder(directory.logPath, mark: mark.file, read: read) })
+        if mark.wasLost { try survive(lostMark: directory) }
         if mayHaveBeen && isLogNew { try directory.markNewborn() }
         restored.isNewborn = directory.isNewborn
+    }
+
+    /// The log may be shorter than it was: as for who lost all, what the others say is what counts until it has caught up.
+    private func survive(lostMark directory: DataDirectory) throws(DiskError) {
+        guard restored.snapshot.configuration.allVoters.count != 1 else {
+            throw .failed(
+                "\(directory.markPath) cannot be read: how far the log was is not known, and no other member knows it. "
+                    + "Bring back a whole copy of this directory, or restore a snapshot "
+                    + "(tern snapshot restore FILE --data-dir DIR)")
+        }
+        try directory.markNewborn()
+        try directory.replaceMark()
     }
 
     /// It has caught up, and that is durable.
     package func forgetNewborn() throws(DiskError) { try directory?.forgetNewborn() }
 
-    /// On any files: what every start does.
+    /// On any files: what every start does. `anew`: an empty state database in place of a file that cannot be read.
     package init(
         _ state: StateStore, initial: Configuration, directory: DataDirectory? = nil,
-        medium: () throws(DiskError) -> any LogMedium
+        anew: (() throws(DiskError) -> StateStore)? = nil, medium: () throws(DiskError) -> any LogMedium
     ) throws(DiskError) {
         self.directory = directory
+        var state = state, loaded = try state.load()
+        if let anew, let reason = state.unreadable {
+            state = try anew()
+            state.condemnAtStart(reason)
+            loaded = try state.load()
+        }
         self.state = state
-        let loaded = try state.load()
         let opened = try LogStore.open(try medium())
         log = opened.log
         isLogNew = log.isNew

@@ -32,10 +32,29 @@ extension StateStore {
     }
 
     /// Where not even that can be written, the next start sees so.
-    private func condemn() throws(DiskError) {
-        do throws(DiskError) { try database.execute("PRAGMA user_version = 1") } catch {
+    func condemn() throws(DiskError) {
+        let verdict = database.isUnreadable ? Self.isUnreadable : Self.isWrong
+        do throws(DiskError) { try database.execute("PRAGMA user_version = \(verdict)") } catch {
             guard case .damaged = error else { throw error }
         }
+    }
+
+    /// The state was found to be wrong, whatever the database says of it: no start believes it until another one is
+    /// installed. Durable when this returns.
+    package func distrust() throws(DiskError) {
+        try locked { _ throws(DiskError) in
+            try condemn()
+            try database.checkpoint()
+        }
+    }
+
+    /// What `user_version` says of the whole database.
+    static let isWrong: Int64 = 1
+    static let isUnreadable: Int64 = 2
+
+    /// Why nothing can be made of the file itself; nil when it is good or can become another.
+    var unreadable: String? {
+        guarded.withLock { database.isUnreadable ? $0.damage ?? "state.sqlite cannot be read" : nil }
     }
 
     /// Not a page of it is kept when another state comes.
@@ -57,7 +76,9 @@ extension StateStore {
     func isCondemned() throws(DiskError) -> Bool {
         let version = try database.prepare("PRAGMA user_version")
         defer { version.reset() }
-        return try version.step() && version.integer(0) != 0
+        guard try version.step() else { return false }
+        if version.integer(0) == Self.isUnreadable { database.isUnreadable = true }
+        return version.integer(0) != 0
     }
 
     /// A new database is made in memory, and all its pages take the place of the old ones in one transaction.

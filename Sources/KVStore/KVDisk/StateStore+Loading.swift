@@ -39,6 +39,8 @@ extension StateStore {
     private func read() throws(DiskError) -> Found {
         let (damage, schema) = guarded.withLock { ($0.damage, $0.schema) }
         if let damage { return .unknown(damage) }
+        // First of all: a file that cannot be read says so in many ways.
+        let isCondemned = try isCondemned()
         if let name = schema.altered { return .unknown("state.sqlite: its table \(name) is not as it was made") }
         guard !schema.missing.contains("meta") || schema.isNew else { return .unknown("state.sqlite: a table is gone") }
         let meta = try database.prepare("SELECT format, counters, configuration, members FROM meta WHERE id = 0")
@@ -57,7 +59,7 @@ extension StateStore {
         let head = try head(of: meta, format)
         do throws(DiskError) {
             let state = try loadState(head.counters, head.members, isFolded: format == 1)
-            if try isCondemned() { return .damaged("state.sqlite: damage was met", state, head.configuration) }
+            if isCondemned { return .damaged("state.sqlite: damage was met", state, head.configuration) }
             guard head.hash.map({ $0 == state.stateHash }) ?? true else {
                 return .damaged("state.sqlite: its keys are not what was written", state, head.configuration)
             }

@@ -62,7 +62,7 @@ package final class StateStore: Sendable {
         }
         try setAside()
         let store = try StateStore(path: path, vfs: vfs, cluster: cluster, members: members)
-        store.guarded.withLock { $0.damage = damage }
+        store.condemnAtStart(damage)
         return store
     }
 
@@ -103,7 +103,7 @@ package final class StateStore: Sendable {
 
     /// Replaces everything, synced when it returns. Of a damaged database not a page is kept.
     package func install(_ state: StateMachine, _ configuration: Configuration) throws(DiskError) {
-        try locked { guarded throws(DiskError) in
+        try condemningDamage { guarded throws(DiskError) in
             if guarded.damage != nil {
                 try rebuild(state, configuration)
             } else {
@@ -128,6 +128,7 @@ package final class StateStore: Sendable {
             try writeAll(state)
             try writeMeta(state.counters, state.stateHash, configuration, state.sortedMembers)
             try writeFolded(state.revision)
+            try database.execute("PRAGMA user_version = 0")
         }
     }
 

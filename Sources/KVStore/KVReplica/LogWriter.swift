@@ -43,6 +43,22 @@ final class LogWriter: Sendable {
         if isFirst { thread.submit { [self] in drain() } }
     }
 
+    /// Before any state that is installed later.
+    func distrustState() {
+        thread.submit { [self] in
+            guard !isAbandoned.load(ordering: .relaxed) else { return }
+            guarded { () throws(DiskError) in try distrust() }
+        }
+    }
+
+    private func distrust() throws(DiskError) {
+        while true {
+            do throws(DiskError) { return try state.distrust() } catch {
+                guard case .full = error, waitForRoom() else { throw error }
+            }
+        }
+    }
+
     func compact(to index: LogIndex) {
         thread.submit { [self] in
             guard !isAbandoned.load(ordering: .relaxed) else { return }

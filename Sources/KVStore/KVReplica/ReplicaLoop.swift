@@ -30,6 +30,8 @@ final class ReplicaLoop: @unchecked Sendable {
     private var disk: ReplicaDisk?
     private var logWriter: LogWriter?
     private(set) var stateWriter: StateWriter?
+    /// For commands that take long; made for the first.
+    var executor: WorkerThread?
     private var transport: PeerTransport?
     private var ticker: Ticker?
     private var outcomes: [Ticket: OutcomeHandler] = [:]
@@ -91,6 +93,10 @@ final class ReplicaLoop: @unchecked Sendable {
             configuration.logger.error(
                 "the state is damaged: nothing is served until the leader has sent its own",
                 metadata: ["reason": "\(damage)"])
+        }
+        if disk.log.unreadableBytes > 0 {
+            configuration.logger.error(
+                "the disk does not give back all of the log", metadata: ["bytes": "\(disk.log.unreadableBytes)"])
         }
         if disk.isStateRemade { configuration.logger.warning("the state was damaged: it is made anew from the log") }
         if let mark = disk.restored.voteMark {
@@ -334,6 +340,8 @@ extension ReplicaLoop {
             if save.state != nil { counters.snapshotsReceivedTotal += 1 }
             logWriter?.submit(save)
         }
+        if core.hasMoreToApply { transport?.flush() }
+        if let execution = output.execution { execute(execution) }
         if let index = output.compactLog { logWriter?.compact(to: index) }
         if output.hasNewState {
             let snapshot = core.snapshot
@@ -353,6 +361,7 @@ extension ReplicaLoop {
             reads.removeValue(forKey: ticket)?(failure)
         }
         if let news = output.leadership { announce(news) }
+        if output.condemnsState { logWriter?.distrustState() }
         for alarm in output.alarms {
             configuration.logger.critical("states differ", metadata: ["alarm": "\(alarm)"])
         }
@@ -474,6 +483,7 @@ extension ReplicaLoop {
         transport?.close()
         let log = logWriter
         let state = stateWriter
+        endExecution()
         let changes = isGraceful ? state?.changes(of: &core) : nil
         let logger = configuration.logger
         for input in mailbox.close() { input.refuse(.stopped) }

@@ -1,0 +1,59 @@
+// An entry of the log as it was read, ahead of its execution, and how much work that will be: what takes long is executed
+// aside (see Execution). Both are the same on every peer, though each may decide for itself where it executes.
+import Raft
+
+/// An entry, read once.
+struct ReadEntry: Sendable {
+    enum Content: Sendable {
+        /// No command.
+        case nothing
+        case refused(Refusal)
+        case proposal(ClientProposal)
+    }
+    let entry: Entry
+    private(set) var content = Content.nothing
+    /// As its leader counted it.
+    private(set) var logTime: Int64?
+
+    init(_ entry: Entry) {
+        self.entry = entry
+        guard entry.kind == .normal else { return }
+        var reader = ByteReader(entry.data)
+        do throws(DecodeError) {
+            let version = try reader.byte()
+            guard version >= EntryFormat.oldest else {
+                content = .refused(.unsupportedVersion(version))
+                return
+            }
+            logTime = try reader.signed()
+            content = .proposal(try EntryFormat.decode(&reader))
+        } catch { content = .refused(.malformed) }
+    }
+}
+
+extension StateMachine {
+    /// How many keys the entry deletes or looks at, at most, but for those that it names.
+    func work(_ read: ReadEntry) -> Int {
+        guard case .proposal(let proposal) = read.content, !read.entry.isFenced else { return 0 }
+        switch proposal.command {
+        case .txn(let txn): return TxnShape.check(txn) == nil ? work(txn) : 0
+        case .revokeLease(let id): return leases[id]?.keys.count ?? 0
+        case .expireLeases(let ids): return ids.reduce(0) { $0 + (leases[$1]?.keys.count ?? 0) }
+        default: return 0
+        }
+    }
+
+    private func work(_ txn: Txn) -> Int {
+        let compared = txn.compares.reduce(0) { $0 + work($1.range) }
+        return (txn.success + txn.failure).reduce(compared) { sum, op in
+            switch op {
+            case .txn(let nested): sum + work(nested)
+            case .delete(let range, _): sum + work(range)
+            case .range(let request): sum + work(request.range)
+            case .put: sum
+            }
+        }
+    }
+
+    private func work(_ range: KeyRange) -> Int { range.single == nil ? tree.count(range) : 0 }
+}

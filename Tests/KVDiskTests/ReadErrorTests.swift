@@ -1,0 +1,267 @@
+// Places that the disk does not give back: as good as altered ones. The log is short of what its mark says, the state is
+// another's until a leader has sent one, and no start ends by it that could go on with the others' help.
+import CSQLite
+import Glibc
+import KVCore
+import KVDisk
+import Raft
+import Synchronization
+import Testing
+
+/// Places of files that cannot be read, by the files themselves: another one of the same name can.
+private final class Faults: Sendable {
+    private struct Place {
+        var inode: ino_t
+        var range: Range<Int>
+    }
+    private let places = Mutex<[Place]>([])
+
+    func add(_ file: String, _ range: Range<Int>) {
+        var status = stat()
+        #expect(stat(file, &status) == 0, "no file \(file)")
+        places.withLock { $0.append(Place(inode: status.st_ino, range: range)) }
+    }
+
+    func lift() { places.withLock { $0 = [] } }
+
+    /// As a kernel that has not begun to answer: no part of a read comes that touches the place.
+    func fails(_ descriptor: Int32, _ offset: Int, _ count: Int) -> Bool {
+        places.withLock { places in
+            guard !places.isEmpty else { return false }
+            var status = stat()
+            guard fstat(descriptor, &status) == 0 else { return false }
+            return places.contains { $0.inode == status.st_ino && $0.range.overlaps(offset..<(offset + max(1, count))) }
+        }
+    }
+
+    var read: ReadCall {
+        { [self] descriptor, into, count, offset in
+            guard !fails(descriptor, offset, count) else {
+                errno = EIO
+                return -1
+            }
+            return pread(descriptor, into, count, off_t(offset))
+        }
+    }
+}
+
+private func segment(_ path: String) -> String { path + "/raft.log/" + String(repeating: "0", count: 15) + "1.log" }
+
+/// Where the entry's record is, about.
+private func page(_ file: String, of key: String, times: Int) throws -> Int {
+    let handle = try #require(fopen(file, "r"))
+    defer { fclose(handle) }
+    var bytes = [UInt8](repeating: 0, count: 1 << 16)
+    let count = fread(&bytes, 1, bytes.count, handle)
+    let found = (0..<count).filter { bytes[$0...].starts(with: key.utf8) }
+    return try #require(found.dropFirst(times).first) / 4096
+}
+
+@Suite(.serialized) struct ReadErrorTests {
+    private let faults = Faults()
+
+    private func open(_ directory: Directory, _ members: Configuration = three) throws -> ReplicaDisk {
+        try ReplicaDisk(path: directory.path, initial: members, reading: faults.read)
+    }
+
+    @Test func `a page of the log that cannot be read leaves its owner without a vote, and it goes on`() throws {
+        let directory = try Directory(compacted: 0, written: 5, value: Array(repeating: 7, count: 300))
+        defer { removeAll(directory.path) }
+        let bad = try page(segment(directory.path), of: "k3", times: 2)
+        faults.add(segment(directory.path), bad * 4096..<(bad + 1) * 4096)
+        var count = 0
+        do {
+            let disk = try open(directory)
+            count = disk.restored.entries.count
+            #expect(count > 5 && count < 60 && disk.log.unreadableBytes == 4096)
+            #expect(disk.restored.voteMark == LogIndex(60))
+            let entry = Entry(term: Term(4), index: LogIndex(UInt64(count) + 1), data: [9])
+            let hard = HardState(term: Term(5), vote: nil, commit: LogIndex(UInt64(count)))
+            try disk.log.save([Save(id: SaveID(rawValue: 9), hardState: hard, entries: [entry], snapshot: nil)])
+        }
+        // The place can be read again: what lay there does not come back.
+        faults.lift()
+        let disk = try open(directory)
+        #expect(disk.restored.entries.count == count + 1 && disk.restored.entries.last?.data == [9])
+        #expect(disk.restored.voteMark == LogIndex(60) && disk.log.unreadableBytes == 0)
+        #expect(access(directory.path + "/raft.log/unreadable", F_OK) == 0, "it may be all that is left")
+    }
+
+    @Test func `a log whose beginning cannot be read is set aside`() throws {
+        let directory = try Directory(compacted: 0, written: 5)
+        defer { removeAll(directory.path) }
+        faults.add(segment(directory.path), 0..<100)
+        for round in 0..<2 {
+            let disk = try open(directory)
+            #expect(disk.restored.entries.isEmpty && disk.restored.voteMark == LogIndex(60), "round \(round)")
+            #expect(disk.restored.snapshot.index == LogIndex(5))
+        }
+        #expect(access(directory.path + "/raft.log.damaged", F_OK) == 0)
+    }
+
+    @Test func `a mark that cannot be read is no missing mark: its owner votes when it has caught up`() throws {
+        let directory = try Directory(compacted: 0)
+        defer { removeAll(directory.path) }
+        faults.add(directory.path + "/raft.mark", 0..<48)
+        for _ in 0..<2 {
+            let disk = try open(directory)
+            #expect(disk.restored.isNewborn && disk.restored.entries.count == 60)
+            let hard = HardState(term: Term(6), vote: nil, commit: LogIndex(60))
+            try disk.log.save([Save(id: SaveID(rawValue: 9), hardState: hard, entries: [], snapshot: nil)])
+        }
+        try open(directory).forgetNewborn()
+        #expect(try !open(directory).restored.isNewborn)
+    }
+
+    @Test func `who is alone and cannot read its mark refuses to start and says what to do, and leaves it as it is`()
+        throws
+    {
+        let alone = Configuration(voters: [PeerID(1)])
+        let directory = try Directory(alone, compacted: 0)
+        defer { removeAll(directory.path) }
+        faults.add(directory.path + "/raft.mark", 0..<48)
+        for _ in 0..<2 {
+            do {
+                _ = try open(directory, alone)
+                Issue.record("started")
+            } catch { #expect("\(error)".contains("tern snapshot restore"), "\(error)") }
+        }
+        faults.lift()
+        let disk = try open(directory, alone)
+        #expect(!disk.restored.isNewborn && disk.restored.entries.count == 60 && disk.restored.voteMark == nil)
+    }
+
+    @Test func `records of a newer program are refused, not taken for damage`() throws {
+        let directory = try Directory(compacted: 0)
+        defer { removeAll(directory.path) }
+        let handle = try #require(fopen(segment(directory.path), "r+"))
+        var head = [UInt8](repeating: 0, count: 200)
+        #expect(fread(&head, 1, head.count, handle) == head.count)
+        let length = Int(head[0]) | Int(head[1]) << 8
+        // The head's format, behind its kind; with the check that a newer program would write.
+        head[5] = 99
+        var hash = Hash64(seed: 0)
+        hash.add(Array(head[4..<(5 + length)]))
+        for i in 0..<8 { head[5 + length + i] = UInt8(truncatingIfNeeded: hash.value >> UInt64(8 * i)) }
+        rewind(handle)
+        #expect(fwrite(head, 1, head.count, handle) == head.count)
+        fclose(handle)
+        do {
+            _ = try open(directory)
+            Issue.record("started")
+        } catch { #expect("\(error)".contains("newer"), "\(error)") }
+        #expect(access(directory.path + "/raft.log.damaged", F_OK) != 0)
+    }
+}
+
+/// For SQLite's own reads, of which there is one set in a process.
+private let pages = Faults()
+
+private func whileFailing(_ body: () throws -> Void) throws {
+    let system = try #require(sqlite3_vfs_find(nil))
+    let direct: @convention(c) (Int32, UnsafeMutableRawPointer?, Int, off_t) -> Int = {
+        descriptor, into, count, offset in
+        guard !pages.fails(descriptor, Int(offset), count) else {
+            errno = EIO
+            return -1
+        }
+        return pread(descriptor, into, count, offset)
+    }
+    let sequential: @convention(c) (Int32, UnsafeMutableRawPointer?, Int) -> Int = { descriptor, into, count in
+        guard !pages.fails(descriptor, Int(lseek(descriptor, 0, SEEK_CUR)), count) else {
+            errno = EIO
+            return -1
+        }
+        return read(descriptor, into, count)
+    }
+    for name in ["pread", "pread64"] {
+        _ = system.pointee.xSetSystemCall(system, name, unsafeBitCast(direct, to: sqlite3_syscall_ptr.self))
+    }
+    _ = system.pointee.xSetSystemCall(system, "read", unsafeBitCast(sequential, to: sqlite3_syscall_ptr.self))
+    defer {
+        pages.lift()
+        for name in ["pread", "pread64", "read"] { _ = system.pointee.xSetSystemCall(system, name, nil) }
+    }
+    try body()
+}
+
+@Suite(.serialized) struct StateReadErrorTests {
+    private func size(_ file: String) -> Int {
+        var status = stat()
+        return stat(file, &status) == 0 ? Int(status.st_size) : 0
+    }
+
+    /// False: the state was damaged. Another one is there afterwards.
+    private func start(_ directory: Directory) throws -> Bool {
+        let disk = try ReplicaDisk(path: directory.path, initial: .empty)
+        #expect(disk.restored.snapshot.configuration == three && disk.restored.voteMark == nil)
+        let isWhole = !disk.isStateDamaged
+        do throws(DiskError) { try disk.state.install(directory.machine, three) } catch {
+            // That it cannot be read was met only now: the process ends, and the next start knows it.
+            guard case .damaged = error else { throw error }
+            return false
+        }
+        return isWhole
+    }
+
+    @Test func `a state of which any page cannot be read takes another one's place, or is whole`() throws {
+        var damaged = 0
+        for isWAL in [false, true] {
+            for number in 0..<12 {
+                let directory = try Directory(compacted: 40, value: Array(repeating: 7, count: 900))
+                defer { removeAll(directory.path) }
+                let file = directory.path + "/state.sqlite"
+                if !isWAL { unlink(file + "-wal") }
+                let bad = isWAL ? file + "-wal" : file
+                let first = number * 4096
+                guard first < size(bad) else { continue }
+                try whileFailing {
+                    pages.add(bad, first..<(first + 4096))
+                    let isWhole = try start(directory)
+                    if !isWhole { damaged += 1 }
+                    #expect(try isWhole || start(directory) || start(directory), "\(isWAL) \(number)")
+                    let disk = try ReplicaDisk(path: directory.path, initial: .empty)
+                    #expect(
+                        !disk.isStateDamaged && disk.machine.stateHash == directory.machine.stateHash,
+                        "\(isWAL) \(number)")
+                }
+            }
+        }
+        #expect(damaged > 5)
+    }
+
+    @Test func `a page that could not be read while it ran is not met again by the state that comes`() throws {
+        let directory = try Directory(compacted: 40)
+        defer { removeAll(directory.path) }
+        let file = directory.path + "/state.sqlite"
+        var handle: OpaquePointer?
+        #expect(sqlite3_open_v2(file, &handle, SQLITE_OPEN_READWRITE, nil) == SQLITE_OK)
+        #expect(sqlite3_exec(handle, "PRAGMA user_version = 2", nil, nil, nil) == SQLITE_OK)
+        sqlite3_close_v2(handle)
+        var before = stat(), after = stat()
+        #expect(stat(file, &before) == 0)
+        let disk = try ReplicaDisk(path: directory.path, initial: .empty)
+        #expect(disk.isStateDamaged && stat(file, &after) == 0 && after.st_ino != before.st_ino)
+        try disk.state.install(directory.machine, three)
+    }
+
+    @Test func `a state that is distrusted is so at the next start, until another one is installed`() throws {
+        let directory = try Directory(compacted: 40)
+        defer { removeAll(directory.path) }
+        do {
+            let disk = try ReplicaDisk(path: directory.path, initial: .empty)
+            #expect(!disk.isStateDamaged)
+            try disk.state.distrust()
+        }
+        for _ in 0..<2 { #expect(try ReplicaDisk(path: directory.path, initial: .empty).isStateDamaged) }
+        for isAtOnce in [false, true] {
+            do {
+                let disk = try ReplicaDisk(path: directory.path, initial: .empty)
+                if isAtOnce { try disk.state.distrust() }
+                try disk.state.install(directory.machine, three)
+            }
+            let disk = try ReplicaDisk(path: directory.path, initial: .empty)
+            #expect(!disk.isStateDamaged && disk.machine.stateHash == directory.machine.stateHash)
+        }
+    }
+}
