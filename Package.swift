@@ -165,7 +165,9 @@ let package = Package(
         tests("APITests", ["API"]),
         tests("KVCoreTests", ["KVCore", "Raft"]),
         tests("KVDiskTests", ["KVDisk", "KVCore", "Raft", "CSQLite"]),
-        tests("KVReplicaTests", ["KVReplica", "KVDisk", "CSQLite", "KVCore", "Raft", "NetPKI", embedded]),
+        tests(
+            "KVReplicaTests",
+            ["KVReplica", "KVDisk", "CSQLite", "KVCore", "Raft", "NetPKI", nio, posix, embedded, logging]),
         tests(
             "KVEtcdTests",
             [

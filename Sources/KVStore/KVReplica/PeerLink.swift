@@ -30,6 +30,8 @@ final class PeerLink: @unchecked Sendable {
     private var wasConnected = false
     private var backoffMilliseconds: Int64 = 10
     private var connectedAt: Int64 = 0
+    /// Why there is no connection, as it was logged last.
+    private var told: String?
 
     init(
         _ member: Member, _ configuration: ReplicaConfiguration, _ eventLoop: any EventLoop, _ tls: ClientTLS?,
@@ -61,7 +63,7 @@ final class PeerLink: @unchecked Sendable {
     }
 
     private func setUp(_ channel: any Channel) throws {
-        let reader = FrameReader(onFrame: { _ in }, onBatchEnd: {}, onEnd: { [self] _ in ended() })
+        let reader = FrameReader(onFrame: { _ in }, onBatchEnd: {}, onEnd: { [self] error in ended(error) })
         if let tls { try channel.pipeline.syncOperations.addHandler(tls.makeHandler(host: member.host)) }
         try channel.pipeline.syncOperations.addHandler(reader)
     }
@@ -96,14 +98,41 @@ final class PeerLink: @unchecked Sendable {
 
     /// The other side ended the connection: a new one tells whether it still lives. One that ended soon was refused by
     /// the protocol.
-    private func ended() {
+    private func ended(_ error: (any Error)?) {
         guard let old = channel, !old.isActive else { return }
         channel = nil
         tally.isConnected.store(false, ordering: .relaxed)
         events.dropped(member.id)
-        guard Clock.milliseconds() - connectedAt > Self.shortLifeMilliseconds else { return dialLater() }
+        let isShort = Clock.milliseconds() - connectedAt <= Self.shortLifeMilliseconds
+        if isShort || PeerLink.isRefusedByTLS(error) {
+            tell(error.map { "\($0)" } ?? "it ended the connection at once")
+        } else {
+            told = nil
+        }
+        guard !isShort else { return dialLater() }
         backoffMilliseconds = 10
         dial()
+    }
+
+    /// Not that a process died.
+    static func isRefusedByTLS(_ error: (any Error)?) -> Bool {
+        switch error {
+        case let failed as NIOSSLError: failed != .uncleanShutdown
+        case is BoringSSLError: true
+        default: false
+        }
+    }
+
+    /// Once for each reason: it is dialled again and again.
+    private func tell(_ reason: String) {
+        guard reason != told, !isClosed else { return }
+        told = reason
+        configuration.logger.notice(
+            "no connection with a member",
+            metadata: [
+                "member": "\(member.id)", "name": "\(member.name)", "address": "\(member.host):\(member.port)",
+                "why": "\(reason)"
+            ])
     }
 
     static func isRefusal(_ error: any Error) -> Bool {

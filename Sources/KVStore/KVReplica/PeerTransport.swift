@@ -130,8 +130,14 @@ final class PeerTransport: @unchecked Sendable {
         channel.writeAndFlush(PeerLookup.frame(answer)).whenComplete { _ in channel.close(promise: nil) }
     }
 
+    private func refused(_ address: String, _ why: String) {
+        configuration.logger.info("peer connection closed", metadata: ["address": "\(address)", "error": "\(why)"])
+    }
+
     private func setUpInbound(_ channel: any Channel) throws {
+        let address = channel.remoteAddress.map { "\($0)" } ?? "unknown"
         guard !isClosed, inbound.count < Self.inboundMax else {
+            refused(address, "too many connections")
             throw PeerProtocolError.notForUs("too many connections")
         }
         let key = ObjectIdentifier(channel)
@@ -149,7 +155,7 @@ final class PeerTransport: @unchecked Sendable {
                 // It holds the reader, which holds it.
                 session.greeted = {}
                 inbound.removeValue(forKey: key)
-                if let error { configuration.logger.info("peer connection closed", metadata: ["error": "\(error)"]) }
+                if let error { refused(address, "\(error)") }
             })
         reader.frameBytesMax = PeerProtocol.helloBytesMax
         session.greeted = {

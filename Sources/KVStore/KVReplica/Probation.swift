@@ -46,14 +46,17 @@ struct Probation: Sendable {
     private func ask(_ other: PeerAddress) async -> Bool? {
         let inquiry = PeerInquiry(cluster: configuration.clusterID, member: configuration.id)
         var reported = ContinuousClock.now
+        var isNews = true
         while !isOver(), !Task.isCancelled {
             do {
                 return try await inquiry.ask(
                     host: other.host, port: other.port, tls: configuration.tls, group: group,
                     seconds: Self.answerSeconds)
             } catch {
-                if ContinuousClock.now - reported >= .seconds(Self.reportSeconds) {
-                    reported = .now
+                // Others may start later; who does not accept this one's certificate will not.
+                let isHopeless = isNews && PeerLink.isRefusedByTLS(error)
+                if isHopeless || ContinuousClock.now - reported >= .seconds(Self.reportSeconds) {
+                    (reported, isNews) = (.now, false)
                     configuration.logger.warning(
                         "this member has no data and waits for others to say whether it is new",
                         metadata: ["peer": "\(other.name)", "error": "\(error)"])

@@ -1,0 +1,208 @@
+// What a replica says when it refuses a peer or is refused, and what becomes of frames that were really sent, when
+// somebody who listened sends them again.
+import KVCore
+import KVReplica
+import Logging
+import NIOCore
+import NIOPosix
+import NetPKI
+import Raft
+import Synchronization
+import Testing
+
+/// Keeps what is logged.
+private final class LogBook: Sendable {
+    private struct Handler: LogHandler {
+        var metadata = Logger.Metadata()
+        var logLevel = Logger.Level.info
+        let book: LogBook
+        subscript(metadataKey key: String) -> Logger.Metadata.Value? {
+            get { metadata[key] }
+            set { metadata[key] = newValue }
+        }
+        func log(event: LogEvent) { book.note("\(event.message) \(event.metadata ?? [:])") }
+    }
+    private let lines = Mutex<[String]>([])
+
+    var logger: Logger { Logger(label: "test") { _ in Handler(book: self) } }
+    private func note(_ line: String) { lines.withLock { $0.append(line) } }
+    func lines(with words: String...) -> [String] {
+        lines.withLock { $0.filter { line in words.allSatisfy { line.contains($0) } } }
+    }
+}
+
+/// Passes connections on to a port and keeps what its callers say, connection by connection.
+private final class Listener: Sendable {
+    private final class Pipe: ChannelInboundHandler, Sendable {
+        typealias InboundIn = ByteBuffer
+        private let heard: @Sendable ([UInt8]) -> Void
+        private let other = Mutex<(any Channel)?>(nil)
+
+        init(_ heard: @escaping @Sendable ([UInt8]) -> Void) { self.heard = heard }
+        func lead(to channel: any Channel) { other.withLock { $0 = channel } }
+        func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+            let buffer = unwrapInboundIn(data)
+            heard(Array(buffer.readableBytesView))
+            other.withLock { $0 }?.writeAndFlush(buffer, promise: nil)
+        }
+        func channelInactive(context: ChannelHandlerContext) { other.withLock { $0 }?.close(promise: nil) }
+        func errorCaught(context: ChannelHandlerContext, error: any Error) { context.close(promise: nil) }
+    }
+    private let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
+    private let said = Mutex<[[UInt8]]>([])
+    private let open = Mutex<[any Channel]>([])
+
+    /// What each caller said, as far as it came.
+    var callers: [[UInt8]] { said.withLock { $0 } }
+
+    func listen(on port: Int, for target: Int) async throws {
+        let server = try await ServerBootstrap(group: group)
+            .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
+            .childChannelOption(.autoRead, value: false)
+            .childChannelInitializer { [self] caller in accept(caller, target) }
+            .bind(host: "127.0.0.1", port: port).get()
+        open.withLock { $0.append(server) }
+    }
+
+    private func accept(_ caller: any Channel, _ target: Int) -> EventLoopFuture<Void> {
+        let number = said.withLock { said in
+            said.append([])
+            return said.count - 1
+        }
+        let inward = Pipe { [self] bytes in said.withLock { $0[number] += bytes } }
+        let outward = Pipe { _ in }
+        outward.lead(to: caller)
+        return ClientBootstrap(group: caller.eventLoop)
+            .channelInitializer { $0.pipeline.addHandler(outward) }
+            .connect(host: "127.0.0.1", port: target)
+            .flatMap { channel in
+                inward.lead(to: channel)
+                return caller.pipeline.addHandler(inward).flatMap { caller.setOption(.autoRead, value: true) }
+            }
+    }
+
+    func end() async throws {
+        for server in open.withLock({ $0 }) { try await server.close() }
+        try await group.shutdownGracefully()
+    }
+
+    /// Says all of it again, on a connection of its own; returns when it was taken or the other side has hung up.
+    func repeatTo(_ port: Int, _ bytes: [UInt8]) async throws {
+        let channel = try await ClientBootstrap(group: group).connect(host: "127.0.0.1", port: port).get()
+        do { try await channel.writeAndFlush(ByteBuffer(bytes: bytes)) } catch { return }
+        try await Task.sleep(for: .milliseconds(100))
+        channel.close(promise: nil)
+    }
+}
+
+@Suite(.serialized) struct PeerTrafficTests {
+    @Test func `who is refused on the peer port stands in the log, with the reason`() async throws {
+        let book = LogBook()
+        let cluster = Cluster(3) { $0.logger = book.logger }
+        try await cluster.startAll()
+        let leader = try await cluster.leader()
+        let port = leader.configuration.listenPort, me = leader.configuration.id
+        let listener = Listener()
+        func frame(_ bytes: [UInt8]) -> [UInt8] { [0, 0, 0, UInt8(bytes.count)] + bytes }
+        let other = PeerID(me.rawValue % 3 + 1)
+        let cases: [(bytes: [UInt8], words: String)] = [
+            (frame(PeerHello(cluster: 8, from: other, to: me).encode()), "of cluster 8 looks for peer"),
+            (frame(PeerHello(cluster: 7, from: other, to: other).encode()), "looks for peer \(other)"),
+            ([0xff, 0xff, 0xff, 0xff], "a frame of 4294967295 bytes"),
+            (frame(Array(repeating: 7, count: 40)), "DecodeError"),
+            (frame(PeerHello(cluster: 7, from: other, to: me).encode()) + frame([250, 1]), "DecodeError"),
+            (frame(PeerLookup(cluster: 9).encode()), "somebody of another cluster wants to join")
+        ]
+        for (bytes, words) in cases {
+            let before = book.lines(with: "peer connection closed", words).count
+            try await listener.repeatTo(port, bytes)
+            try await eventually(words) {
+                book.lines(with: "peer connection closed", words, "127.0.0.1").count > before
+            }
+        }
+        #expect(leader.status.role == .leader)
+        try await listener.end()
+        await cluster.end()
+    }
+
+    /// Of three members, and one of another authority for the third.
+    private func certificates() throws -> (own: [PeerID: PeerTLS], foreign: PeerTLS) {
+        let authority = try CertificateAuthority.make(commonName: "store")
+        let stranger = try CertificateAuthority.make(commonName: "other")
+        func issue(_ id: UInt64, _ issuer: CertificateAuthority) throws -> PeerTLS {
+            let issued = try issuer.issue(
+                CertificateSpec(commonName: "m\(id)", ipAddresses: ["127.0.0.1"], usages: [.server, .client]))
+            return PeerTLS(
+                certificatePEM: issued.certificatePEM, keyPEM: issued.keyPEM, authorityPEM: authority.certificatePEM)
+        }
+        var own: [PeerID: PeerTLS] = [:]
+        for id: UInt64 in 1...3 { own[PeerID(id)] = try issue(id, authority) }
+        return (own, try issue(3, stranger))
+    }
+
+    @Test(arguments: [true, false])
+    func `a certificate of another authority is logged by who refuses it and by whose it is`(
+        _ isFirstStart: Bool
+    ) async throws {
+        let (own, foreign) = try certificates()
+        let books = (0..<3).map { _ in LogBook() }
+        let isForeign = Atomic<Bool>(isFirstStart)
+        let cluster = Cluster(3, tls: own) { configuration in
+            configuration.logger = books[Int(configuration.id.rawValue) - 1].logger
+            if configuration.id == PeerID(3), isForeign.load(ordering: .relaxed) { configuration.tls = foreign }
+        }
+        try await cluster.startAll()
+        _ = try await cluster.leader().propose(put("k", "v"))
+        if !isFirstStart {
+            try await eventually("it took part") { cluster[PeerID(3)]?.view().keyCount == 1 }
+            await cluster.halt(PeerID(3))
+            isForeign.store(true, ordering: .relaxed)
+            try await cluster.start(PeerID(3))
+        }
+        try await eventually("who refuses it says so") { !books[0].lines(with: "peer connection closed").isEmpty }
+        // They say too why they do not take it for whom they look for.
+        try await eventually("who dials it says so") { !books[0].lines(with: "no connection", "m3").isEmpty }
+        let own3 = isFirstStart ? "waits for others" : "no connection"
+        try await eventually("the refused one says so") { !books[2].lines(with: own3, "m1").isEmpty }
+        // Not with every attempt.
+        try await Task.sleep(for: .milliseconds(1000))
+        #expect(books[2].lines(with: own3, "m1").count < 4, "\(books[2].lines(with: own3))")
+        await cluster.end()
+    }
+
+    @Test func `frames that were really sent change nothing when they are sent again`() async throws {
+        let behind = freePort()
+        let cluster = Cluster(3) { if $0.id == PeerID(3) { $0.listenPort = behind } }
+        let listener = Listener()
+        let third = cluster.addresses[2]
+        try await listener.listen(on: third.port, for: behind)
+        try await cluster.startAll()
+        let first = try await cluster.leader()
+        // It leads once, so that it was sent proposals and wishes as well; then somebody else does, in a later term.
+        if first.configuration.id != third.id { try await first.transferLeadership(to: third.id) }
+        let one = try #require(cluster[PeerID(1)])
+        for i in 0..<50 { _ = try await one.propose(put("a", "\(i)")) }
+        try await one.addMember(PeerAddress(id: PeerID(9), name: "m9", host: "127.0.0.1", port: freePort()))
+        try await one.removeMember(PeerID(9))
+        try await one.transferLeadership(to: PeerID(1))
+        for i in 0..<50 { _ = try await one.propose(put("a", "later \(i)")) }
+        let replica = try #require(cluster[third.id])
+        try await replica.barrier()
+        let heard = listener.callers.filter { $0.count > 100 }
+        #expect(heard.count >= 2)
+        let term = one.status.term, before = await replica.stateHash()
+        let revision = replica.view().revision
+        for bytes in heard { try await listener.repeatTo(behind, bytes) }
+        #expect(one.status.role == .leader && one.status.term == term)
+        #expect(replica.view().revision == revision && replica.view().get(Key("a"))?.value == Array("later 49".utf8))
+        _ = try await one.propose(put("b", "1"))
+        try await replica.barrier()
+        let (mine, theirs) = (await one.stateHash(), await replica.stateHash())
+        #expect(mine.index != theirs.index || mine.hash == theirs.hash)
+        #expect(theirs.index > before.index && replica.view().revision == Revision(revision.rawValue + 1))
+        #expect(one.status.role == .leader && one.status.term == term)
+        #expect(one.members().count == 3)
+        await cluster.end()
+        try await listener.end()
+    }
+}
