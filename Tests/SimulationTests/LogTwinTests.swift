@@ -226,3 +226,27 @@ private final class PlainMedium: LogMedium {
     let found = try LogStore.open(medium).found
     #expect(found.entries.map(\.data.count) == [10, 10, 500, 10])
 }
+
+/// The state was ahead at one start and told that nothing is missing; then power took it back.
+@Test func `a log that was repaired is whole, also when the state that said so is gone`() throws {
+    let twin = LogTwin(seed: 1)
+    let entries = (1...10).map { Entry(term: Term(1), index: LogIndex($0), data: [UInt8](repeating: 7, count: 30)) }
+    let hard = HardState(term: Term(1), vote: PeerID(1), commit: LogIndex(5))
+    try LogStore.open(twin).log.save([Save(id: SaveID(rawValue: 1), hardState: hard, entries: entries)])
+    #expect(twin.rot(.lostEnds))
+
+    func start(applied: EntryID) throws -> (log: LogStore, restored: Restored) {
+        let opened = try LogStore.open(twin)
+        return (opened.log, try opened.log.restored(opened.found, applied: applied, configuration: .empty))
+    }
+    let damaged = try start(applied: .zero)
+    #expect(damaged.restored.voteMark == LogIndex(10))
+    let again = entries.filter { $0.index > damaged.log.last.index }
+    try damaged.log.save([Save(id: SaveID(rawValue: 1), hardState: hard, entries: again)])
+    #expect(try start(applied: .zero).restored.voteMark == LogIndex(10))
+    #expect(try start(applied: EntryID(index: LogIndex(10), term: Term(1))).restored.voteMark == nil)
+    _ = twin.losePower(mayTear: false)
+    let last = try start(applied: .zero)
+    #expect(last.restored.voteMark == nil)
+    #expect(last.restored.entries == entries)
+}

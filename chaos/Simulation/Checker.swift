@@ -13,7 +13,8 @@ struct Checker {
         var vote: PeerID?
         var commit = LogIndex.zero
         var applied = LogIndex.zero
-        var durableTerm = Term.zero
+        /// Its term and vote on the disk.
+        var durable = HardState()
         var last = EntryID.zero
         var touches = 0
         var ledTerm = Term.zero
@@ -55,7 +56,10 @@ extension Checker {
         let host = hosts[position]
         guard let life = host.life else { return nil }
         if let broken = life.raft.brokenInvariant { return "host \(host.id): \(broken)" }
-        if host.lives != seen[position].life { begin(position, host, life) }
+        if host.lives != seen[position].life {
+            if let complaint = checkMemory(position, host) { return complaint }
+            begin(position, host, life)
+        }
         seen[position].touches += 1
         return checkElection(position, life, hosts, now, report: &report) ?? checkMonotonic(position, host, life)
             ?? checkLog(position, life) ?? checkCommit(position, life, hosts: hosts, report: &report)
@@ -67,7 +71,7 @@ extension Checker {
         seen[position] = Seen(
             life: host.lives, peer: host.id, term: host.disk.hardState.term, vote: life.raft.vote,
             commit: life.raft.compactIndex,
-            applied: life.core.state.appliedIndex, durableTerm: old.peer == host.id ? old.durableTerm : .zero,
+            applied: life.core.state.appliedIndex, durable: old.peer == host.id ? old.durable : HardState(),
             leases: life.core.state.leases.leases)
     }
 
@@ -105,10 +109,28 @@ extension Checker {
         if life.core.state.appliedIndex < old.applied {
             return "host \(raft.id): applied went back from \(old.applied)"
         }
-        if host.disk.hardState.term < old.durableTerm { return "host \(raft.id): the durable term went back" }
+        let durable = host.disk.hardState
+        if durable.term < old.durable.term { return "host \(raft.id): the durable term went back" }
         seen[position].term = raft.term
         seen[position].vote = raft.vote
-        seen[position].durableTerm = host.disk.hardState.term
+        seen[position].durable = durable
+        return durable.vote.flatMap { noteVote(of: raft.id, for: $0, in: durable.term) }
+    }
+
+    /// A new life knows the term and the vote that the last one had saved.
+    private func checkMemory(_ position: Int, _ host: Host) -> String? {
+        let old = seen[position].durable, new = host.disk.hardState
+        guard seen[position].peer == host.id else { return nil }
+        if new.term < old.term { return "host \(host.id): forgot term \(old.term)" }
+        guard new.term == old.term, let vote = old.vote, new.vote != vote else { return nil }
+        return "host \(host.id): forgot its vote for \(vote) in term \(old.term)"
+    }
+
+    /// One vote a term, over all lives of a peer, for itself too.
+    private mutating func noteVote(of voter: PeerID, for candidate: PeerID, in term: Term) -> String? {
+        let ballot = Ballot(voter: voter, term: term)
+        if let other = votes[ballot], other != candidate { return "host \(voter) voted twice in term \(term)" }
+        votes[ballot] = candidate
         return nil
     }
 
@@ -225,15 +247,9 @@ extension Checker {
         return place == right.count ? nil : "host \(host): lacks \(right[place]) at \(state.revision)"
     }
 
-    /// One vote a term, over all lives of a peer.
     mutating func noteSent(_ message: Message) -> String? {
         guard case .voteResponse(granted: true) = message.body else { return nil }
-        let ballot = Ballot(voter: message.from, term: message.term)
-        if let other = votes[ballot], other != message.to {
-            return "host \(message.from) voted twice in term \(message.term)"
-        }
-        votes[ballot] = message.to
-        return nil
+        return noteVote(of: message.from, for: message.to, in: message.term)
     }
 }
 

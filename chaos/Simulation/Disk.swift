@@ -67,6 +67,8 @@ struct Disk {
     }
     var logCounts: LogTwin.Counts { twin.counts }
     var hardState: HardState { log.hardState }
+    /// From it the state can be made anew.
+    var isLogWhole: Bool { log.base.index == .zero }
     var isStateRotten: Bool { state.isRotten }
     var stateCounts: FileTwin.Counts { state.counts }
     var remadeStates: Int { state.remakings }

@@ -13,6 +13,8 @@ struct Host {
     private(set) var initialMembers: [Member]
     private(set) var disk: Disk
     var life: Life?
+    /// Who took part when its last process ended, as far as it knew.
+    var membersAtEnd: Configuration?
     /// Counts boots.
     private(set) var lives = 0
     /// Counts its rests: the end of a former one is not heeded.
@@ -21,6 +23,8 @@ struct Host {
     var stalledUntil: UInt64 = 0
     var fullUntil: UInt64 = 0
     var slowUntil: UInt64 = 0
+    /// Little room is left on it.
+    var lowUntil: UInt64 = 0
     /// The next write or sync fails.
     var ioError: LogTwin.Trouble?
     /// It crashes when its durable work gets here.
@@ -49,6 +53,8 @@ struct Host {
         var waiting: [Waiting] = []
         var lastTicket: UInt64 = 0
         var isLogBusy = false
+        /// As its shell has told it.
+        var isLow = false
         /// So many saves waited when the disk began: they are one batch.
         var batchMax = 1
         var isStateBusy = false
@@ -152,7 +158,7 @@ struct Host {
     mutating func replace(by id: PeerID, seed: UInt64, isWitness: Bool) {
         self.id = id
         settings.isWitness = isWitness
-        initialMembers = []
+        (initialMembers, membersAtEnd) = ([], nil)
         hasPromised = false
         (copy, forgot, hasNoticed) = (nil, nil, false)
         disk = Disk(configuration: .empty, seed: seed, planted: planted)

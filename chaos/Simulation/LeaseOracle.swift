@@ -10,7 +10,10 @@ struct LeaseOracle {
         var ttl: UInt64
         /// In simulated microseconds.
         var end: UInt64
-        var mayBeKept = false
+        /// Keep-alives that were begun and have no answer: some never get one.
+        var open = 0
+        /// Where they have moved it to.
+        var deadlines: Set<Int64> = []
         var mayBeRevoked = false
         /// `jumped` when the keep-alive under way began.
         var jumpedBefore: UInt64 = 0
@@ -31,7 +34,7 @@ struct LeaseOracle {
     }
 
     mutating func beginKeep(_ lease: UInt64) {
-        promises[Request.leaseID(lease)]?.mayBeKept = true
+        promises[Request.leaseID(lease)]?.open += 1
         promises[Request.leaseID(lease)]?.jumpedBefore = jumped
     }
     mutating func beginRevoke(_ lease: UInt64) { promises[Request.leaseID(lease)]?.mayBeRevoked = true }
@@ -39,6 +42,7 @@ struct LeaseOracle {
     /// A keep-alive that began at `begun` was acknowledged.
     mutating func prolong(_ lease: UInt64, begun: UInt64) {
         guard let promise = promises[Request.leaseID(lease)] else { return }
+        promises[Request.leaseID(lease)]?.open -= 1
         promises[Request.leaseID(lease)]?.end = max(
             promise.end, begun + promise.ttl - min(promise.ttl, jumped - promise.jumpedBefore))
     }
@@ -62,16 +66,19 @@ struct LeaseOracle {
     }
 
     /// How a replica's leases changed while it applied something.
-    func check(_ before: [LeaseID: Lease], _ state: StateMachine) -> String? {
+    mutating func check(_ before: [LeaseID: Lease], _ state: StateMachine) -> String? {
         for (id, old) in before {
             let promise = promises[id]
             if let new = state.leases[id] {
-                guard new.deadline != old.deadline, promise?.mayBeKept != true else { continue }
+                if new.deadline == old.deadline || promise?.deadlines.contains(new.deadline) == true { continue }
+                if let promise, promise.open > 0 {
+                    promises[id]?.deadlines.insert(new.deadline)
+                    continue
+                }
                 return "lease \(id.rawValue) moved from \(old.deadline) to \(new.deadline), and nobody kept it alive"
             }
-            guard old.deadline > state.logTime, promise?.mayBeKept != true, promise?.mayBeRevoked != true else {
-                continue
-            }
+            let isKept = promise.map { $0.open > 0 || !$0.deadlines.isEmpty } ?? false
+            guard old.deadline > state.logTime, !isKept, promise?.mayBeRevoked != true else { continue }
             return "lease \(id.rawValue) ended at log time \(state.logTime), before \(old.deadline)"
         }
         return nil

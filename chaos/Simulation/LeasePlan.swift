@@ -48,7 +48,7 @@ extension Plan {
         ambush = 0
         faultEvery = pick(200_000...600_000)
         repairMax = pick(150_000...500_000)
-        quality = Network.Quality(delayMin: 100, delayMax: pick(200...3_000))
+        quality = Network.Quality(duplication: pick(0...40), delayMin: 100, delayMax: pick(200...3_000))
         diskMax = diskMin + 500
         settings.electionTicksMin = 15
         settings.electionTicksMax = 30

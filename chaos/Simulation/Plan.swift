@@ -45,7 +45,7 @@ struct Plan {
     /// Out of 1000 faults so many bring a newer program; some hosts have the older one then.
     var upgrades: UInt64 = 0
     /// Out of 1000 faults so many are betrayals.
-    var betrayals: UInt64 = 10
+    var betrayals: UInt64 = 20
 
     /// The longest time until a crashed host or a cut link is back.
     var repairMax: UInt64 = 3_000_000
@@ -80,7 +80,7 @@ struct Plan {
         settings.uncommittedBytesMax = Int(pick(500...100_000))
         settings.readRoundsMax = Int(pick(1...4))
         settings.saveStallTicks = Int(pick(20...60))
-        limits.logTailEntries = pick(1...60)
+        limits.logTailEntries = pick(1...40)
         limits.hashEntries = pick(3...40)
         limits.compaction = .age(milliseconds: Int64(pick(500...20_000)))
         limits.holdMilliseconds = Int64(pick(200...2_000))
@@ -103,8 +103,12 @@ struct Plan {
         if pick(0...2) == 0 { copies = pick(100...500) }
         // One kind of damage at a time.
         if weather == .rot { copies = 0 }
-        guard voters > Configuration.dataVotersMin, pick(0...2) == 0 else { return }
-        witness = Int(pick(0...UInt64(voters - 1)))
+        if voters > Configuration.dataVotersMin, pick(0...2) == 0 {
+            witness = Int(pick(0...UInt64(voters - 1)))
+        } else if voters >= Configuration.dataVotersMin, hosts > voters, pick(0...2) == 0 {
+            // A stranger that may join.
+            witness = voters
+        }
     }
 
     /// Apart, too: sessions that end while their clients are paused or cut off.
@@ -117,8 +121,8 @@ struct Plan {
     /// Apart, too: snapshots in many pieces.
     mutating func drawPieces(seed: UInt64) {
         var random = SeededGenerator(seed: seed ^ 0x0b17_50f1_70b1_7e5e)
-        guard UInt64.random(in: 0...1, using: &random) == 0 else { return }
-        limits.snapshotPieceBytes = Int.random(in: 40...1_500, using: &random)
+        guard UInt64.random(in: 0...3, using: &random) > 0 else { return }
+        limits.snapshotPieceBytes = Int.random(in: 40...1_000, using: &random)
     }
 
     /// Apart, too: many keys.
@@ -149,7 +153,7 @@ struct Plan {
         faultEvery = pick(50_000...300_000)
         repairMax = pick(100_000...700_000)
         ambush = 500
-        quality = Network.Quality(delayMin: 100, delayMax: pick(500...3_000))
+        quality = Network.Quality(duplication: pick(0...40), delayMin: 100, delayMax: pick(500...3_000))
         diskMax = diskMin + 500
     }
 
@@ -162,7 +166,8 @@ struct Plan {
         settings.electionTicksMin = 3
         settings.electionTicksMax = Int(pick(4...6))
         quality = Network.Quality(
-            loss: pick(0...100), delayMin: 500, delayMax: pick(5_000...30_000), late: pick(200...500),
+            loss: pick(0...100), duplication: pick(0...60), delayMin: 500, delayMax: pick(5_000...30_000),
+            late: pick(200...500),
             lateMax: pick(60_000...200_000))
     }
 
@@ -179,7 +184,7 @@ struct Plan {
         settings.heartbeatTicks = 2
         settings.electionTicksMin = 5
         settings.electionTicksMax = Int(pick(10...16))
-        quality = Network.Quality(delayMin: 500, delayMax: pick(1_000...4_000))
+        quality = Network.Quality(duplication: pick(0...60), delayMin: 500, delayMax: pick(1_000...4_000))
         diskMax = diskMin + 300
         settings.appendBytesMax = 10
         settings.inflightMessagesMax = Int(pick(1...3))

@@ -51,6 +51,14 @@ package enum PlantedBug: String, CaseIterable, Sendable {
     case servesFenced
     /// What a leader says about reads of others never arrives.
     case dropsReadAnswers
+    /// A leader's word to campaign never arrives.
+    case dropsTransfers
+    /// A follower answers a read when it is confirmed, and not when it has applied what that takes.
+    case readsBeforeApplied
+    /// Followers are told to commit what nobody has acknowledged yet.
+    case commitsUnacknowledged
+    /// While members change, a majority of those to come is enough.
+    case commitsByNewHalf
     /// After a compaction a watch is forgotten, and nobody is told.
     case forgetsWatch
     /// A fence is not carried along.

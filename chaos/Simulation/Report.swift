@@ -13,6 +13,7 @@ package struct Report: Sendable, CustomStringConvertible {
         case crashes, powerCuts, lostSaves, bitRot, misdirectedWrites, lostEnds, damagedStarts, logsSetAside,
             tornWrites, doubtfulSyncs, segments, segmentsReturned, tornMarks, wipedDisks,
             oldCopies, noticedCopies
+        case lowDisks, growthRefused, damagedTogether, damagedLeaders, witnessesAdded, membersChanged
         case diskStalls, slowDisks, slowClusters, fullDisks, fullDiskWrites, failedWrites, failedSyncs
         case partitions, bridges, rings, oneWayPartitions, isolations, flaps, clogs, ambushes, betrayals, pauses
         case keptRevisions, stateWrites, stateSyncs, tornStateWrites, lostStateWrites, refusedStateWrites, remadeStates
@@ -59,11 +60,15 @@ package struct Report: Sendable, CustomStringConvertible {
         failingSeed = other.seed
     }
 
-    /// What never happened. Over a default set of seeds this must be empty, else the run is too quiet to mean anything.
-    package var quiet: [String] {
-        Counter.allCases.filter { self[$0] == 0 }.map { "\($0)" }
-            + CrashPoint.allCases.filter { crashes[$0.rawValue] == 0 }.map { "crash \($0)" }
+    /// What happened less often than that. Over a default set of seeds this must be empty for `rareMin`, else the run is
+    /// too quiet to mean anything.
+    package func quiet(below least: Int) -> [String] {
+        Counter.allCases.filter { self[$0] < least }.map { "\($0) \(self[$0])" }
+            + CrashPoint.allCases.filter { crashes[$0.rawValue] < least }.map { "crash \($0) \(crashes[$0.rawValue])" }
     }
+
+    /// Counts that are right on average differ from one program to the next: this much is certain.
+    package static let rareMin = 5
 
     package var description: String {
         var lines = [
@@ -75,7 +80,8 @@ package struct Report: Sendable, CustomStringConvertible {
         for start in stride(from: 0, to: cells.count, by: 7) {
             lines.append("  " + cells[start..<min(start + 7, cells.count)].joined(separator: ", "))
         }
-        if !quiet.isEmpty { lines.append("  never happened: " + quiet.joined(separator: ", ")) }
+        let rare = quiet(below: Report.rareMin)
+        if !rare.isEmpty { lines.append("  seldom or never: " + rare.joined(separator: ", ")) }
         if let violation { lines.append("  VIOLATION: \(violation)") }
         return lines.joined(separator: "\n")
     }

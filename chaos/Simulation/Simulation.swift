@@ -10,6 +10,8 @@ import Raft
 package enum Simulation {
     /// So many events of the first phase, unless asked otherwise: a seed is replayed with the number it was found with.
     package static let stepsDefault = 8_000
+    /// Of all kinds of worlds, in the tests; in so many, whatever can happen does, often enough to mean something.
+    package static let seedsDefault = 700
 
     /// One seed. `steps` counts events of the first phase; `trace` keeps what happened, in words.
     package static func run(
@@ -59,6 +61,8 @@ struct World {
     var doomed: Int?
     var nextValue: UInt64 = 1
     var isHealed = false
+    /// Until then some disks had little room.
+    var lowUntil: UInt64 = 0
     /// A machine that does not come back for now.
     var gone: Int?
     /// Cuts that wait to be mended, by the number of their heal event.
@@ -174,6 +178,7 @@ extension World {
         report.steps += 1
         let touched = handle(event)
         judgeWatchers()
+        if case .fault = event { checkAll() }
         defer { crashDoomed() }
         guard let touched else { return true }
         if planted != nil { mistakeWitness(touched) }
@@ -185,6 +190,14 @@ extension World {
         }
         mixState(of: touched)
         return true
+    }
+
+    /// A fault may have touched anybody.
+    private mutating func checkAll() {
+        for position in hosts.indices {
+            let complaint = checker.check(position, of: hosts, now: now, report: &report)
+            fail(complaint ?? checker.oracle.checkFences() ?? checkMemory(position))
+        }
     }
 
     private mutating func mixState(of position: Int) {
@@ -200,6 +213,8 @@ extension World {
 
 extension Simulation {
     static let healingMicroseconds: UInt64 = 30_000_000
+    /// So long it may take until everybody knows that there is room again.
+    static let roomMicroseconds: UInt64 = 6_000_000
     static let tickMicroseconds: UInt64 = 10_000
     /// Of a lease that a client takes when all is mended.
     static let errandMilliseconds: UInt64 = 8_000

@@ -142,6 +142,7 @@ extension World {
     mutating func maintain(_ position: Int, _ life: Int) -> Int? {
         guard hosts[position].life != nil, hosts[position].lives == life else { return nil }
         schedule(.maintain(host: position, life: life), after: 30_000, 700_000)
+        lookForRoom(position)
         guard hosts[position].pausedUntil <= now,
             hosts[position].disk.stateQueue.isEmpty
         else { return nil }
@@ -157,8 +158,20 @@ extension World {
         return position
     }
 
+    private mutating func lookForRoom(_ position: Int) {
+        guard let life = hosts[position].life, hosts[position].pausedUntil <= now else { return }
+        let isLow = hosts[position].lowUntil > now
+        guard life.isLow != isLow else { return }
+        life.isLow = isLow
+        life.core.diskRoomChanged(isLow: isLow)
+    }
+
     mutating func compact(_ position: Int, to index: LogIndex) {
         report.count(.compactions)
+        if !isHealed, hosts[position].crashPoint == nil, chance(6) {
+            let points: [CrashPoint] = [.beforeCompaction, .tornCompaction, .afterCompaction]
+            hosts[position].crashPoint = points[Int(below(3))]
+        }
         begin(.compact(to: index), position)
     }
 }

@@ -20,11 +20,11 @@ extension World {
         case 32..<52: breakLinks(host)
         case 52..<57: pause(host)
         case 57..<71: troubleDisk(host)
-        case 71..<77: transfer()
-        case 77..<88: changeMembers()
-        case 88..<90: wipe(host)
-        case 90..<92: jumpClock(host)
-        case 92..<97: flipState(host)
+        case 71..<76: transfer()
+        case 76..<87: changeMembers()
+        case 87..<89: wipe(host)
+        case 89..<93: jumpClock(host)
+        case 93..<99: flipState(host)
         default: hintFalsely(host)
         }
     }
@@ -50,11 +50,19 @@ extension World {
         case 4..<7:
             report.count(.slowDisks)
             hosts[host].slowUntil = until
-        case 7..<10:
+        case 7..<9:
             report.count(.fullDisks)
             hosts[host].fullUntil = until
+        case 9: takeRoom(until: until)
         default: hosts[host].ioError = chance(500) ? .write : .sync
         }
+    }
+
+    /// Little is left on some disks: members say so, and refuse what grows where those with room are no quorum.
+    private mutating func takeRoom(until: UInt64) {
+        report.count(.lowDisks)
+        lowUntil = until
+        for position in hosts.indices where chance(600) { hosts[position].lowUntil = until }
     }
 
     var leaders: [Int] { hosts.indices.filter { hosts[$0].life?.raft.isLeader == true } }
@@ -72,11 +80,13 @@ extension World {
         let survivors = survivors ?? Int(between(0, UInt64(hosts[position].disk.logQueue.count)))
         report.count(.lostSaves, hosts[position].withDisk { $0.crash(survivors: survivors) })
         if isPowerCut { losePower(position) }
+        let ended = hosts[position].life?.raft
+        hosts[position].membersAtEnd = ended?.configuration
         hosts[position].life = nil
         hosts[position].crashPoint = nil
         hosts[position].ioError = nil
         forgetWatchers(of: position)
-        damage(position)
+        damage(position, ended)
         schedule(.restart(host: position), after: 20_000, restartMax ?? plan.repairMax)
         guard chance(700) else { return }
         for other in hosts.indices where other != position && !network.isCut(from: position, to: other) {
@@ -151,7 +161,7 @@ extension World {
         guard isSafe, plan.voters >= 3, let life = hosts[position].life,
             life.raft.configuration.withData.contains(life.core.id)
         else { return }
-        if chance(600) { return rotState(position) }
+        if chance(hosts[position].disk.isLogWhole ? 800 : 500) { return rotState(position) }
         if keepsTrace { note("flip \(hosts[position].id)") }
         report.count(.flippedStates)
         hosts[position].life?.flippedAt = life.core.statesInstalled
@@ -171,7 +181,7 @@ extension World {
     /// A newer program takes the place of the one that ran; or, by mistake, an older one again, which has to find out.
     mutating func upgrade(_ position: Int) {
         let isNewest = hosts[position].understands >= Simulation.newestVersion
-        guard !isNewest || chance(50) else { return }
+        guard !isNewest || chance(120) else { return }
         if !isNewest { report.count(.upgrades) }
         hosts[position].understands = isNewest ? EntryFormat.oldest : Simulation.newestVersion
         crash(position, isPowerCut: false)
@@ -188,83 +198,6 @@ extension World {
         request(.transfer(target), .transfers)
     }
 
-    /// A learner more, a promotion, or a removal; not while a damaged peer needs the others.
-    private mutating func changeMembers() {
-        guard let leader = leaders.randomElement(using: &random), let current = hosts[leader].life?.raft.configuration,
-            !hosts.contains(where: { $0.disk.lost != nil || $0.forgot != nil }), !isAnyFlipped
-        else { return }
-        if let former = hosts.indices.filter({ current.former.contains(hosts[$0].id) }).randomElement(using: &random) {
-            return wipe(former)
-        }
-        let strangers = hosts.filter { !current.contains($0.id) && !$0.isWitness }.map(\.id)
-        if let learner = current.learners.randomElement(using: &random), chance(600) {
-            request(.promote(learner), .membershipChanges)
-        } else if let stranger = strangers.randomElement(using: &random), chance(600) {
-            request(.addLearner(stranger), .membershipChanges)
-        } else if current.voters.count > 1, let leaving = current.peers.randomElement(using: &random) {
-            request(.remove(leaving), .membershipChanges)
-        }
-    }
-
-    private mutating func request(_ change: MemberChange, _ counter: Report.Counter) {
-        let position = Int(below(UInt64(hosts.count)))
-        guard hosts[position].life != nil, hosts[position].pausedUntil <= now,
-            let answer = hosts[position].life?.core.request(change)
-        else { return }
-        if keepsTrace { note("\(change) at \(hosts[position].id): \(answer)") }
-        if answer == .begun || answer == .passedOn { report.count(counter) }
-        drain(position)
-    }
-
-    /// At most one peer's log is damaged at a time, and only where the others can go on without it.
-    private mutating func damage(_ position: Int) {
-        let isAlone = hosts.allSatisfy { $0.disk.lost == nil && $0.forgot == nil } && !isAnyFlipped
-        let isSafe = hosts.allSatisfy {
-            let members = $0.life?.raft.configuration
-            return members.map { $0.voters.count >= 3 && !$0.isJoint } ?? true
-        }
-        guard isAlone, isSafe, plan.voters >= 3, chance(plan.damage), !leaders.isEmpty, isSpared(position) else {
-            return
-        }
-        let kind = [Report.Counter.bitRot, .misdirectedWrites, .lostEnds][Int(below(3))]
-        guard hosts[position].withDisk({ $0.rot(kind) }) else { return }
-        report.count(kind)
-        if keepsTrace { note("damage \(hosts[position].id)") }
-    }
-
-    /// With a witness an entry may be on one disk with data only: while it is, that disk is not damaged. What is there
-    /// may still be on its way to the witness, committed or not.
-    private func isSpared(_ position: Int) -> Bool {
-        guard plan.witness != nil, !hosts[position].isWitness else { return true }
-        let places = hosts.filter { $0.isWitness || $0.id == hosts[position].id }.map(\.disk.lastID)
-        return hosts.contains { other in
-            other.id != hosts[position].id && !other.isWitness && isDataVoter(other.id)
-                && other.disk.last.rawValue >= UInt64(checker.committed.count)
-                && places.allSatisfy { !other.disk.lastID.isBefore($0) }
-        }
-    }
-
-    /// For everybody who is up.
-    private func isDataVoter(_ peer: PeerID) -> Bool {
-        hosts.allSatisfy { $0.life?.raft.configuration.dataVoters.contains(peer) ?? true }
-    }
-
-    /// A machine that is no member loses its disk. It comes back under another name: ids are never used twice.
-    private mutating func wipe(_ position: Int) {
-        let id = hosts[position].id
-        let isStranger = hosts.allSatisfy { $0.id == id || $0.life?.raft.configuration.contains(id) != true }
-        let isSettled = leaders.contains { leader in
-            hosts[leader].life.map { $0.raft.configurationIndex <= $0.raft.commitIndex } ?? false
-        }
-        guard isStranger, isSettled, !leaders.contains(position), id.rawValue < 900 else { return }
-        report.count(.wipedDisks)
-        crash(position, isPowerCut: true)
-        let isWitness = plan.witness != nil && chance(500)
-        hosts[position].replace(by: PeerID(id.rawValue + 100), seed: random.next(), isWitness: isWitness)
-        if chance(500) { hosts[position].understands = EntryFormat.oldest }
-        if keepsTrace { note("\(id) is lost, \(hosts[position].id) takes its place") }
-    }
-
     mutating func healAll() {
         bringBackLast()
         isHealed = true
@@ -272,7 +205,7 @@ extension World {
         for position in cuts.indices { cuts[position] = [] }
         for position in hosts.indices {
             hosts[position].stalledUntil = min(hosts[position].stalledUntil, now)
-            hosts[position].fullUntil = 0
+            (hosts[position].fullUntil, hosts[position].lowUntil) = (0, 0)
             hosts[position].slowUntil = 0
             hosts[position].ioError = nil
             hosts[position].crashPoint = nil

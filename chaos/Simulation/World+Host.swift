@@ -137,7 +137,7 @@ extension World {
             for alarm in output.alarms { note(alarm, at: position) }
             if output.hasNewState, hosts[position].crashPoint == .afterApply { doomed = position }
         }
-        if planted == .commitsOldTerms { commitByCounting(position) }
+        if planted != nil { mistakeCommit(position) }
         checkVersion(position)
         if hosts[position].life?.core.restsTooLong == true { rest(position) }
     }

@@ -12,7 +12,8 @@ extension World {
             // Faster elections than the network is not what this is about.
             return
         }
-        if plan.witness == nil { runAbsence() } else { runLossOfData() }
+        let witness = leader.flatMap { hosts[$0].life?.raft.configuration.witness }
+        if witness == nil { runAbsence() } else { runLossOfData() }
     }
 
     /// What only works while all are there is found here.

@@ -22,11 +22,7 @@ extension World {
             }
             report.count(chunk.sequence == 0 ? .snapshotTransfers : .snapshotPieces)
         }
-        if planted == .dropsReadAnswers, case .raft(let message) = envelope.message,
-            case .readIndexResponse = message.body
-        {
-            return
-        }
+        if isDropped(envelope) { return }
         if case .snapshotAnswer(_, nil) = envelope.message {
             report.count(.snapshotsCutOff)
         }
@@ -97,6 +93,8 @@ extension World {
             if let raft = hosts[position].life?.raft, raft.leadership.role == .candidate { message.term = raft.term }
         case (.countsEchoes, .heartbeatResponse(let round)):
             message.body = .heartbeatResponse(round: ReadRound.giving(round))
+        case (.readsBeforeApplied, .readIndexResponse(let context, _)):
+            message.body = .readIndexResponse(context: context, index: .zero)
         case (.trustsOldCopies, .heartbeat(let commit, let round)):
             message.body = .heartbeat(commit: min(commit, hosts[position].lastIndex ?? commit), round: round)
         case (.trustsOldCopies, .commit(let commit)):
@@ -104,20 +102,5 @@ extension World {
         default: break
         }
         return message
-    }
-
-    /// Tells followers to commit what a majority holds, whatever its term.
-    mutating func commitByCounting(_ position: Int) {
-        guard let raft = hosts[position].life?.raft, raft.isLeader else { return }
-        let witness = raft.configuration.witness
-        let followers = raft.followers.filter { $0.id != witness }
-        let reached = raft.configuration.reached { peer in
-            peer == raft.id ? raft.durableIndex : followers.first { $0.id == peer }?.match ?? .zero
-        }
-        guard let reached, reached > raft.commitIndex else { return }
-        for follower in followers where follower.match >= reached {
-            let message = Message(from: raft.id, to: follower.id, term: raft.term, .commit(reached))
-            send(Envelope(to: follower.id, .raft(message)), from: position)
-        }
     }
 }

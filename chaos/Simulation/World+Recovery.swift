@@ -13,6 +13,7 @@ extension World {
         giveErrands()
         recover("after healing")
         handOver()
+        if chance(400) { changeOnce() }
     }
 
     var leader: Int? {
@@ -94,6 +95,43 @@ extension World {
                 && state.leases.sorted == right.leases.sorted && state.compactRevision == right.compactRevision
             if !isSame { fail("host \(host.id): other sessions, members or leases than \(leader.core.id)") }
         }
+    }
+
+    /// One voter more, or less: it takes place.
+    private mutating func changeOnce() {
+        guard report.violation == nil, let members = leader.flatMap({ hosts[$0].life?.raft.configuration }) else {
+            return
+        }
+        let mayAdd = members.witness == nil && members.dataVoters.count >= Configuration.dataVotersMin
+        let strangers = hosts.filter { host in
+            !members.contains(host.id) && !members.former.contains(host.id) && (mayAdd || !host.isWitness)
+        }
+        let leaving = members.voters.count > 3 ? members.voters.first { $0 != members.witness } : nil
+        guard let peer = strangers.first?.id ?? leaving else { return }
+        let isJoining = strangers.first != nil, deadline = now + Simulation.healingMicroseconds
+        while report.violation == nil, !isSettled(peer, isVoter: isJoining) {
+            guard now < deadline else { return fail("\(peer) neither joins nor leaves: \(situation)") }
+            if let leader, let now = hosts[leader].life?.raft.configuration {
+                _ = hosts[leader].life?.core.request(wish(peer, isJoining: isJoining, now))
+                drain(leader)
+            }
+            run(until: now + 100_000)
+        }
+        report.count(.membersChanged)
+        if hosts[position(of: peer)].isWitness { report.count(.witnessesAdded) }
+        recover("after a change of members")
+    }
+
+    private func wish(_ peer: PeerID, isJoining: Bool, _ members: Configuration) -> MemberChange {
+        guard isJoining else { return .remove(peer) }
+        if members.contains(peer) { return .promote(peer) }
+        return hosts[position(of: peer)].isWitness ? .addWitness(peer) : .addLearner(peer)
+    }
+
+    private func isSettled(_ peer: PeerID, isVoter: Bool) -> Bool {
+        guard let raft = leader.flatMap({ hosts[$0].life?.raft }) else { return false }
+        return !raft.configuration.isJoint && raft.configurationIndex <= raft.commitIndex
+            && raft.configuration.contains(peer) == isVoter && raft.configuration.isVoter(peer) == isVoter
     }
 
     /// Somebody else is to lead, and does.

@@ -75,6 +75,10 @@ extension World {
         case .success(let outcome): answer(request, outcome, at: position)
         case .failure(.unknownOutcome): answer(request, .unknown)
         case .failure(.noLeader), .failure(.overloaded): answer(request, .refused)
+        case .failure(.noSpace):
+            report.count(.growthRefused)
+            if now > lowUntil + Simulation.roomMicroseconds { fail("no room, and every disk has had it for long") }
+            answer(request, .refused)
         case .failure(let failure): fail("a write fails with \(failure)")
         }
     }

@@ -297,12 +297,17 @@ extension LogStore {
         guard applied.index >= found.base.index else {
             throw .damaged("state is applied to \(applied.index), the log begins after \(found.base.index)")
         }
-        if let known = owed, known.index <= applied.index { owed = nil }
+        let isRepaired = owed.map { $0.index <= applied.index } ?? false
+        if isRepaired { owed = nil }
         let snapshot = SnapshotMetadata(index: applied.index, term: applied.term, configuration: configuration)
         var restored = Restored(
             hardState: found.hardState, snapshot: snapshot, base: found.base, entries: found.entries,
             voteMark: owed?.index)
-        guard term(at: applied.index) != applied.term else { return restored }
+        guard term(at: applied.index) != applied.term else {
+            // The next power cut may take this state back: the old mark would call the log damaged then.
+            if isRepaired { try writeMark(index: last.index, chain: places.last?.chain ?? 0, isSynced: true) }
+            return restored
+        }
         try resetDurably(to: applied)
         (restored.base, restored.entries) = (applied, [])
         return restored

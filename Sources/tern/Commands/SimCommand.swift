@@ -19,9 +19,16 @@ struct SimCommand: ParsableCommand {
     func run() throws {
         let report = Simulation.run(first: seed, count: Int(clamping: count), steps: steps, weather: weather)
         say("\(report)")
-        guard report.violation != nil else { return }
-        if trace { printTrace(of: report.failingSeed ?? seed) }
-        throw ExitCode.failure
+        if report.violation != nil {
+            if trace { printTrace(of: report.failingSeed ?? seed) }
+            throw ExitCode.failure
+        }
+        if isWhole, !report.quiet(below: Report.rareMin).isEmpty { throw ExitCode.failure }
+    }
+
+    /// So many seeds of the default kind that nothing in them may be rare.
+    private var isWhole: Bool {
+        count >= UInt64(Simulation.seedsDefault) && steps == Simulation.stepsDefault && weather == .mixed
     }
 
     private func printTrace(of seed: UInt64) {
