@@ -78,8 +78,8 @@ private func bound(_ bug: PlantedBug) -> (seeds: Int, weather: Weather) {
     switch bug {
     case .acknowledgesBeforeSync, .noFencing, .expiresByLocalClock: (10, .mixed)
     case .ignoresLogInPreVotes, .dropsEvent, .repeatsEvent: (40, .mixed)
-    case .appliesBeforeEffects, .checkpointsWithoutSync, .forgetsUnfolded: (10, .mixed)
-    case .compactsAheadOfCheckpoint: (40, .mixed)
+    case .checkpointsWithoutSync, .forgetsUnfolded: (10, .mixed)
+    case .compactsAheadOfCheckpoint, .appliesBeforeEffects: (40, .mixed)
     case .guessesVersions: (60, .mixed)
     case .trustsState: (40, .rot)
     case .guardsBeforeProposing, .losesSecondOperation, .deletesAllButLast, .answersWrongPrevious: (10, .mixed)
