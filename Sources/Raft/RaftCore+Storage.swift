@@ -53,8 +53,10 @@ extension RaftCore {
     /// when it does not fit; nothing has changed then.
     package mutating func replaceState(with metadata: SnapshotMetadata) -> Bool {
         guard isApplyingSuspended, installing == nil, metadata.index >= appliedIndex, metadata.index >= log.base.index,
-            metadata.index <= commitIndex, log.holds(metadata.id)
+            log.holds(metadata.id)
         else { return false }
+        // Whoever had it had applied it; the news of the commit may be late.
+        raiseCommit(to: metadata.index)
         log.rebase(to: metadata.id)
         configurations =
             [(metadata.index, metadata.configuration)] + configurations.filter { $0.index > metadata.index }
@@ -104,7 +106,8 @@ extension RaftCore {
         guard !held.isEmpty else { return }
         let messages = held
         held = []
-        if saves.isEmpty { release(messages) } else { saves[saves.count - 1].messages += messages }
+        guard !saves.isEmpty else { return release(messages) }
+        for message in messages { saves[saves.count - 1].hold(message) }
     }
 
     /// Committed entries that were not handed out yet.

@@ -93,6 +93,19 @@ struct PendingSave: Sendable {
     var snapshot: SnapshotMetadata?
     var messages: [Message]
     var startTick: UInt64
+
+    /// Of acknowledgements to one leader the furthest says all: while a disk hangs each heartbeat asks for another one.
+    mutating func hold(_ message: Message) {
+        guard case .appendResponse(let new) = message.body, new.rejection == nil else {
+            return messages.append(message)
+        }
+        let known = messages.lastIndex { other in
+            guard case .appendResponse(let old) = other.body, old.rejection == nil else { return false }
+            return other.to == message.to && other.term == message.term && old.isAmnesiac == new.isAmnesiac
+        }
+        guard let known else { return messages.append(message) }
+        if case .appendResponse(let old) = messages[known].body, old.index < new.index { messages[known] = message }
+    }
 }
 
 extension RaftCore {

@@ -174,6 +174,8 @@ extension ReplicaCore {
     }
 
     private mutating func append(_ data: [UInt8], fence: Term?, raise: UInt8 = 0) -> ProposeRefusal? {
+        // The state's disk is far behind: nothing of the log can go before it has come.
+        guard raft.logBytes <= limits.logBytesFullMax else { return .overloaded }
         duties.leadershipChanged(leading: raft.isLeader ? raft.term : nil, logTime: state.logTime, now: now)
         let entry = EntryFormat.entry(
             logTime: duties.stamp(state.logTime, now: now), proposal: data, version: max(state.clusterVersion, raise))
@@ -189,18 +191,22 @@ extension ReplicaCore {
             guard let proposal = proposals.pending[serial] else { continue }
             guard proposal.notBefore <= now else { later.append(serial); continue }
             let data = encode(proposals.id(of: serial), proposal.command)
-            if data.count > limits.proposalBytesMax { finish(serial, .failure(.tooLarge(bytes: data.count))); continue }
+            if data.count > limits.proposalBytesMax { refuse(serial, .tooLarge(bytes: data.count)); continue }
             switch append(data, fence: proposal.fence, raise: proposal.command.version) {
             case nil:
                 proposals.pending[serial]?.place = .appended(raft.term)
                 proposals.pending[serial]?.wasSent = true
             case .notLeader, .transferring: later.append(serial)
-            case .tooLarge(let bytes):
-                finish(serial, .failure(proposal.wasSent ? .unknownOutcome : .tooLarge(bytes: bytes)))
-            case .overloaded: finish(serial, .failure(proposal.wasSent ? .unknownOutcome : .overloaded))
+            case .tooLarge(let bytes): refuse(serial, .tooLarge(bytes: bytes))
+            case .overloaded: refuse(serial, .overloaded)
             }
         }
         proposals.queue += later
+    }
+
+    /// This copy goes nowhere; an earlier one may have.
+    private mutating func refuse(_ serial: UInt64, _ failure: ReplicaFailure) {
+        finish(serial, .failure(proposals.pending[serial]?.wasSent == true ? .unknownOutcome : failure))
     }
 
     /// In messages of a bounded size.
@@ -212,7 +218,7 @@ extension ReplicaCore {
             guard proposal.notBefore <= now else { proposals.queue.append(serial); continue }
             if proposal.isDuty { finish(serial, .failure(.noLeader)); continue }
             let data = encode(proposals.id(of: serial), proposal.command)
-            if data.count > limits.proposalBytesMax { finish(serial, .failure(.tooLarge(bytes: data.count))); continue }
+            if data.count > limits.proposalBytesMax { refuse(serial, .tooLarge(bytes: data.count)); continue }
             proposals.pending[serial]?.place = .forwarded(leader, in: raft.term, at: now)
             proposals.pending[serial]?.wasSent = true
             batch.append(ForwardedProposal(serial: serial, fence: proposal.fence, data: data))

@@ -86,6 +86,8 @@ package struct ReplicaLimits: Hashable, Sendable {
     package var logBytesMax = 64 << 20
     /// Above, that is so although a follower needs more of it behind the snapshot that it is being sent.
     package var logBytesHeldMax = 256 << 20
+    /// Above, a leader takes no proposals.
+    package var logBytesFullMax = 512 << 20
     /// A command that deletes or looks at more keys is executed aside.
     package var applyKeysMax = 10_000
     /// At every so many entries replicas compare their states; the same on all of them.

@@ -8,6 +8,8 @@ package struct SnapshotSource: Sendable {
     private let state: StateMachine
     private let pieceBytes: Int
     private var cursor: Key?
+    private var leases: ArraySlice<Lease>
+    private var sessions: ArraySlice<Session>
     private var history: ArraySlice<RevisionEvents>
     private var hasHead = false
     package private(set) var isDone = false
@@ -17,18 +19,25 @@ package struct SnapshotSource: Sendable {
         self.state = state
         self.pieceBytes = pieceBytes
         cursor = Key([])
+        leases = state.leases.sorted[...]
+        sessions = state.sessions.sorted[...]
         history = state.history.flatMap { $0.parts(bytesMax: pieceBytes) }[...]
     }
 
     package mutating func next() -> [UInt8] {
         var writer = ByteWriter(capacity: pieceBytes + 4096)
         if !hasHead { putHead(&writer) }
+        while writer.bytes.count < pieceBytes, let lease = leases.popFirst() { writer.put(byte: 3); writer.put(lease) }
+        while writer.bytes.count < pieceBytes, let session = sessions.popFirst() {
+            writer.put(byte: 4)
+            writer.put(session)
+        }
         putRecords(&writer)
         while cursor == nil, writer.bytes.count < pieceBytes, let item = history.popFirst() {
             writer.put(byte: 6)
             writer.put(item)
         }
-        isDone = cursor == nil && history.isEmpty
+        isDone = leases.isEmpty && sessions.isEmpty && cursor == nil && history.isEmpty
         return writer.bytes
     }
 
@@ -37,8 +46,6 @@ package struct SnapshotSource: Sendable {
         writer.put(byte: 1)
         writer.put(state.counters)
         if state.clusterVersion != EntryFormat.oldest { writer.put(byte: 7); writer.put(byte: state.clusterVersion) }
-        for lease in state.leases.sorted { writer.put(byte: 3); writer.put(lease) }
-        for session in state.sessions.sorted { writer.put(byte: 4); writer.put(session) }
         for member in state.sortedMembers { writer.put(byte: 5); writer.put(member) }
     }
 
