@@ -12,6 +12,8 @@ enum Event {
     case logDone(host: Int, life: Int)
     case stateDone(host: Int, life: Int)
     case maintain(host: Int, life: Int)
+    /// A command that took long is executed.
+    case executed(host: Int, life: Int, Executed)
     case restart(host: Int)
     case hint(host: Int, lost: PeerID)
     case fault

@@ -125,6 +125,12 @@ struct Plan {
         limits.snapshotPieceBytes = Int.random(in: 40...1_000, using: &random)
     }
 
+    /// Apart, too: commands that take long although they touch few keys.
+    mutating func drawLongCommands(seed: UInt64) {
+        var random = SeededGenerator(seed: seed ^ 0x10c0_44a2_d510_b0a7)
+        if UInt64.random(in: 0...2, using: &random) == 0 { limits.applyKeysMax = Int.random(in: 0...4, using: &random) }
+    }
+
     /// Apart, too: many keys.
     mutating func drawKeys(seed: UInt64) {
         var random = SeededGenerator(seed: seed ^ 0x6e75_3b15_6e75_3b15)

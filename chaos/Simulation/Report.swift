@@ -21,7 +21,8 @@ package struct Report: Sendable, CustomStringConvertible {
         case witnesses, witnessCounted, witnessReleased, witnessCommits, witnessSnapshots, machinesGone, machinesAbsent
         case leaseReads, leaseStrangers, leaseSwitches, readsByLease, leasesGivenAway, promisesKept, leasesWithoutClock,
             sieges
-        case longRests, hints, upgrades, raisedVersions, stoppedPrograms, falseHints, transfers, membershipChanges,
+        case longRests, longCommands, droppedCommands, hints, upgrades, raisedVersions, stoppedPrograms, falseHints,
+            transfers, membershipChanges,
             restarts
     }
     package let seed: UInt64

@@ -79,6 +79,7 @@ struct World {
         plan.drawPieces(seed: seed)
         plan.drawDisks(seed: seed, weather)
         plan.drawKeys(seed: seed)
+        if planted == nil { plan.drawLongCommands(seed: seed) }
         self.plan = plan
         self.planted = planted
         self.weather = weather

@@ -15,6 +15,7 @@ extension World {
         case .rewatch(let number, let isMove): return rewatch(number, isMove: isMove)
         case .flap(let host, let left): flapOnce(host, left: left)
         case .maintain(let host, let life): return maintain(host, life)
+        case .executed(let host, let life, let done): return endExecution(host, life, done)
         case .restart(let host): return restart(host)
         case .hint(let host, let lost): return hint(host, lost: lost)
         case .request(let request): return serve(request)
@@ -105,6 +106,25 @@ extension World {
         return position
     }
 
+    /// On another thread of the host, which shares no data with the replica; it may be told of when the replica has been
+    /// deposed, or has another state.
+    private mutating func execute(_ execution: Execution, at position: Int) {
+        report.count(.longCommands)
+        let done = Event.executed(host: position, life: hosts[position].lives, execution.run())
+        schedule(done, after: 500, isHealed ? 20_000 : 400_000)
+    }
+
+    private mutating func endExecution(_ position: Int, _ life: Int, _ done: Executed) -> Int? {
+        guard hosts[position].lives == life, let before = hosts[position].life?.core.state.appliedIndex else {
+            return nil
+        }
+        if isPaused(position, .executed(host: position, life: life, done)) { return nil }
+        hosts[position].life?.core.executed(done)
+        if hosts[position].life?.core.state.appliedIndex == before { report.count(.droppedCommands) }
+        drain(position)
+        return position
+    }
+
     private mutating func hint(_ position: Int, lost: PeerID) -> Int? {
         guard hosts[position].life != nil, hosts[position].pausedUntil <= now else { return nil }
         report.count(.hints)
@@ -132,7 +152,7 @@ extension World {
             for notice in output.notices { watched(notice, at: position) }
             for outcome in output.outcomes { finish(outcome.ticket, outcome.result, at: position) }
             for read in output.reads { finish(read.ticket, read.failure, at: position) }
-            if let execution = output.execution { hosts[position].life?.core.executed(execution.run()) }
+            if let execution = output.execution { execute(execution, at: position) }
             if let index = output.compactLog { compact(position, to: index) }
             for alarm in output.alarms { note(alarm, at: position) }
             if output.hasNewState, hosts[position].crashPoint == .afterApply { doomed = position }
