@@ -105,6 +105,7 @@ struct CommandTests {
             for name in ["b", "c", "a"] { members.kill(name, "KILL") }
             let asked = members.tern("member recover --data-dir a --name a")
             #expect(asked.contains("new:   one voter, a;") && asked.contains("shut out: b, c"), "\(asked)")
+            #expect(asked.contains(#/last:  entry \d+ of term [1-9]\d*;/#), "\(asked)")
             #expect(asked.contains("nothing was changed") && asked.contains("[exit "), "\(asked)")
             let done = members.tern("member recover --data-dir a --name a --accept-data-loss")
             #expect(done.contains("done: revision 10000000"), "\(done)")

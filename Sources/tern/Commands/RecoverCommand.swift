@@ -58,9 +58,12 @@ extension MemberCommand {
             }
             let others = machine.sortedMembers.filter { $0.id != id && stopped.configuration.contains($0.id) }
             let store = try stopped.begin(after: bumpRevision)
+            let last = machine.counters.applied
             var lines = [
-                "kept:  \(machine.view.keyCount) keys up to revision \(machine.revision), entry \(machine.appliedIndex)",
-                "lost:  whatever others acknowledged after entry \(machine.appliedIndex) and this member never received",
+                "kept:  \(machine.view.keyCount) keys up to revision \(machine.revision)",
+                "last:  entry \(last.index) of term \(last.term); of several members recover the one whose last entry "
+                    + "has the highest term, and of those the highest entry",
+                "lost:  whatever others acknowledged and this member never received",
                 "new:   one voter, \(me.name); revision \(store.revision); watchers read anew",
                 "shut out: \(others.isEmpty ? "nobody" : others.map(\.name).sorted().joined(separator: ", "))"
             ]
