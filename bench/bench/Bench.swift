@@ -181,6 +181,13 @@ struct Plan {
     }
 
     mutating func runFigures() throws {
+        for run in 0..<options.runs where options.parts.contains(.million) || options.parts.contains(.compaction) {
+            say("figures: run \(run + 1) of \(options.runs)")
+            try runFiguresOnce()
+        }
+    }
+
+    private mutating func runFiguresOnce() throws {
         for system in options.systems {
             if options.parts.contains(.million) {
                 say("million \(system)")
