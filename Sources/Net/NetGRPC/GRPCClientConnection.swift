@@ -27,8 +27,6 @@ final class GRPCClientConnection: Sendable {
         _ target: GRPCTarget, _ configuration: GRPCChannelConfiguration, _ loop: any EventLoop
     ) -> EventLoopFuture<GRPCClientConnection> {
         let ready = loop.makePromise(of: GRPCClientConnection.self)
-        // Without TLS it is made before it is connected, so that it speaks first, and told of afterwards.
-        let plain = loop.makePromise(of: GRPCClientConnection.self)
         var bootstrap = ClientBootstrap(group: loop).connectTimeout(configuration.connectTimeout)
         var tls: (ClientTLS, String)?
         if case .tcp(let host, _, let settings) = target {
@@ -37,7 +35,8 @@ final class GRPCClientConnection: Sendable {
         }
         bootstrap = bootstrap.channelInitializer { [tls] channel in
             channel.eventLoop.makeCompletedFuture {
-                guard let (settings, host) = tls else { return plain.succeed(try install(on: channel, configuration)) }
+                // Without TLS it is made before it is connected, so that it speaks first, and told of afterwards.
+                guard let (settings, host) = tls else { return try install(on: channel, configuration) }
                 try channel.pipeline.syncOperations.addHandler(try settings.makeHandler(host: host, alpn: ["h2"]))
                 try channel.pipeline.syncOperations.addHandler(Negotiation(ready, configuration))
             }
@@ -45,15 +44,10 @@ final class GRPCClientConnection: Sendable {
         let isSecure = tls != nil
         connect(bootstrap, target).whenComplete { result in
             switch result {
-            case .failure(let error):
-                plain.fail(error)
-                ready.fail(error)
+            case .failure(let error): ready.fail(error)
             case .success(let channel):
-                if isSecure {
-                    plain.fail(ChannelError.inappropriateOperationForState)
-                } else {
-                    plain.futureResult.cascade(to: ready)
-                }
+                // A name may have several addresses, and each try has a connection of its own.
+                if !isSecure { ready.completeWith(Result { try installed(on: channel) }) }
                 let late = loop.scheduleTask(in: configuration.connectTimeout) {
                     ready.fail(GRPCStatus(.unavailable, "TLS handshake timed out"))
                 }
@@ -75,7 +69,7 @@ final class GRPCClientConnection: Sendable {
 
     fileprivate static func install(
         on channel: any Channel, _ configuration: GRPCChannelConfiguration
-    ) throws -> GRPCClientConnection {
+    ) throws {
         let pipeline = channel.pipeline.syncOperations
         let (http2, stream) = grpcHTTP2Settings(
             windowBytes: configuration.windowBytes, controlFramesMax: configuration.controlFramesMax)
@@ -84,7 +78,10 @@ final class GRPCClientConnection: Sendable {
         ) { $0.close() }
         let connection = GRPCClientConnection(channel: channel, multiplexer: multiplexer)
         try pipeline.addHandler(GRPCPinger(connection: connection, configuration: configuration))
-        return connection
+    }
+
+    fileprivate static func installed(on channel: any Channel) throws -> GRPCClientConnection {
+        try channel.pipeline.syncOperations.handler(type: GRPCPinger.self).connection
     }
 
     /// Opens a stream for the call; a failure says that the server has not seen it.
@@ -122,7 +119,8 @@ final class GRPCClientConnection: Sendable {
                 return ready.fail(GRPCStatus(.unavailable, "the server does not speak HTTP/2", mayHaveRun: false))
             }
             do {
-                ready.succeed(try GRPCClientConnection.install(on: context.channel, configuration))
+                try GRPCClientConnection.install(on: context.channel, configuration)
+                ready.succeed(try GRPCClientConnection.installed(on: context.channel))
                 context.pipeline.syncOperations.removeHandler(self, promise: nil)
             } catch {
                 ready.fail(error)
@@ -174,7 +172,7 @@ final class GRPCPinger: ChannelInboundHandler {
     typealias InboundIn = HTTP2Frame
     typealias OutboundOut = HTTP2Frame
 
-    private let connection: GRPCClientConnection
+    let connection: GRPCClientConnection
     private let configuration: GRPCChannelConfiguration
     private var streams = 0
     private var awaitsAnswer = false
