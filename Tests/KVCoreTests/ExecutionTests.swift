@@ -136,3 +136,25 @@ private struct Slow {
     let second = lab.cores[leader].takeOutput()
     #expect(second?.outcomes.count == 1 && lab.cores[leader].state.appliedIndex > before)
 }
+
+@Test func `a leader that finds itself to be wrong while it applies is fenced in the middle of it`() {
+    var limits = ReplicaLimits()
+    limits.applyKeysMax = 10
+    limits.hashEntries = 4
+    var lab = ReplicaLab(3, limits: limits)
+    let leader = lab.elect()
+    for number in 0..<20 { lab.put("key\(number)", at: leader) }
+    lab.cores[leader].flipState()
+    lab.busy = [leader]
+    let keys = KeyRange(lower: Key("key"), upper: Key("kez"))
+    _ = lab.propose(.txn(Txn(success: [.delete(keys, returnPrevious: false)])), at: leader)
+    for number in 0..<8 { _ = lab.propose(.txn(Txn(success: [.put(Key("later\(number)"), [1])])), at: leader) }
+    lab.settle()
+    // Both others have told their hashes by now.
+    #expect(!lab.cores[leader].isFenced && lab.executions[leader] != nil)
+    lab.execute(leader)
+    #expect(lab.alarms.isEmpty == false)
+    lab.pass(5_000)
+    #expect(lab.cores[leader].statesInstalled == 1 && !lab.cores[leader].isFenced)
+    #expect(Set(lab.cores.map(\.state.stateHash)).count == 1)
+}

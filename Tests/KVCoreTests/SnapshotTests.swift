@@ -67,6 +67,25 @@ private struct Late {
         "nothing is kept for it any more")
 }
 
+@Test func `the log waits for who installs, also when all was sent before the next checkpoint`() {
+    var late = Late()
+    let transfer = late.lab.pieces[0].chunk.transfer
+    late.lab.slow = [late.other]
+    late.stream(0)
+    late.write(2)
+    for _ in 0..<20 {
+        late.write(10)
+        late.lab.pass(100)
+    }
+    #expect(late.lab.pieces.allSatisfy { $0.chunk.transfer == transfer }, "another one was begun")
+    late.lab.save(late.other)
+    for _ in 0..<20 {
+        late.write(1)
+        late.lab.pass(50)
+    }
+    #expect(late.lab.cores[late.other].statesInstalled == 1 && late.hasCaughtUp)
+}
+
 @Test func `what is kept of the log for a follower that is sent a snapshot has a bound`() {
     var late = Late { $0.logBytesHeldMax = 4096 }
     late.write(10)

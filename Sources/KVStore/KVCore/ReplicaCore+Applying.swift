@@ -61,8 +61,10 @@ extension ReplicaCore {
             }
             note(state.apply(read), entry)
             done += 1
+            // Its own report may be the one that shows it to be wrong.
+            if isFenced { break }
         }
-        committed.entries.removeFirst(done)
+        committed.entries.removeFirst(min(done, committed.entries.count))
         if done > 0 { endApplying(membersBefore) }
     }
 

@@ -54,7 +54,7 @@ extension ReplicaCore {
         } else if now >= until {
             return nil
         }
-        return hold.index < tail ? hold : nil
+        return match >= hold.index && hold.index >= tail ? nil : hold
     }
 
     mutating func hold(for peer: PeerID, after index: LogIndex) {

@@ -110,7 +110,10 @@ extension ReplicaCore {
 
     /// A majority's hash; from the leader, or from this replica as one.
     mutating func takeVerdict(_ index: LogIndex, _ hash: UInt64) {
-        guard !isFenced, let own = agreement.hash(at: index), own != hash else { return }
+        // Another state is on its way to the disk: what is said of this one does not hold for it.
+        guard !isFenced, installing == nil, staged == nil, let own = agreement.hash(at: index), own != hash else {
+            return
+        }
         distrustState(at: index)
     }
 

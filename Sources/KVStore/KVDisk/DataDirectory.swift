@@ -22,11 +22,12 @@ package final class DataDirectory: Sendable {
 
     var logPath: String { path + "/raft.log" }
     var statePath: String { path + "/state.sqlite" }
-    /// It can be looked at; one that was set aside before is gone.
+    /// It can be looked at. The first one that was set aside stays, of later ones the last.
     func setAsideState() throws(DiskError) {
+        let suffix = access(path + "/state.sqlite.damaged", F_OK) == 0 ? ".damaged-2" : ".damaged"
         for name in ["state.sqlite", "state.sqlite-wal", "state.sqlite-shm"] {
             let file = "\(path)/\(name)"
-            let aside = file + ".damaged"
+            let aside = file + suffix
             if unlink(aside) != 0, errno != ENOENT { throw .errno(aside) }
             if rename(file, aside) != 0, errno != ENOENT { throw .errno(file) }
         }

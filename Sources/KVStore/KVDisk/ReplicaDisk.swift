@@ -21,6 +21,8 @@ package struct ReplicaDisk: Sendable {
 
     /// Nothing was ever saved in the log.
     private let isLogNew: Bool
+    /// The newest that the log knows of, or the state.
+    private let lastConfiguration: Configuration
 
     package var isStateDamaged: Bool { stateDamage != nil }
 
@@ -53,7 +55,7 @@ package struct ReplicaDisk: Sendable {
 
     /// The log may be shorter than it was: as for who lost all, what the others say is what counts until it has caught up.
     private func survive(lostMark directory: DataDirectory) throws(DiskError) {
-        guard restored.snapshot.configuration.allVoters.count != 1 else {
+        guard lastConfiguration.allVoters.count != 1 else {
             throw .failed(
                 "\(directory.markPath) cannot be read: how far the log was is not known, and no other member knows it. "
                     + "Bring back a whole copy of this directory, or restore a snapshot "
@@ -73,13 +75,15 @@ package struct ReplicaDisk: Sendable {
     ) throws(DiskError) {
         self.directory = directory
         var state = state, loaded = try state.load()
+        let opened = try LogStore.open(try medium())
         if let anew, let reason = state.unreadable {
+            // Who cannot do without it is refused before it is moved: the next start may be able to read it.
+            _ = try StateStart(loaded, state.copiedMembers(), opened, initial)
             state = try anew()
             state.condemnAtStart(reason)
             loaded = try state.load()
         }
         self.state = state
-        let opened = try LogStore.open(try medium())
         log = opened.log
         isLogNew = log.isNew
         let start = try StateStart(loaded, state.copiedMembers(), opened, initial)
@@ -95,5 +99,7 @@ package struct ReplicaDisk: Sendable {
         // The log is to begin behind this state: a power cut must not take it back.
         if log.term(at: applied.index) != applied.term { _ = try state.checkpoint() }
         restored = try log.restored(opened.found, applied: applied, configuration: start.configuration)
+        let logged = opened.found.entries.last { $0.kind == .configuration }
+        lastConfiguration = logged.flatMap { Configuration(decoding: $0.data) } ?? start.configuration
     }
 }

@@ -53,12 +53,15 @@ package final class StateStore: Sendable {
         path: String, vfs: String? = nil, cluster: UInt64? = nil, members: (any MembersMedium)? = nil,
         setAside: () throws(DiskError) -> Void
     ) throws(DiskError) -> StateStore {
-        let damage: String
-        do throws(DiskError) {
-            return try StateStore(path: path, vfs: vfs, cluster: cluster, members: members)
-        } catch {
-            guard case .damaged(let text) = error else { throw error }
-            damage = text
+        var damage = ""
+        // A second look: a disk may fail once.
+        for _ in 0..<2 {
+            do throws(DiskError) {
+                return try StateStore(path: path, vfs: vfs, cluster: cluster, members: members)
+            } catch {
+                guard case .damaged(let text) = error else { throw error }
+                damage = text
+            }
         }
         try setAside()
         let store = try StateStore(path: path, vfs: vfs, cluster: cluster, members: members)

@@ -21,6 +21,7 @@ final class LogWriter: Sendable {
     private let saved: @Sendable (SaveID, _ count: Int, _ seconds: Double) -> Void
     private let failed: @Sendable (DiskError) -> Void
     private let isAbandoned = Atomic<Bool>(false)
+    private let mustDistrust = Atomic<Bool>(false)
 
     init(
         log: LogStore, state: StateStore, syncs: DurationHistogram,
@@ -43,12 +44,17 @@ final class LogWriter: Sendable {
         if isFirst { thread.submit { [self] in drain() } }
     }
 
-    /// Before any state that is installed later.
+    /// Before any state that is installed later, also when batches are being saved one after the other.
     func distrustState() {
+        mustDistrust.store(true, ordering: .releasing)
         thread.submit { [self] in
             guard !isAbandoned.load(ordering: .relaxed) else { return }
-            guarded { () throws(DiskError) in try distrust() }
+            guarded { () throws(DiskError) in try distrustIfTold() }
         }
+    }
+
+    private func distrustIfTold() throws(DiskError) {
+        if mustDistrust.exchange(false, ordering: .acquiringAndReleasing) { try distrust() }
     }
 
     private func distrust() throws(DiskError) {
@@ -79,7 +85,11 @@ final class LogWriter: Sendable {
         while let batch = take() {
             guard !isAbandoned.load(ordering: .relaxed) else { return }
             let began = Clock.milliseconds()
-            guard guarded({ () throws(DiskError) in try save(batch) }) else { return }
+            let isSaved = guarded { () throws(DiskError) in
+                try distrustIfTold()
+                try save(batch)
+            }
+            guard isSaved else { return }
             if let last = batch.last { saved(last.raft.id, batch.count, Double(Clock.milliseconds() - began) / 1000) }
         }
         guarded { () throws(DiskError) in try unlessFull { () throws(DiskError) in try log.prepare() } }

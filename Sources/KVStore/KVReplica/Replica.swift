@@ -293,7 +293,6 @@ extension ProposeError {
 }
 
 extension Replica {
-    /// Up to where the log is gone; who needs less is sent a snapshot.
     /// As after a verdict of the others: it takes the leader's state.
     package func distrustState() async {
         await loop.call(orElse: ()) { loop in
@@ -302,5 +301,6 @@ extension Replica {
         }
     }
 
+    /// Up to where the log is gone; who needs less is sent a snapshot.
     package func compactedLogIndex() async -> LogIndex { await loop.call(orElse: .zero) { $0.core.raft.compactIndex } }
 }

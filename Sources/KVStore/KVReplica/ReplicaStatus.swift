@@ -118,7 +118,6 @@ package struct ReplicaCounters: Hashable, Sendable {
     package var readsByLeaseTotal: UInt64 = 0
     /// Rounds of the loop, with all that was applied in them, that took more than a tenth of a second.
     package var slowRoundsTotal: UInt64 = 0
-    package var snapshotsSentTotal: UInt64 = 0
     package var snapshotsReceivedTotal: UInt64 = 0
     package var messagesSentTotal: UInt64 = 0
     package var messagesReceivedTotal: UInt64 = 0

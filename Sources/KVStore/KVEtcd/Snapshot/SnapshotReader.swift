@@ -126,12 +126,13 @@ extension SnapshotContents {
         case .latest: return Revision(Int64.max)
         case .revision(let wanted): return wanted
         case .time(let time):
-            guard let first = times.first, first.unixMilliseconds <= time else {
+            // The last one, as clocks are set back.
+            guard let reached = times.lastIndex(where: { $0.unixMilliseconds <= time }) else {
                 throw BoltError(
                     times.isEmpty ? "the file does not say when its revisions were" : "the file begins after that time")
             }
-            guard let later = times.first(where: { $0.unixMilliseconds > time }) else { return Revision(Int64.max) }
-            return Revision(later.revision.rawValue - 1)
+            guard reached + 1 < times.count else { return Revision(Int64.max) }
+            return Revision(times[reached + 1].revision.rawValue &- 1)
         }
     }
 
