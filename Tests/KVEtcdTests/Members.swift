@@ -11,6 +11,7 @@ final class Members {
     let folder: String
     let names: [String]
     private var ports: [String: (client: Int, peer: Int)] = [:]
+    private var taken: Set<Int> = []
     private var processes: [String: String] = [:]
 
     init(_ names: [String]) throws {
@@ -19,7 +20,12 @@ final class Members {
         for name in names { try findPorts(name) }
     }
 
-    func findPorts(_ name: String) throws { ports[name] = (try Face.freePort(), try Face.freePort()) }
+    func findPorts(_ name: String) throws { ports[name] = (try newPort(), try newPort()) }
+
+    /// Not one of those that nobody listens on yet.
+    private func newPort() throws -> Int {
+        while true { if case let port = try Face.freePort(), taken.insert(port).inserted { return port } }
+    }
 
     func client(_ name: String) -> String { "http://127.0.0.1:\(ports[name]?.client ?? 0)" }
     func peer(_ name: String) -> String { "http://127.0.0.1:\(ports[name]?.peer ?? 0)" }
