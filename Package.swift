@@ -42,7 +42,7 @@ func module(_ name: String, in folder: String, _ dependencies: [Target.Dependenc
 func tests(_ name: String, _ dependencies: [Target.Dependency], resources: Bool = false) -> Target {
     .testTarget(
         name: name, dependencies: dependencies, path: "Tests/\(name)",
-        exclude: name == "KVEtcdTests" ? ["Transcripts"] : [], swiftSettings: strict)
+        exclude: name == "KVEtcdTests" ? ["Clients", "Transcripts"] : [], swiftSettings: strict)
 }
 
 let package = Package(

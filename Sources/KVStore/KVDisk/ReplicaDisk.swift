@@ -1,4 +1,4 @@
-// What a replica finds at start: its directory locked, both databases opened, read and brought together into what Raft
+// What a replica finds at start: its directory locked, log and database opened, read and brought together into what Raft
 // continues from. A log that is damaged leaves its owner without a vote. A state that is damaged is fetched from the
 // others, or made anew from a log that still begins at the beginning: votes and acknowledgements rest on the log alone.
 import KVCore

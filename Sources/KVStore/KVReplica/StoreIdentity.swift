@@ -1,6 +1,6 @@
 // Who a data directory is, where that does not follow from flags: one that joined a running cluster was given its
 // number there, one that was restored belongs to a new cluster that the members of the old one cannot talk to, and a
-// witness is one for ever. A small file beside the databases, written once. While a directory is being made it has
+// witness is one for ever. A small file beside the data, written once. While a directory is being made it has
 // another name, which nobody starts from: data without its identity would belong to the old cluster.
 import Glibc
 import Raft

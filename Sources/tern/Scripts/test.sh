@@ -9,6 +9,7 @@ need containerd containerd; need runc runc; need nft nftables; need conntrack co
 need pkg-config pkg-config; need curl curl; need mount mount
 need strace strace; need mkfs.ext4 e2fsprogs
 need etcdctl etcd-client; need etcd etcd-server
+/usr/bin/python3 -c 'import etcd3' 2>/dev/null || want="$want python3-etcd3"
 [ -e /usr/lib/cni/bridge ] || want="$want containernetworking-plugins"
 [ -e /usr/include/sqlite3.h ] || want="$want libsqlite3-dev"
 [ -e /usr/include/zlib.h ] || want="$want zlib1g-dev"
