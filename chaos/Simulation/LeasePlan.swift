@@ -26,7 +26,9 @@ struct LeasePlan {
             default: Int64(pick(bounds))
             }
         }
-        stranger = pick(0...3) == 0 ? Int(pick(0...UInt64(voters - 1))) : nil
+        // Who takes echoes for promises is wrong about one that gives none.
+        let hasStranger = pick(0...3) == 0 || planted == .countsEchoes
+        stranger = hasStranger ? Int(pick(0...UInt64(voters - 1))) : nil
         sieges = pick(100...500)
     }
 
