@@ -39,6 +39,21 @@ private struct Late {
         }
     }
 
+    /// Everything was sent. The disk of who installs it takes its time, and writes go on.
+    mutating func install(_ transfer: UInt64) {
+        for _ in 0..<20 {
+            write(10)
+            lab.pass(100)
+        }
+        #expect(lab.pieces.allSatisfy { $0.chunk.transfer == transfer }, "another one was begun")
+        lab.save(other)
+        for _ in 0..<20 {
+            write(1)
+            lab.pass(50)
+        }
+        #expect(lab.cores[other].statesInstalled == 1 && hasCaughtUp)
+    }
+
     var base: LogIndex { lab.cores[leader].raft.compactIndex }
     var hasCaughtUp: Bool { lab.cores[other].state.appliedIndex == lab.cores[leader].state.appliedIndex }
 }
@@ -50,17 +65,7 @@ private struct Late {
     late.lab.slow = [late.other]
     late.stream(10)
     // It installs, and that takes longer than it takes to write the tail many times over.
-    for _ in 0..<20 {
-        late.write(10)
-        late.lab.pass(100)
-    }
-    #expect(late.lab.pieces.allSatisfy { $0.chunk.transfer == transfer }, "another one was begun")
-    late.lab.save(late.other)
-    for _ in 0..<20 {
-        late.write(1)
-        late.lab.pass(50)
-    }
-    #expect(late.lab.cores[late.other].statesInstalled == 1 && late.hasCaughtUp)
+    late.install(transfer)
     late.write(10)
     #expect(
         late.lab.cores[late.leader].state.appliedIndex.distance(after: late.base) <= 10,
@@ -73,17 +78,7 @@ private struct Late {
     late.lab.slow = [late.other]
     late.stream(0)
     late.write(2)
-    for _ in 0..<20 {
-        late.write(10)
-        late.lab.pass(100)
-    }
-    #expect(late.lab.pieces.allSatisfy { $0.chunk.transfer == transfer }, "another one was begun")
-    late.lab.save(late.other)
-    for _ in 0..<20 {
-        late.write(1)
-        late.lab.pass(50)
-    }
-    #expect(late.lab.cores[late.other].statesInstalled == 1 && late.hasCaughtUp)
+    late.install(transfer)
 }
 
 @Test func `what is kept of the log for a follower that is sent a snapshot has a bound`() {

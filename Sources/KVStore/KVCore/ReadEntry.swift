@@ -36,7 +36,10 @@ extension StateMachine {
     func work(_ read: ReadEntry) -> Int {
         guard case .proposal(let proposal) = read.content, !read.entry.isFenced else { return 0 }
         switch proposal.command {
-        case .txn(let txn): return TxnShape.check(txn) == nil ? work(txn) : 0
+        // Nearly all name their keys, and then nothing more is looked at.
+        case .txn(let txn):
+            let keys = work(txn)
+            return keys > 0 && TxnShape.check(txn) == nil ? keys : 0
         case .revokeLease(let id): return leases[id]?.keys.count ?? 0
         case .expireLeases(let ids): return ids.reduce(0) { $0 + (leases[$1]?.keys.count ?? 0) }
         default: return 0

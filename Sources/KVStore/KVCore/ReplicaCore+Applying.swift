@@ -24,7 +24,8 @@ package struct Executed: Sendable {
     let applied: Applied
 }
 
-/// Entries that are committed and not applied.
+/// Entries that are committed and not applied. They share their bytes with the log, which keeps what is not applied and
+/// has a limit of its own (`logBytesFullMax`).
 struct CommittedEntries: Sendable {
     var entries: [Entry] = []
     /// Of the first one, while it is executed aside.
