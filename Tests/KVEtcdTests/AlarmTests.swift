@@ -1,5 +1,4 @@
 // What is wrong with a member is told wherever somebody may look: `Alarm`, `Status`, etcdctl, health checks.
-import CSQLite
 import KVCore
 import KVEtcd
 import KVReplica
@@ -38,28 +37,11 @@ import Testing
         try await face.end()
     }
 
-    private func execute(_ sql: String, _ file: String) {
-        var handle: OpaquePointer?
-        #expect(sqlite3_open_v2(file, &handle, SQLITE_OPEN_READWRITE, nil) == SQLITE_OK)
-        #expect(sqlite3_exec(handle, sql, nil, nil, nil) == SQLITE_OK)
-        sqlite3_close_v2(handle)
-    }
-
     @Test func `a member whose state is replaced says CORRUPT everywhere, and its watchers read anew`() async throws {
-        let (first, others) = try await Face.ofThree()
-        try await first.put("k", "value")
-        let own = first.replica.configuration
-        for other in others { await other.stop() }
-        try await first.end(keepsData: true)
-        execute(
-            "UPDATE current SET record = x'00'; UPDATE history SET events = x'00'",
-            "\(own.dataDirectory)/state.sqlite")
-        // It cannot be made anew from the log.
-        Shell.remove("\(own.dataDirectory)/raft.log")
-        let face = try await Face(directory: own.dataDirectory, isSettled: false) { $0 = own }
+        let (face, others) = try await Face.wrong()
         #expect(try await face.alarms() == [2])
         #expect(try await face.alarms(kind: 1).isEmpty)
-        let corrupt = "memberID:\(own.id.rawValue) alarm:CORRUPT "
+        let corrupt = "memberID:\(face.replica.configuration.id.rawValue) alarm:CORRUPT "
         #expect(try await face.errors() == ["etcdserver: no leader", corrupt])
         if Shell.has("etcdctl") {
             #expect(Shell.run("ETCDCTL_API=3 etcdctl --endpoints \(face.endpoint) alarm list") == "\(corrupt)\n")

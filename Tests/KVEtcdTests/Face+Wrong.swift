@@ -1,0 +1,23 @@
+// A member whose state was altered on its disk.
+import CSQLite
+import KVReplica
+import Testing
+
+extension Face {
+    /// One of three, whose others have stopped: its state cannot be made anew from its log, and nobody is there who could
+    /// send a better one.
+    static func wrong() async throws -> (face: Face, others: [Replica]) {
+        let (first, others) = try await Face.ofThree()
+        try await first.put("k", "value")
+        let own = first.replica.configuration
+        for other in others { await other.stop() }
+        try await first.end(keepsData: true)
+        var handle: OpaquePointer?
+        #expect(sqlite3_open_v2("\(own.dataDirectory)/state.sqlite", &handle, SQLITE_OPEN_READWRITE, nil) == SQLITE_OK)
+        let altered = "UPDATE current SET record = x'00'; UPDATE history SET events = x'00'"
+        #expect(sqlite3_exec(handle, altered, nil, nil, nil) == SQLITE_OK)
+        sqlite3_close_v2(handle)
+        Shell.remove("\(own.dataDirectory)/raft.log")
+        return (try await Face(directory: own.dataDirectory, isSettled: false) { $0 = own }, others)
+    }
+}
