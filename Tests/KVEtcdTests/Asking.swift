@@ -65,6 +65,13 @@ func eventually(_ condition: () async throws -> Bool) async throws {
 }
 
 extension Face {
+    /// Returns when the replica has taken all that was asked before.
+    func afterInputs() async {
+        await withCheckedContinuation { (waiting: CheckedContinuation<Void, Never>) in
+            replica.afterInputs { waiting.resume() }
+        }
+    }
+
     /// The faces of all members of a cluster of three.
     static func three() async throws -> [Face] {
         let peers = try (1...3).map {

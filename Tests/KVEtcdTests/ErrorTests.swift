@@ -1,4 +1,5 @@
 // What a client may not ask, and what a member cannot do, in the words that etcd's clients match: code and text.
+import Dispatch
 import Glibc
 import KVCore
 import KVEtcd
@@ -222,7 +223,12 @@ import Testing
             })
         let empty = try WatchAnswer(try await call.next() ?? [])
         #expect(empty.isCanceled && empty.reason == "mvcc: watcher range is empty")
-        let watches = (0..<100_000).map { _ in face.replica.watch(KeyRange(Key("n")), after: nil) { _ in } }
+        var watches: [WatchID] = []
+        // Not more at once than may wait for the replica.
+        for _ in 0..<10 {
+            watches += (0..<10_000).map { _ in face.replica.watch(KeyRange(Key("n")), after: nil) { _ in } }
+            await face.afterInputs()
+        }
         call.send(WatchAsk.create("one/", id: 7))
         var answer = try WatchAnswer(try await call.next() ?? [])
         #expect(answer.isCreated)
@@ -232,4 +238,57 @@ import Testing
         call.cancel()
         try await face.end()
     }
+
+    @Test func `a watch for which too much waits already is cancelled alone, and what the end ends is told so`()
+        async throws
+    {
+        let face = try await Face { $0.pendingProposalsMax = 8 }
+        let call = try await face.channel.open("/etcdserverpb.Watch/Watch")
+        call.send(WatchAsk.create("kept/", id: 1))
+        #expect(try WatchAnswer(try await call.next() ?? []).isCreated)
+        await face.afterInputs()
+        let gate = DispatchSemaphore(value: 0)
+        face.replica.afterInputs { gate.wait() }
+        let others = (0..<9).map { _ in face.replica.watch(KeyRange(Key("n")), after: nil) { _ in } }
+        call.send(WatchAsk.create("one/", id: 7))
+        var answer = try WatchAnswer(try await call.next() ?? [])
+        #expect(answer.isCreated && answer.id == 7)
+        answer = try WatchAnswer(try await call.next() ?? [])
+        #expect(answer.isCanceled && answer.id == 7 && answer.reason == "etcdserver: too many requests")
+        gate.signal()
+        await face.afterInputs()
+        try await face.put("kept/1", "v")
+        #expect(try WatchAnswer(try await call.next() ?? []).events == [2])
+        for watch in others { face.replica.cancel(watch) }
+        await face.replica.stop()
+        await #expect(throws: GRPCStatus(.unavailable, "etcdserver: server stopped")) {
+            while try await call.next() != nil {}
+        }
+        try await face.end()
+    }
+
+    @Test func `a watch whose past cannot be read is told so, and the others go on`() async throws {
+        let first = try await Face()
+        let value = [UInt8](repeating: 7, count: 1_000_000)
+        for i in 0..<20 { _ = try await first.replica.propose(Txn(success: [.put(Key("past/\(i)"), value)])) }
+        try await first.end(keepsData: true)
+        Face.alter(first.directory, "UPDATE history SET events = x'00' WHERE revision = 4")
+        let face = try await Face(directory: first.directory)
+        let call = try await face.channel.open("/etcdserverpb.Watch/Watch")
+        call.send(WatchAsk.create("past/", id: 1, start: 2))
+        var seen: [Int64] = []
+        await #expect(throws: GRPCStatus(.unavailable, "etcdserver: \(Self.unreadable)")) {
+            while let message = try await call.next() { seen += try WatchAnswer(message).events }
+        }
+        #expect(seen == [] || seen == [2] || seen == [2, 3])
+        let other = try await face.channel.open("/etcdserverpb.Watch/Watch")
+        other.send(WatchAsk.create("past/", id: 1))
+        #expect(try WatchAnswer(try await other.next() ?? []).isCreated)
+        try await face.put("past/x", "v")
+        #expect(try WatchAnswer(try await other.next() ?? []).events == [22])
+        other.cancel()
+        try await face.end()
+    }
+
+    private static let unreadable = "the past cannot be read from this member's disk now"
 }

@@ -111,7 +111,7 @@ extension World {
             if revision != life.watched {
                 fail("host \(life.core.id): watch at \(life.watched) is told that \(revision) is complete")
             }
-        case .tooMany, .reset: watchAgain(life)
+        case .tooMany, .reset, .ended: watchAgain(life)
         case .compacted:
             report.count(.resyncs)
             life.watched = life.core.state.revision
@@ -148,7 +148,7 @@ extension World {
             if revision < watcher.known { fail("a watch at \(watcher.known) goes back to \(revision)") }
             fail(checker.oracle.checkProgress(watcher.range, after: watcher.known, through: revision))
             watchers[number].known = max(watcher.known, revision)
-        case .tooMany, .reset: restart(number)
+        case .tooMany, .reset, .ended: restart(number)
         case .compacted(let floor):
             report.count(.resyncs)
             if watcher.known >= floor { fail("a watch at \(watcher.known) is told that only \(floor) is gone") }

@@ -21,6 +21,18 @@ package enum WatchDelivery: Hashable, Sendable {
     case tooMany
     /// The watch ended: the state was replaced by a snapshot. Read anew.
     case reset
+    /// The watch ended, or never began, for a reason that is none of the store's.
+    case ended(WatchEnd)
+}
+
+/// Why a watch was ended that could go on elsewhere, or later.
+package enum WatchEnd: Hashable, Sendable {
+    /// Too much waits for the replica already.
+    case overloaded
+    /// The replica has ended.
+    case stopped
+    /// The past that it was to be told cannot be read from the disk now.
+    case unreadable
 }
 
 /// A delivery with its address.
@@ -40,10 +52,16 @@ package struct WatchHub: Sendable {
         var after: Revision
         var isCancelled = false
     }
-    private var singles: [Key: [WatchID]] = [:]
+    private var singles: [Key: Single] = [:]
     /// In order of their ids; those that were cancelled are taken out together.
     private var ranges: [Watch] = []
     private var cancelledRanges = 0
+
+    /// The watches of one key; those that were cancelled are not among `watches` any more and are taken out together.
+    private struct Single: Sendable {
+        var ids: [WatchID] = []
+        var cancelled = 0
+    }
     private var watches: [WatchID: Watch] = [:]
     /// The revision that `progress` last told.
     private var told = Revision.zero
@@ -81,7 +99,7 @@ package struct WatchHub: Sendable {
     private mutating func register(_ watch: Watch) {
         watches[watch.id] = watch
         if let key = watch.range.single {
-            singles[key, default: []].append(watch.id)
+            singles[key, default: Single()].ids.append(watch.id)
         } else {
             ranges.insert(watch, at: place(of: watch.id))
         }
@@ -109,8 +127,10 @@ package struct WatchHub: Sendable {
             cancelledRanges = 0
             return
         }
-        singles[key]?.removeAll { $0 == id }
-        if singles[key]?.isEmpty == true { singles.removeValue(forKey: key) }
+        singles[key]?.cancelled += 1
+        guard let single = singles[key], single.cancelled > single.ids.count / 2 else { return }
+        let left = single.ids.filter { watches[$0] != nil }
+        singles[key] = left.isEmpty ? nil : Single(ids: left)
     }
 
     /// What the events of one revision mean to the watchers. Who is told the same shares one array: what is made of it
@@ -145,14 +165,15 @@ package struct WatchHub: Sendable {
         for event in events {
             let key = event.current.key
             if let place = places[key] { hits[place].events.append(event); continue }
-            guard let ids = singles[key] else { continue }
+            guard let ids = singles[key]?.ids else { continue }
             places[key] = hits.count
             hits.append((ids, [event]))
         }
         var notices: [WatchNotice] = []
         for hit in hits {
             let delivery = WatchDelivery.events(revision: revision, hit.events)
-            for id in hit.ids where revision > watches[id]?.after ?? .zero {
+            for id in hit.ids {
+                guard let watch = watches[id], revision > watch.after else { continue }
                 notices.append(WatchNotice(watch: id, delivery: delivery))
             }
         }

@@ -59,7 +59,7 @@ final class ChangeGate: Sendable {
             watch = replica.watch(range, after: revision) { [weak self] delivery in
                 switch delivery {
                 case .events(_, let events): self?.resume(events, of: serial)
-                case .compacted, .tooMany, .reset: self?.resume([], of: serial)
+                case .compacted, .tooMany, .reset, .ended: self?.resume([], of: serial)
                 case .progress: return
                 }
             }

@@ -61,6 +61,7 @@ enum EtcdStatus {
     // What ends a whole Watch stream, after which clients resume every watch.
     static let slowWatcher = unavailable("watcher is too slow")
     static let stateReplaced = unavailable("the member's state was replaced")
+    static let unreadablePast = unavailable("the past cannot be read from this member's disk now")
 
     // Why a watch was cancelled: told within the stream, without a code.
     static let emptyWatch = reason("mvcc: watcher range is empty")

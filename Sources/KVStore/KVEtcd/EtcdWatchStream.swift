@@ -202,6 +202,9 @@ extension EtcdWatchStream {
         case .compacted(let revision): end(ticket, EtcdStatus.compacted.message, compacted: revision)
         case .tooMany: end(ticket, EtcdStatus.fullMember)
         case .reset: call.finish(EtcdStatus.stateReplaced)
+        case .ended(.overloaded): end(ticket, EtcdStatus.tooManyRequests.message)
+        case .ended(.stopped): call.finish(EtcdStatus.stopped)
+        case .ended(.unreadable): call.finish(EtcdStatus.unreadablePast)
         }
     }
 

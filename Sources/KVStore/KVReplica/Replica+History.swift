@@ -102,22 +102,22 @@ extension Replica {
             let floor = loop.published.withLock { $0.snapshot.windowFloor }
             if next >= floor {
                 if await join(id, range, after: next, deliver) { return nil }
-                if loop.isEndedOutside { return .reset }
+                if loop.isEndedOutside { return .ended(.stopped) }
                 continue
             }
             let read = await read(id, range, after: next, through: floor)
             guard isReplaying(id) else { return nil }
-            guard case .success(let found) = read else { return .reset }
+            guard case .success(let found) = read else { return .ended(loop.isEndedOutside ? .stopped : .unreadable) }
             guard let piece = found else {
                 lagRounds += 1
                 if next.next < view().compactRevision { return .compacted(view().compactRevision) }
-                guard lagRounds < Self.lagRoundsMax, await pause() else { return .reset }
+                guard lagRounds < Self.lagRoundsMax, await pause() else { return .ended(.unreadable) }
                 continue
             }
             guard piece.first == next.next else { return .compacted(max(piece.first, view().compactRevision)) }
             if !piece.deliveries.isEmpty { await tell(piece.deliveries, deliver) }
             next = piece.last
-            while !isWritable(), isReplaying(id) { guard await pause() else { return .reset } }
+            while !isWritable(), isReplaying(id) { guard await pause() else { return .ended(.stopped) } }
         }
         return nil
     }

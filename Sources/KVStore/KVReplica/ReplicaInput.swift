@@ -35,7 +35,7 @@ enum ReplicaInput: Sendable {
         switch self {
         case .propose(_, _, let done), .keepAlive(_, let done): done(.failure(failure))
         case .read(let done), .ping(let done): done(failure)
-        case .watch(_, _, _, let deliver, _): deliver(.reset)
+        case .watch(_, _, _, let deliver, _): deliver(.ended(failure == .stopped ? .stopped : .overloaded))
         case .run(let body): body(nil)
         case .cancel, .observe: break
         }

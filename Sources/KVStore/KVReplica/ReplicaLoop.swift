@@ -386,7 +386,7 @@ extension ReplicaLoop {
     private func deliver(_ notice: WatchNotice) {
         guard let deliver = watches[notice.watch] else { return }
         switch notice.delivery {
-        case .compacted, .tooMany, .reset: watches.removeValue(forKey: notice.watch)
+        case .compacted, .tooMany, .reset, .ended: watches.removeValue(forKey: notice.watch)
         case .events, .progress: break
         }
         deliver(notice.delivery)
@@ -487,7 +487,7 @@ extension ReplicaLoop {
         let changes = isGraceful ? state?.changes(of: &core) : nil
         let logger = configuration.logger
         for input in mailbox.close() { input.refuse(.stopped) }
-        for watch in watches.keys.sorted() { watches[watch]?(.reset) }
+        for watch in watches.keys.sorted() { watches[watch]?(.ended(.stopped)) }
         (outcomes, reads, watches, observers) = ([:], [:], [:], [])
         stateStore.withLock { $0 = nil }
         (ticker, logWriter, stateWriter, transport, disk) = (nil, nil, nil, nil, nil)

@@ -27,7 +27,7 @@ package final class RoleStamp: Sendable {
             switch delivery {
             case .events(let changed, _): revision.store(changed.rawValue, ordering: .releasing)
             case .progress: break
-            case .compacted, .tooMany, .reset:
+            case .compacted, .tooMany, .reset, .ended:
                 revision.store(-1, ordering: .releasing)
                 eventLoop.scheduleTask(in: Self.retryAfter) { self.follow(store, on: eventLoop) }
             }

@@ -83,7 +83,7 @@ package final class WatchFeed: Sendable {
             for event in events { publish(event) }
             state.value.revision = max(state.value.revision, revision)
         case .progress(let revision): state.value.revision = max(state.value.revision, revision)
-        case .compacted, .tooMany, .reset: resync()
+        case .compacted, .tooMany, .reset, .ended: resync()
         }
     }
 
@@ -186,7 +186,7 @@ extension WatchFeed {
         case .compacted(let oldest):
             watcher.sink.fail(Status.expired(requested: "\(watcher.subscription.after)", oldest: "\(oldest)"))
             endOwn(id, hub)
-        case .tooMany, .reset:
+        case .tooMany, .reset, .ended:
             watcher.sink.finish()
             endOwn(id, hub)
         }
