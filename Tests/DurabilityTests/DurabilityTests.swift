@@ -79,7 +79,8 @@ struct DurabilityTests {
     /// The places of the kill, by system call: the first of each, some later ones.
     private static let places: [(call: String, when: [Int])] = [
         ("pwrite64", [1, 2, 3, 7, 12, 40, 90, 400]), ("fdatasync", [1, 2, 3, 10, 60, 200]), ("fsync", [1, 2, 3]),
-        ("rename", [1, 2]), ("ftruncate", [1, 2]), ("unlink", [1, 2]), ("openat", [60, 80])
+        ("sync_file_range", [1, 2, 9]), ("rename", [1, 2]), ("ftruncate", [1, 2]), ("unlink", [1, 2]),
+        ("openat", [60, 80])
     ]
 
     @Test(.enabled(if: Subprocess.find("strace") != nil, "needs strace"))
@@ -123,18 +124,40 @@ struct DurabilityTests {
 
     @Test(
         .enabled(if: Subprocess.find("strace") != nil, "needs strace"),
-        arguments: ["fdatasync:error=EIO:when=40+", "pwrite64:error=EIO:when=120+"])
+        arguments: [
+            "fdatasync:error=EIO:when=40+", "pwrite64:error=EIO:when=120+", "sync_file_range:error=EIO:when=2+"
+        ])
     func `a failing disk ends the process, with a reason and with nothing lost`(injection: String) async throws {
         try await withFolder { folder, port in
             let promises = Promises()
             let store = try StoreProcess(folder: folder, data: "\(folder)/data", port: port, injection: injection)
             #expect(try await store.becomesReady())
             try await promises.write(to: store) {
-                for _ in 0..<1000 where !store.hasEnded { try await Task.sleep(for: .milliseconds(10)) }
+                for _ in 0..<6000 where !store.hasEnded { try await Task.sleep(for: .milliseconds(10)) }
             }
             #expect(store.hasEnded, "it goes on with a disk that fails")
             await store.kill()
             #expect(store.lastWords.contains("errno 5"), "\(store.lastWords)")
+            let again = try StoreProcess(folder: folder, data: "\(folder)/data", port: port)
+            #expect(try await again.becomesReady())
+            try await check(again, promises)
+            await again.kill()
+        }
+    }
+
+    @Test(.enabled(if: Subprocess.find("strace") != nil, "needs strace"))
+    func `a file system on which writes cannot be sent on to the disk is as good`() async throws {
+        try await withFolder { folder, port in
+            let promises = Promises()
+            let store = try StoreProcess(
+                folder: folder, data: "\(folder)/data", port: port, injection: "sync_file_range:error=ESPIPE")
+            #expect(try await store.becomesReady())
+            try await promises.write(to: store) {
+                for _ in 0..<300 where !store.hasEnded { try await Task.sleep(for: .milliseconds(10)) }
+            }
+            #expect(!store.hasEnded, "\(store.lastWords)")
+            try await check(store, promises)
+            await store.kill()
             let again = try StoreProcess(folder: folder, data: "\(folder)/data", port: port)
             #expect(try await again.becomesReady())
             try await check(again, promises)

@@ -36,11 +36,11 @@ final class Database: @unchecked Sendable {
         SQLITE_IOERR | 1 << 8, SQLITE_IOERR | 2 << 8, SQLITE_IOERR | 32 << 8, SQLITE_IOERR | 33 << 8
     ]
 
-    /// `vfs`: SQLite's name for the files to use; nil: those of the machine.
+    /// `vfs`: SQLite's name for the files to use; nil: those of the machine, paced.
     init(path: String, durability: Durability, vfs: String? = nil) throws(DiskError) {
         var opened: OpaquePointer?
         let flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX
-        let code = sqlite3_open_v2(path, &opened, flags, vfs)
+        let code = sqlite3_open_v2(path, &opened, flags, vfs ?? PacedFiles.name)
         guard let opened else { throw .failed("\(path): out of memory") }
         handle = opened
         self.path = path

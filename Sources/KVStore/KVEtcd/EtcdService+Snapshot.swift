@@ -102,7 +102,8 @@ final class SnapshotFile: Sendable {
 
 /// Sends a file as fast as the client takes it. One thread at a time: each piece begins where the last one ended.
 private final class SnapshotStream: Sendable {
-    private static let pieceBytes = 64 << 10
+    /// Of one message: a client that gathers it needs a buffer that its allocator keeps.
+    private static let pieceBytes = 32 << 10
     private struct Progress {
         var offset = 0
         var digest = SHA256()
