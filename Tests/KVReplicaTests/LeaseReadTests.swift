@@ -66,8 +66,11 @@ private final class Ledger: Sendable {
     }
 
     private func disturb(_ cluster: Cluster, _ ledger: Ledger) async throws {
+        defer { ledger.end() }
         for round in 0..<12 {
+            let before = (ledger.writes, ledger.reads)
             try await Task.sleep(for: .milliseconds(300))
+            try await eventually("both go on") { ledger.writes > before.0 && ledger.reads > before.1 }
             let leader = try await cluster.leader()
             let id = leader.configuration.id
             switch round % 3 {
@@ -79,7 +82,9 @@ private final class Ledger: Sendable {
                 try await cluster.start(id)
             }
         }
-        ledger.end()
+        try await eventually("somebody reads by lease") {
+            ledger.byLease > 0 || cluster.replicas.contains { $0.status.counters.readsByLeaseTotal > 0 }
+        }
     }
 
     @Test func `reads by lease are never old, while leaders freeze, hand over and die`() async throws {

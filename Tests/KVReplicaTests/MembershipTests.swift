@@ -1,4 +1,5 @@
 // Who takes part and who leads: hand-over, fences, members that come and go, TLS between peers, leases.
+import Glibc
 import KVCore
 import KVReplica
 import NetPKI
@@ -50,7 +51,7 @@ import Testing
     }
 
     @Test func `news of where clients find a member do not cut the connections to it`() async throws {
-        let cluster = Cluster(3)
+        let cluster = Cluster(3, isSteady: true) { $0.helloMilliseconds = 60_000 }
         try await cluster.startAll()
         _ = try await cluster.leader()
         try await eventually("all are connected") {
@@ -92,7 +93,7 @@ import Testing
     }
 
     @Test func `a write with the fence of a past term has no effect`() async throws {
-        let cluster = Cluster(3)
+        let cluster = Cluster(3, isSteady: true)
         try await cluster.startAll()
         let leader = try await cluster.leader()
         let term = leader.status.term
@@ -105,7 +106,7 @@ import Testing
     }
 
     @Test func `leadership is announced only when the predecessors' writes are visible`() async throws {
-        let cluster = Cluster(3)
+        let cluster = Cluster(3, isSteady: true)
         try await cluster.startAll()
         let seen = Mutex<[Revision]>([])
         for replica in cluster.replicas {
@@ -128,19 +129,30 @@ import Testing
         let cluster = Cluster(1)
         try await cluster.start(PeerID(1))
         let replica = try #require(cluster[PeerID(1)])
-        let lease = try await replica.grantLease(.none, ttlSeconds: 1)
-        _ = try await replica.propose(Txn(success: [.put(Key("leased"), [1], lease: lease.id)]))
-        try await Task.sleep(for: .milliseconds(600))
-        #expect(try await replica.keepAlive(lease.id) == 1)
-        try await Task.sleep(for: .milliseconds(600))
-        #expect(replica.view().get(Key("leased")) != nil)
+        let (lease, renewed) = try await renewedLease(replica)
         try await eventually("it ends") { replica.view().get(Key("leased")) == nil }
-        await #expect(throws: ProposeError.refused(.leaseNotFound)) { try await replica.keepAlive(lease.id) }
+        #expect(ContinuousClock.now - renewed > .milliseconds(900))
+        await #expect(throws: ProposeError.refused(.leaseNotFound)) { try await replica.keepAlive(lease) }
         await cluster.end()
     }
 
+    /// A lease of a second with a key, renewed when most of it was over, and no later than when. Who is put off until it
+    /// has ended begins again.
+    private func renewedLease(_ replica: Replica) async throws -> (LeaseID, ContinuousClock.Instant) {
+        while true {
+            let lease = try await replica.grantLease(.none, ttlSeconds: 1).id
+            do throws(ProposeError) {
+                _ = try await replica.propose(Txn(success: [.put(Key("leased"), [1], lease: lease)]))
+                usleep(600_000)
+                let asked = ContinuousClock.now
+                #expect(try await replica.keepAlive(lease) == 1)
+                return (lease, asked)
+            } catch { guard error == .refused(.leaseNotFound) else { throw error } }
+        }
+    }
+
     @Test func `a learner is added, promoted and removed`() async throws {
-        let cluster = Cluster(3)
+        let cluster = Cluster(3, isSteady: true)
         try await cluster.startAll()
         let leader = try await cluster.leader()
         for i in 0..<50 { _ = try await leader.propose(put("k\(i)", "v")) }
@@ -150,6 +162,7 @@ import Testing
             initialPeers: cluster.addresses + [address], listenHost: "127.0.0.1", listenPort: address.port, tls: nil)
         configuration.joins = true
         configuration.silence()
+        configuration.holdPatiently()
         let joiner = try Replica(configuration)
         try await joiner.start()
         let follower = try #require(cluster.replicas.first { $0 !== leader })
@@ -166,7 +179,7 @@ import Testing
     }
 
     @Test func `a member that comes back takes back nothing that was told of it meanwhile`() async throws {
-        let cluster = Cluster(3) { configuration in
+        let cluster = Cluster(3, isSteady: true) { configuration in
             configuration.logTailEntries = 16
             configuration.checkpointMilliseconds = 30
         }
@@ -187,6 +200,7 @@ import Testing
             dataDirectory: cluster.directory + "/" + known.name, id: id, name: known.name, clusterID: 7,
             initialPeers: cluster.addresses, listenHost: known.host, listenPort: moved, tls: nil)
         configuration.silence()
+        configuration.holdPatiently()
         let back = try Replica(configuration)
         try await back.start()
         await back.settleIn(clientURLs: ["http://new"])
@@ -212,13 +226,13 @@ import Testing
             tls[PeerID(UInt64(id))] = PeerTLS(
                 certificatePEM: issued.certificatePEM, keyPEM: issued.keyPEM, authorityPEM: authority.certificatePEM)
         }
-        let cluster = Cluster(3, tls: tls)
+        let cluster = Cluster(3, isSteady: true, tls: tls)
         try await cluster.startAll()
         let leader = try await cluster.leader()
         for i in 0..<20 { _ = try await leader.propose(put("k\(i)", "v")) }
-        try await Task.sleep(for: .milliseconds(200))
-        #expect(cluster[PeerID(1)]?.view().keyCount == 20)
-        #expect(cluster[PeerID(2)]?.view().keyCount == 20)
+        try await eventually("both have all") {
+            cluster[PeerID(1)]?.view().keyCount == 20 && cluster[PeerID(2)]?.view().keyCount == 20
+        }
         #expect(cluster[PeerID(3)]?.view().keyCount == 0)
         await cluster.end()
     }
@@ -227,9 +241,15 @@ import Testing
         let cluster = Cluster(3) { $0.holdMilliseconds = 400 }
         try await cluster.startAll()
         let leader = try await cluster.leader()
-        _ = try await leader.propose(put("a", "1"))
         let keeper = try #require(cluster.replicas.first { $0 !== leader })
-        try await keeper.barrier()
+        // So short a patience may end while the threads of the others are put off.
+        try await eventually("it is written and seen") {
+            do {
+                _ = try await leader.propose(put("a", "1"))
+                try await keeper.barrier()
+            } catch { return false }
+            return true
+        }
         for replica in cluster.replicas where replica !== keeper { await cluster.halt(replica.configuration.id) }
         try await eventually("nobody leads") { keeper.status.leader == nil }
         await #expect(throws: ProposeError.noLeader) { try await keeper.propose(put("a", "2")) }

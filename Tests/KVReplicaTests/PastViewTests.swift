@@ -21,7 +21,7 @@ struct PastViewTests {
         #expect(views.isEmpty)
     }
 
-    @Test(.timeLimit(.minutes(1)))
+    @Test(.timeLimit(.minutes(5)))
     func `a watch that is cancelled while the replica is overloaded is told nothing more`() async throws {
         let cluster = Cluster(1) { $0.pendingProposalsMax = 4 }
         try await cluster.startAll()

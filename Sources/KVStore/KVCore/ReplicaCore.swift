@@ -194,6 +194,11 @@ package struct ReplicaCore: Sendable {
         for _ in 0...raft.settings.electionTicksMax where raft.leadership.role == .follower { raft.tick() }
     }
 
+    /// The election timeout is over.
+    package mutating func campaign() {
+        for _ in 0...raft.settings.electionTicksMax where raft.leadership.role != .leader { raft.tick() }
+    }
+
     /// The numbers of `status`, taken in place.
     package struct Numbers: Sendable {
         package var term: Term

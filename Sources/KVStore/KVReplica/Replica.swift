@@ -301,6 +301,9 @@ extension Replica {
         }
     }
 
+    /// Asks to lead at once, unless somebody leads. For tests whose members never lose patience.
+    package func campaign() async { await loop.call(orElse: ()) { if $0.core.raft.leader == nil { $0.campaign() } } }
+
     /// Up to where the log is gone; who needs less is sent a snapshot.
     package func compactedLogIndex() async -> LogIndex { await loop.call(orElse: .zero) { $0.core.raft.compactIndex } }
 }

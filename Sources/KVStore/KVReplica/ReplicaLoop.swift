@@ -182,6 +182,12 @@ final class ReplicaLoop: @unchecked Sendable {
         }
     }
 
+    func campaign() {
+        guard !isOnProbation else { return }
+        core.campaign()
+        pump()
+    }
+
     func post(_ input: ReplicaInput) {
         switch mailbox.post(input) {
         case .queued: return
