@@ -89,6 +89,7 @@ private func bound(_ bug: PlantedBug) -> (seeds: Int, weather: Weather) {
     case .readsBeforeApplied: (40, .mixed)
     case .commitsByNewHalf: (200, .mixed)
     case .servesFenced: (200, .rot)
+    case .forgetsVerdict: (150, .rot)
     case .readsWithoutRound: (80, .mixed)
     case .trustsOldCopies: (300, .mixed)
     case .ignoresLogInVotes: (10, .storm)

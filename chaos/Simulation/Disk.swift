@@ -10,6 +10,7 @@ package enum CrashPoint: Int, CaseIterable, Sendable {
     case beforeSave, afterInstall, afterLowering, tornHead, tornSave, beforeMark, afterSave
     case beforeState, insideState, beforeCheckpoint, insideCheckpoint, afterCheckpoint, insideInstall, insideStart
     case beforeCompaction, tornCompaction, afterCompaction, afterApply
+    case beforeVerdict, insideVerdict, afterVerdict
 }
 
 /// What survives a crash, and what is on its way there.
@@ -17,13 +18,15 @@ struct Disk {
     enum LogOperation {
         case save(ReplicaSave)
         case compact(to: LogIndex)
+        /// The state is known to be wrong: its database is to say so.
+        case distrust
     }
     enum StateOperation {
         case write(StateChanges)
         case checkpoint
     }
     enum LogResult {
-        /// How far it was saved; nil after a compaction.
+        /// How far it was saved; nil after anything else.
         case done(SaveID?)
         /// To be tried again.
         case full
@@ -70,6 +73,8 @@ struct Disk {
     /// From it the state can be made anew.
     var isLogWhole: Bool { log.base.index == .zero }
     var isStateRotten: Bool { state.isRotten }
+    /// It says so, durably.
+    var isStateCondemned: Bool { state.isCondemned }
     var stateCounts: FileTwin.Counts { state.counts }
     var remadeStates: Int { state.remakings }
 
@@ -81,7 +86,12 @@ struct Disk {
         return log.term(at: id.index) == id.term
     }
 
-    mutating func begin(_ operation: LogOperation) { logQueue.append(operation) }
+    /// `busy`: so many are being done. What is known of the state is written before all that waits.
+    mutating func begin(_ operation: LogOperation, busy: Int) {
+        guard case .distrust = operation else { return logQueue.append(operation) }
+        logQueue.insert(operation, at: busy == 0 ? 0 : min(logQueue.count, max(1, batch(busy).count)))
+    }
+
     mutating func begin(_ operation: StateOperation) { stateQueue.append(operation) }
 }
 
@@ -94,8 +104,11 @@ extension Disk {
         (twin.crash, twin.trouble, twin.isFull) = (crash, trouble, isFull)
         defer { (twin.crash, twin.trouble, twin.isFull) = (nil, nil, false) }
         do throws(DiskError) {
-            guard case .save = first else { return try compact(first, crash) }
-            return try save(batch(countMax), crash, isFull)
+            switch first {
+            case .save: return try save(batch(countMax), crash, isFull)
+            case .compact(let index): return try compact(to: index, crash)
+            case .distrust: return distrust(crash, isFull)
+            }
         } catch {
             if case .full = error { return .full }
             return trouble != nil && twin.trouble == nil ? .failed : .crashed
@@ -119,13 +132,7 @@ extension Disk {
         if let first = batch.first, let metadata = first.raft.snapshot, let installed = first.state {
             let conditions = StateDisk.Conditions(
                 isStruck: crash == .insideInstall, trouble: twin.trouble, isFull: isFull)
-            switch state.install(installed, metadata.configuration, conditions) {
-            case .done: break
-            case .full: return .full
-            case .crashed: return .crashed
-            case .failed: return .failed
-            case .broken(let text): return .broken(text)
-            }
+            if let end = Disk.end(of: state.install(installed, metadata.configuration, conditions)) { return end }
             if crash == .afterInstall { return .crashed }
         }
         if planted == .commitsTornEntries { tornCommit = batch.last?.raft.hardState.commit ?? .zero }
@@ -141,8 +148,7 @@ extension Disk {
     }
 
     /// What can be done later is not done on a full disk.
-    private mutating func compact(_ operation: LogOperation, _ crash: CrashPoint?) throws(DiskError) -> LogResult {
-        guard case .compact(let index) = operation else { return .done(nil) }
+    private mutating func compact(to index: LogIndex, _ crash: CrashPoint?) throws(DiskError) -> LogResult {
         if crash == .beforeCompaction { return .crashed }
         twin.isCompacting = true
         defer { twin.isCompacting = false }
@@ -151,6 +157,26 @@ extension Disk {
         }
         logQueue.removeFirst()
         return crash == .afterCompaction ? .crashed : .done(nil)
+    }
+
+    private mutating func distrust(_ crash: CrashPoint?, _ isFull: Bool) -> LogResult {
+        if crash == .beforeVerdict { return .crashed }
+        let conditions = StateDisk.Conditions(
+            isStruck: crash == .insideVerdict, trouble: twin.trouble, isFull: isFull)
+        if let end = Disk.end(of: state.distrust(conditions)) { return end }
+        logQueue.removeFirst()
+        return crash == .afterVerdict ? .crashed : .done(nil)
+    }
+
+    /// nil: it was done.
+    private static func end(of ending: StateDisk.Ending) -> LogResult? {
+        switch ending {
+        case .done: nil
+        case .full: .full
+        case .crashed: .crashed
+        case .failed: .failed
+        case .broken(let text): .broken(text)
+        }
     }
 
     /// Does the oldest work on the state. A checkpoint answers how far it got. `now`: milliseconds of a wall clock.

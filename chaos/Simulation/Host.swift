@@ -116,6 +116,8 @@ struct Host {
     struct Start {
         var isLogDamaged: Bool
         var isStateDamaged: Bool
+        /// And it does not know.
+        var isStateWrong: Bool
     }
 
     /// nil: the process ended before it ran. `isStruck`: it may.
@@ -132,10 +134,12 @@ struct Host {
             understands: planted == .guessesVersions ? 9 : understands)
         let life = Life(core: core, clockBase: clock - shown(now), watched: machine.revision)
         if planted == .forgetsPromises { forgetPromises(life, clock) }
-        if isDamaged { life.flippedAt = 0 }
+        if isDamaged || machine.isFlipped { life.flippedAt = 0 }
         if !isWitness { life.core.watch(life.watch, .all, after: machine.revision) }
         self.life = life
-        return Start(isLogDamaged: restored.voteMark != nil, isStateDamaged: isDamaged)
+        return Start(
+            isLogDamaged: restored.voteMark != nil, isStateDamaged: isDamaged,
+            isStateWrong: machine.isFlipped && !isDamaged)
     }
 
     /// Now and then somebody starts it with other settings; what it promised before is kept.

@@ -53,6 +53,8 @@ struct Plan {
     var witness: Int?
     /// Out of 1000 faults so many copy a data directory, or bring an older copy back.
     var copies: UInt64 = 0
+    /// Out of 1000 faults so many are flipped bits in memory, apart from those that come anyway.
+    var flips: UInt64 = 0
     /// Reads by lease; one member may not know of them.
     var leases: LeasePlan?
     /// How soon an ambush strikes.
@@ -116,6 +118,12 @@ struct Plan {
         var random = SeededGenerator(seed: seed ^ 0x1d1e_1d1e_1d1e_1d1e)
         guard UInt64.random(in: 0...2, using: &random) == 0 else { return }
         limits.sessionIdleMilliseconds = 2 * limits.answerMilliseconds + Int64.random(in: 0...5_000, using: &random)
+    }
+
+    /// Apart, too: memory that fails.
+    mutating func drawFlips(seed: UInt64) {
+        var random = SeededGenerator(seed: seed ^ 0xf11b_f11b_f11b_f11b)
+        if UInt64.random(in: 0...2, using: &random) == 0 { flips = UInt64.random(in: 100...400, using: &random) }
     }
 
     /// Apart, too: snapshots in many pieces.

@@ -35,6 +35,8 @@ package enum PlantedBug: String, CaseIterable, Sendable {
     case forgetsUnfolded
     /// A state that was altered on the disk is served.
     case trustsState
+    /// What the others said of a state is not written: who begins again believes it.
+    case forgetsVerdict
     /// An older program takes a newer entry for what it looks like.
     case guessesVersions
     /// The guards of a transaction are looked at when it is proposed, not when it is applied.

@@ -17,7 +17,7 @@ package struct Report: Sendable, CustomStringConvertible {
         case diskStalls, slowDisks, slowClusters, fullDisks, fullDiskWrites, failedWrites, failedSyncs
         case partitions, bridges, rings, oneWayPartitions, isolations, flaps, clogs, ambushes, betrayals, pauses
         case keptRevisions, stateWrites, stateSyncs, tornStateWrites, lostStateWrites, refusedStateWrites, remadeStates
-        case flippedStates, rottenStates, fencedStates, repairedStates
+        case flippedStates, rottenStates, fencedStates, repairedStates, verdicts, condemnedStarts, wrongStarts
         case witnesses, witnessCounted, witnessReleased, witnessCommits, witnessSnapshots, machinesGone, machinesAbsent
         case leaseReads, leaseStrangers, leaseSwitches, readsByLease, leasesGivenAway, promisesKept, leasesWithoutClock,
             sieges

@@ -75,6 +75,7 @@ struct World {
         var plan = Plan(weather: weather, using: &random)
         plan.drawWitness(seed: seed, weather)
         plan.drawSessions(seed: seed)
+        plan.drawFlips(seed: seed)
         plan.drawLeases(seed: seed, weather, planted)
         plan.drawPieces(seed: seed)
         plan.drawDisks(seed: seed, weather)

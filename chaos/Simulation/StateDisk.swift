@@ -39,6 +39,8 @@ struct StateDisk {
     private var writtenDurably = StateCounters()
     /// It was altered, or what was written to it was wrong.
     private(set) var isRotten = false
+    /// A verdict on it is durable: no start may believe it.
+    private(set) var isCondemned = false
     private var alteration: (place: Int, mask: UInt8)?
     /// So often it was made anew from the log.
     private(set) var remakings = 0
@@ -103,9 +105,27 @@ extension StateDisk {
             try store.install(machine, configuration)
             return nil
         }
+        if case .full = ending { return ending }
+        // One that was struck may be there.
+        isCondemned = false
         guard case .done = ending else { return ending }
         (written, writtenDurably) = (machine.counters, machine.counters)
         (isRotten, alteration) = (false, nil)
+        return ending
+    }
+
+    /// The state is wrong, and the next start is to know it.
+    mutating func distrust(_ conditions: Conditions) -> Ending {
+        let ending =
+            planted == .forgetsVerdict
+            ? .done(nil)
+            : perform(conditions) { store throws(DiskError) in
+                try store.distrust()
+                return nil
+            }
+        guard case .done = ending else { return ending }
+        if planted != .forgetsVerdict { writtenDurably = written }
+        isCondemned = true
         return ending
     }
 
@@ -171,12 +191,21 @@ extension StateDisk {
     /// What a replica finds at start. Damage that no start meets is taken back: it would not count as the one fault
     /// that there may be.
     mutating func start(_ medium: LogTwin, isStruck: Bool) throws(DiskError) -> Found {
-        let found = try open(medium, isStruck: isStruck)
-        guard isRotten, !found.isDamaged, twin.files.steps == 0 else { return found }
-        end()
-        if let one = alteration { twin.files.alter(StateTwin.path, at: one.place, mask: one.mask) }
+        let found: Found
+        do throws(DiskError) { found = try open(medium, isStruck: isStruck) } catch {
+            // Another state may be there already.
+            isCondemned = false
+            throw error
+        }
+        guard isRotten, !found.isDamaged, !found.machine.isFlipped else { return found }
+        if let one = alteration {
+            guard twin.files.steps == 0 else { return found }
+            end()
+            twin.files.alter(StateTwin.path, at: one.place, mask: one.mask)
+        }
+        let isAltered = alteration != nil
         (isRotten, alteration) = (false, nil)
-        return try open(medium, isStruck: isStruck)
+        return isAltered ? try open(medium, isStruck: isStruck) : found
     }
 
     private mutating func open(_ medium: LogTwin, isStruck: Bool) throws(DiskError) -> Found {
@@ -188,7 +217,7 @@ extension StateDisk {
         written = disk.machine.counters
         if disk.isStateRemade {
             remakings += 1
-            (isRotten, alteration) = (false, nil)
+            (isRotten, isCondemned, alteration) = (false, false, nil)
         }
         return Found(
             log: disk.log, restored: disk.restored, machine: disk.machine, isDamaged: disk.isStateDamaged)
@@ -218,4 +247,9 @@ extension StateDisk {
         if twin.files.below(2) == 0 { twin.members.replace(by: nil) }
         return true
     }
+}
+
+extension StateMachine {
+    /// It holds what no client ever wrote.
+    var isFlipped: Bool { view.get(StateMachine.flippedKey) != nil }
 }

@@ -5,9 +5,23 @@ import Raft
 
 extension World {
     mutating func begin(_ operation: Disk.LogOperation, _ position: Int) {
-        if case .save(let save) = operation, !isHealed { aim(at: save, position) }
-        hosts[position].withDisk { $0.begin(operation) }
+        if !isHealed { aim(at: operation, position) }
+        let life = hosts[position].life
+        let busy = life?.isLogBusy == true ? life?.batchMax ?? 0 : 0
+        hosts[position].withDisk { $0.begin(operation, busy: busy) }
         writeLog(position)
+    }
+
+    private mutating func aim(at operation: Disk.LogOperation, _ position: Int) {
+        switch operation {
+        case .save(let save): aim(at: save, position)
+        case .distrust:
+            report.count(.verdicts)
+            // It does not have as many steps as what is struck inside elsewhere.
+            let points: [CrashPoint] = [.beforeVerdict, .afterVerdict, .insideVerdict, .insideVerdict, .insideVerdict]
+            if chance(900) { hosts[position].crashPoint = points[Int(below(5))] }
+        case .compact: break
+        }
     }
 
     /// Steps that are rare are struck where they come.

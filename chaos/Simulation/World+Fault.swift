@@ -12,6 +12,7 @@ extension World {
         if chance(plan.betrayals) { return prepareBetrayal() }
         if chance(plan.upgrades) { return upgrade(host) }
         if plan.copies > 0, chance(plan.copies) { return copyDisks(host) }
+        if plan.flips > 0, chance(plan.flips), flipState(host, rots: 0) { return }
         switch below(100) {
         case 0..<14: crash(host, isPowerCut: chance(300))
         case 14..<18: cutPower()
@@ -24,7 +25,7 @@ extension World {
         case 76..<87: changeMembers()
         case 87..<89: wipe(host)
         case 89..<93: jumpClock(host)
-        case 93..<99: flipState(host)
+        case 93..<99: flipState(host, rots: hosts[host].disk.isLogWhole ? 800 : 500)
         default: hintFalsely(host)
         }
     }
@@ -152,7 +153,9 @@ extension World {
     }
 
     /// One bit in the memory of one host; where the others are a majority that can tell. Members stay as they are then.
-    private mutating func flipState(_ position: Int) {
+    /// `rots`: so often, out of 1000, it is the database.
+    @discardableResult
+    private mutating func flipState(_ position: Int, rots: UInt64) -> Bool {
         let isSafe = hosts.allSatisfy {
             $0.life?.isFlipped != true && !$0.disk.isStateRotten && $0.disk.lost == nil && $0.forgot == nil
                 && !($0.life?.raft.configuration.isJoint ?? false)
@@ -160,12 +163,18 @@ extension World {
         }
         guard isSafe, plan.voters >= 3, let life = hosts[position].life,
             life.raft.configuration.withData.contains(life.core.id)
-        else { return }
-        if chance(hosts[position].disk.isLogWhole ? 800 : 500) { return rotState(position) }
+        else { return false }
+        if rots > 0, chance(rots) {
+            rotState(position)
+            return true
+        }
+        guard life.core.flipState(isWritten: chance(800)) else { return false }
         if keepsTrace { note("flip \(hosts[position].id)") }
         report.count(.flippedStates)
-        hosts[position].life?.flippedAt = life.core.statesInstalled
-        hosts[position].life?.core.flipState()
+        life.flippedAt = life.core.statesInstalled
+        // Some begin again with it before anybody has noticed.
+        if rots == 0, chance(300) { hosts[position].crashPoint = .afterCheckpoint }
+        return true
     }
 
     var isAnyFlipped: Bool { hosts.contains { $0.life?.isFlipped == true || $0.disk.isStateRotten } }

@@ -69,6 +69,11 @@ extension World {
         if start.isStateDamaged, !disk.isStateRotten {
             fail("host \(hosts[position].id): takes its state for damaged, and it never was")
         }
+        if disk.isStateCondemned {
+            report.count(.condemnedStarts)
+            if !start.isStateDamaged { fail("host \(hosts[position].id): believes a state that it knew to be wrong") }
+        }
+        if start.isStateWrong { report.count(.wrongStarts) }
         if start.isLogDamaged { report.count(.damagedStarts) } else { hosts[position].withDisk { $0.forgetLoss() } }
         hosts[position].pausedUntil = 0
         hosts[position].jumpedAt = nil
@@ -148,6 +153,10 @@ extension World {
                 if planted == .acknowledgesBeforeSync, save.state == nil {
                     hosts[position].life?.core.saved(save.raft.id)
                 }
+            }
+            if output.condemnsState {
+                hosts[position].withDisk { $0.noteWrongState() }
+                begin(.distrust, position)
             }
             for notice in output.notices { watched(notice, at: position) }
             for outcome in output.outcomes { finish(outcome.ticket, outcome.result, at: position) }

@@ -70,13 +70,19 @@ extension World {
     mutating func watched(_ notice: WatchNotice, at position: Int) {
         guard let life = hosts[position].life else { return }
         if let number = life.watchers[notice.watch] {
-            return mistaken(notice.delivery, at: position) { world, delivery in
+            return mistaken(known(notice.delivery, life), at: position) { world, delivery in
                 world.watchers[number].told.append(delivery)
                 world.toldWatchers.insert(number)
             }
         }
         guard notice.watch == life.watch else { return fail("a notice for nobody") }
         learn(notice.delivery, at: position)
+    }
+
+    /// What a flipped bit did is told, too, while nobody knows of it.
+    private func known(_ delivery: WatchDelivery, _ life: Host.Life) -> WatchDelivery {
+        guard life.isFlipped, case .events(let revision, let events) = delivery else { return delivery }
+        return .events(revision: revision, events.filter { $0.current.key != StateMachine.flippedKey })
     }
 
     /// A hub that loses or repeats an event after a compaction.

@@ -150,18 +150,28 @@ extension ReplicaCore {
         beginSnapshot(to: peer, isRepair: true)
     }
 
-    /// For simulations: what a flipped bit in memory does to the state.
-    package mutating func flipState() { state.flip() }
+    /// For simulations: what a flipped bit in memory does to the state. `isWritten`: its database is told of it too, as
+    /// of a part of the last revision that it was not told of. False where it would not last.
+    @discardableResult
+    package mutating func flipState(isWritten: Bool = false) -> Bool {
+        guard committed.execution == nil else { return false }
+        state.flip(isWritten: isWritten)
+        return true
+    }
 }
 
 extension StateMachine {
-    mutating func flip() {
-        let key = Key([0xff, 0xff])
-        let old = tree.get(key)
+    /// That no client uses.
+    package static let flippedKey = Key([0xff, 0xff])
+
+    mutating func flip(isWritten: Bool) {
+        let old = tree.get(Self.flippedKey)
         let version = (old?.version ?? 0) &+ 1
         let record = KeyValue(
-            key: key, value: [], createRevision: revision, modRevision: revision, version: version)
+            key: Self.flippedKey, value: [], createRevision: revision, modRevision: revision, version: version)
         tree.put(record)
         account(added: record, removed: old)
+        guard isWritten, let last = unsaved.events.indices.last else { return }
+        unsaved.events[last].events.append(KVEvent(kind: .put, current: record, previous: old))
     }
 }
