@@ -77,6 +77,7 @@ struct Disk {
     var isStateCondemned: Bool { state.isCondemned }
     var stateCounts: FileTwin.Counts { state.counts }
     var remadeStates: Int { state.remakings }
+    var condemnedRemakings: Int { state.condemnedRemakings }
 
     /// The entry is here for good, by itself or as part of the state. What was damaged counts: its owner may have
     /// acknowledged it before, and keeps still until it is fetched again.
@@ -207,6 +208,8 @@ extension Disk {
     func history(after: Revision, through: Revision) -> [RevisionEvents]? {
         state.history(after: after, through: through)
     }
+
+    var writtenRevision: Revision { state.writtenRevision }
 
     /// How far the state is, synced or not.
     var stateApplied: LogIndex { state.applied.index }

@@ -282,6 +282,11 @@ extension Oracle {
         return right == events ? nil : "a watch tells \(events.count) events of \(revision), not \(right.count)"
     }
 
+    /// What a watch is told to be gone was there once.
+    func checkFloor(_ floor: Revision) -> String? {
+        floor <= last.next ? nil : "a watch is told that \(floor) is gone, the last one is \(last)"
+    }
+
     /// Nothing that the watcher should have been told is in between.
     func checkProgress(_ range: KeyRange, after known: Revision, through revision: Revision) -> String? {
         var next = max(known.rawValue + 1, 2)

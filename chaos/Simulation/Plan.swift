@@ -121,9 +121,10 @@ struct Plan {
     }
 
     /// Apart, too: memory that fails.
-    mutating func drawFlips(seed: UInt64) {
+    mutating func drawFlips(seed: UInt64, _ planted: PlantedBug?) {
         var random = SeededGenerator(seed: seed ^ 0xf11b_f11b_f11b_f11b)
-        if UInt64.random(in: 0...2, using: &random) == 0 { flips = UInt64.random(in: 100...400, using: &random) }
+        guard UInt64.random(in: 0...1, using: &random) == 0 || planted == .forgetsVerdict else { return }
+        flips = UInt64.random(in: 200...500, using: &random)
     }
 
     /// Apart, too: snapshots in many pieces.
@@ -131,6 +132,16 @@ struct Plan {
         var random = SeededGenerator(seed: seed ^ 0x0b17_50f1_70b1_7e5e)
         guard UInt64.random(in: 0...3, using: &random) > 0 else { return }
         limits.snapshotPieceBytes = Int.random(in: 40...1_000, using: &random)
+    }
+
+    /// Apart, too: so little room in memory for the recent past that watches and reads need the database.
+    mutating func drawWindows(seed: UInt64, _ planted: PlantedBug?) {
+        var random = SeededGenerator(seed: seed ^ 0x3149_d035_3149_d035)
+        guard UInt64.random(in: 0...1, using: &random) == 0 || planted == .windowHidesFloor else { return }
+        limits.windowRevisionsMax = Int.random(in: 1...30, using: &random)
+        if UInt64.random(in: 0...2, using: &random) == 0 {
+            limits.windowBytesMax = Int.random(in: 100...4_000, using: &random)
+        }
     }
 
     /// Apart, too: commands that take long although they touch few keys.

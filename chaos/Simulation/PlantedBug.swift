@@ -39,6 +39,14 @@ package enum PlantedBug: String, CaseIterable, Sendable {
     case forgetsVerdict
     /// An older program takes a newer entry for what it looks like.
     case guessesVersions
+    /// A snapshot brings no sessions, or no leases.
+    case sendsNoSessions, sendsNoLeases
+    /// What came of a command that was executed aside is taken for what came of another.
+    case takesOldExecutions
+    /// A watch that resumes beyond what the window holds is told what there is, and not that something is missing.
+    case windowHidesFloor
+    /// A watch of some keys is not told of the last of them.
+    case filterMissesLast
     /// The guards of a transaction are looked at when it is proposed, not when it is applied.
     case guardsBeforeProposing
     /// Of a transaction, the second operation is not done.

@@ -7,7 +7,7 @@ package struct Report: Sendable, CustomStringConvertible {
         case transactions, deletions, rangeReads, localReads, pastReads, compactedReads, clientCompactions, manyKeys
         case followerReads, handOvers, contents
         case resyncs, leases, leasesEnded, leasesKept, leasesRevoked, clockJumps
-        case watchesResumed, watchedEvents, bookmarks
+        case watchesResumed, watchedEvents, bookmarks, shortWindows, watchesFromDisk, watchesBehindDisk, watchesTooLate
         case snapshotTransfers, snapshotPieces, snapshotsCutOff, snapshotsInstalled, compactions
         case messagesDelivered, messagesLost, messagesDuplicated, messagesLate, messagesClogged
         case crashes, powerCuts, lostSaves, bitRot, misdirectedWrites, lostEnds, damagedStarts, logsSetAside,

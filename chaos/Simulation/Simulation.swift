@@ -75,12 +75,14 @@ struct World {
         var plan = Plan(weather: weather, using: &random)
         plan.drawWitness(seed: seed, weather)
         plan.drawSessions(seed: seed)
-        plan.drawFlips(seed: seed)
+        plan.drawFlips(seed: seed, planted)
         plan.drawLeases(seed: seed, weather, planted)
         plan.drawPieces(seed: seed)
         plan.drawDisks(seed: seed, weather)
         plan.drawKeys(seed: seed)
         if planted == nil { plan.drawLongCommands(seed: seed) }
+        if planted == .takesOldExecutions { plan.limits.applyKeysMax = 0 }
+        plan.drawWindows(seed: seed, planted)
         self.plan = plan
         self.planted = planted
         self.weather = weather
@@ -97,7 +99,7 @@ struct World {
         network = Network(count: plan.hosts)
         network.quality = plan.quality
         clients = [Client](repeating: Client(), count: plan.clients)
-        watchers = (0..<3).map { Watcher.some($0 + Int(seed % 6), keys: plan.keys) }
+        watchers = (0..<5).map { Watcher.some($0 + Int(seed % 6), keys: plan.keys) }
         checker = Checker(hosts: plan.hosts, hasWitness: plan.witness != nil)
         report = Report(seed: seed)
         if plan.witness != nil { report.count(.witnesses) }
@@ -108,6 +110,7 @@ struct World {
         }
         if plan.hasSlowDisks { report.count(.slowClusters) }
         if plan.keys > 16 { report.count(.manyKeys) }
+        if plan.limits.windowRevisionsMax <= 30 { report.count(.shortWindows) }
         self.keepsTrace = keepsTrace
     }
 
@@ -170,6 +173,7 @@ extension World {
             report.count(.lostStateWrites, host.disk.stateCounts.lostWrites)
             report.count(.refusedStateWrites, host.disk.stateCounts.refusals)
             report.count(.remadeStates, host.disk.remadeStates)
+            report.count(.condemnedStarts, host.disk.condemnedRemakings)
         }
         return report
     }

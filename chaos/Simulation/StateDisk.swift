@@ -44,6 +44,7 @@ struct StateDisk {
     private var alteration: (place: Int, mask: UInt8)?
     /// So often it was made anew from the log.
     private(set) var remakings = 0
+    private(set) var condemnedRemakings = 0
 
     init(_ initial: Configuration, seed: UInt64, planted: PlantedBug?) {
         twin = StateTwin(seed: seed)
@@ -147,6 +148,8 @@ extension StateDisk {
         do throws(DiskError) { return try twin.store?.history(after: after, through: through) } catch { return nil }
     }
 
+    var writtenRevision: Revision { twin.store?.writtenRevision ?? .zero }
+
     private func perform(
         _ conditions: Conditions, _ body: (StateStore) throws(DiskError) -> LogIndex?
     ) -> Ending {
@@ -217,6 +220,7 @@ extension StateDisk {
         written = disk.machine.counters
         if disk.isStateRemade {
             remakings += 1
+            if isCondemned { condemnedRemakings += 1 }
             (isRotten, isCondemned, alteration) = (false, false, nil)
         }
         return Found(

@@ -18,8 +18,8 @@ extension World {
         case .distrust:
             report.count(.verdicts)
             // It does not have as many steps as what is struck inside elsewhere.
-            let points: [CrashPoint] = [.beforeVerdict, .afterVerdict, .insideVerdict, .insideVerdict, .insideVerdict]
-            if chance(900) { hosts[position].crashPoint = points[Int(below(5))] }
+            let points: [CrashPoint] = [.beforeVerdict, .afterVerdict, .insideVerdict, .insideVerdict]
+            if chance(900) { hosts[position].crashPoint = points[Int(below(4))] }
         case .compact: break
         }
     }

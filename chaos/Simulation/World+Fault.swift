@@ -24,7 +24,7 @@ extension World {
         case 71..<76: transfer()
         case 76..<87: changeMembers()
         case 87..<89: wipe(host)
-        case 89..<93: jumpClock(host)
+        case 89..<93: jumpClock(plan.leases != nil && chance(600) ? leaders.first ?? host : host)
         case 93..<99: flipState(host, rots: hosts[host].disk.isLogWhole ? 800 : 500)
         default: hintFalsely(host)
         }

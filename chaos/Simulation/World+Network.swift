@@ -4,7 +4,8 @@ import KVCore
 import Raft
 
 extension World {
-    mutating func send(_ envelope: Envelope, from position: Int) {
+    mutating func send(_ original: Envelope, from position: Int) {
+        let envelope = mistaken(original)
         if case .raft(let message) = envelope.message {
             fail(checker.noteSent(message))
             checkPreVote(message, from: position)

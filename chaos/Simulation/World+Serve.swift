@@ -121,7 +121,7 @@ extension World {
                 guard let items = hosts[position].disk.history(after: past.seen, through: through) else {
                     return .refused
                 }
-                guard !items.isEmpty else { return gone }
+                if items.isEmpty { return past.seen < hosts[position].disk.writtenRevision ? gone : .refused }
                 for item in items where !past.add(item) { return gone }
             }
             guard let view = past.finish() else { return gone }

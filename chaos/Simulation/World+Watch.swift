@@ -14,12 +14,24 @@ struct Watcher {
     /// Told in this step; judged at its end, when the oracle knows the revision.
     var told: [WatchDelivery] = []
 
+    /// Of two keys or three, the last one.
+    var last: Key?
+
     /// Everything, one key, or some.
     static func some(_ number: Int, keys: Int) -> Watcher {
-        switch number % 3 {
-        case 0: Watcher(range: .all)
-        case 1: Watcher(range: KeyRange(Request.key(number % keys)))
-        default: Watcher(range: KeyRange(lower: Request.key(2), upper: Request.key(Request.lentKeys + 8)))
+        let first = number % (keys - 2)
+        switch number % 6 {
+        case 0: return Watcher(range: .all)
+        case 1, 4: return Watcher(range: KeyRange(Request.key(number % keys)))
+        case 2: return Watcher(range: KeyRange(lower: Request.key(2), upper: Request.key(Request.lentKeys + 8)))
+        case 3:
+            let last = first + 1 + number / 6 % 2
+            let range = KeyRange(lower: Request.key(first), upper: Request.key(last + 1))
+            return Watcher(range: range, last: Request.key(last))
+        default:
+            let prefix = Key(Array(Request.key(0).bytes.prefix(1)))
+            return Watcher(
+                range: number / 6 % 2 == 0 ? .prefix(prefix) : KeyRange(lower: Request.key(first), upper: nil))
         }
     }
 }
@@ -37,15 +49,50 @@ extension World {
         guard let life = hosts[position].life, hosts[position].pausedUntil <= now, !hosts[position].isWitness else {
             return nil
         }
+        guard let after = replay(number, at: position, life) else {
+            schedule(.rewatch(number, isMove: false), after: 20_000, 200_000)
+            return nil
+        }
         life.lastWatch += 1
         let watch = WatchID(rawValue: life.lastWatch)
         life.watchers[watch] = number
         watchers[number].host = position
         watchers[number].watch = watch
-        life.core.watch(watch, watchers[number].range, after: watchers[number].known)
+        life.core.watch(watch, watchers[number].range, after: after)
         report.count(.watchesResumed)
         drain(position)
         return position
+    }
+
+    /// As `Replica.replay`: what memory has forgotten and nobody compacted is read from the database, and then the watch
+    /// goes on in memory, after the answer; nil where the database is behind, or cannot be read. Some take what memory
+    /// tells them instead.
+    private mutating func replay(_ number: Int, at position: Int, _ life: Host.Life) -> Revision? {
+        let state = life.core.state, floor = state.window.floor
+        var next = watchers[number].known
+        if planted == .windowHidesFloor { return max(next, floor) }
+        guard next < floor, next.rawValue >= state.compactRevision.rawValue - 1, chance(700) else { return next }
+        while next < floor {
+            guard let items = hosts[position].disk.history(after: next, through: floor) else { return nil }
+            guard let first = items.first, let last = items.last else {
+                guard next < hosts[position].disk.writtenRevision else {
+                    report.count(.watchesBehindDisk)
+                    return nil
+                }
+                return watchers[number].known
+            }
+            // A snapshot brought less.
+            guard first.revision == next.next else { return watchers[number].known }
+            report.count(.watchesFromDisk)
+            for item in items {
+                let events = item.events.filter { watchers[number].range.contains($0.current.key) }
+                guard !events.isEmpty else { continue }
+                watchers[number].told.append(known(.events(revision: item.revision, events), life))
+                toldWatchers.insert(number)
+            }
+            next = last.revision
+        }
+        return next
     }
 
     private func isMember(_ position: Int) -> Bool {
@@ -70,7 +117,8 @@ extension World {
     mutating func watched(_ notice: WatchNotice, at position: Int) {
         guard let life = hosts[position].life else { return }
         if let number = life.watchers[notice.watch] {
-            return mistaken(known(notice.delivery, life), at: position) { world, delivery in
+            guard let delivery = filtered(known(notice.delivery, life), watchers[number]) else { return }
+            return mistaken(delivery, at: position) { world, delivery in
                 world.watchers[number].told.append(delivery)
                 world.toldWatchers.insert(number)
             }
@@ -83,6 +131,13 @@ extension World {
     private func known(_ delivery: WatchDelivery, _ life: Host.Life) -> WatchDelivery {
         guard life.isFlipped, case .events(let revision, let events) = delivery else { return delivery }
         return .events(revision: revision, events.filter { $0.current.key != StateMachine.flippedKey })
+    }
+
+    /// A hub that forgets the end of a range.
+    private func filtered(_ delivery: WatchDelivery, _ watcher: Watcher) -> WatchDelivery? {
+        guard planted == .filterMissesLast, case .events(let revision, let events) = delivery else { return delivery }
+        let rest = events.filter { $0.current.key != watcher.last }
+        return rest.isEmpty ? nil : .events(revision: revision, rest)
     }
 
     /// A hub that loses or repeats an event after a compaction.
@@ -157,7 +212,9 @@ extension World {
         case .tooMany, .reset, .ended: restart(number)
         case .compacted(let floor):
             report.count(.resyncs)
+            report.count(.watchesTooLate)
             if watcher.known >= floor { fail("a watch at \(watcher.known) is told that only \(floor) is gone") }
+            fail(checker.oracle.checkFloor(floor))
             // It reads everything anew.
             watchers[number].known = watcher.host.flatMap { hosts[$0].life?.core.state.revision } ?? watcher.known
             restart(number)

@@ -57,8 +57,8 @@ package struct EventWindow: Sendable {
     package static let revisionsMaxDefault = 32_768
     package static let bytesMaxDefault = 16 << 20
     static let blockMax = 128
-    package var revisionsMax = EventWindow.revisionsMaxDefault
-    package var bytesMax = EventWindow.bytesMaxDefault
+    private var revisionsMax = EventWindow.revisionsMaxDefault
+    private var bytesMax = EventWindow.bytesMaxDefault
     /// Changes after this revision are all here.
     package private(set) var floor: Revision
     package private(set) var bytes = 0
@@ -84,6 +84,16 @@ package struct EventWindow: Sendable {
         blocks[blocks.count - 1].append(item)
         count += 1
         bytes += itemBytes
+        trim()
+    }
+
+    /// What does not fit any more is forgotten.
+    package mutating func limit(revisions: Int, bytes: Int) {
+        (revisionsMax, bytesMax) = (revisions, bytes)
+        trim()
+    }
+
+    private mutating func trim() {
         while count > 1, count > revisionsMax || bytes > bytesMax { dropFirst() }
     }
 

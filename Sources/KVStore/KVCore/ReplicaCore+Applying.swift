@@ -80,6 +80,12 @@ extension ReplicaCore {
         endApplying(membersBefore)
     }
 
+    /// For simulations: what takes any result for the one it waits for.
+    package mutating func executedBlindly(_ done: Executed) {
+        guard done.state.appliedIndex != state.appliedIndex else { return }
+        executed(Executed(number: committed.execution ?? done.number, state: done.state, applied: done.applied))
+    }
+
     private mutating func note(_ applied: Applied, _ entry: Entry) {
         reportState(after: entry)
         changes.note(applied.events)

@@ -72,6 +72,7 @@ extension ReplicaCore {
         guard let state = staged else { return }
         staged = nil
         self.state = state
+        self.state.window.limit(revisions: limits.windowRevisionsMax, bytes: limits.windowBytesMax)
         statesInstalled += 1
         agreement.begin()
         toldState = state.appliedIndex

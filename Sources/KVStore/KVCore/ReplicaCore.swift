@@ -74,6 +74,9 @@ package struct ReplicaLimits: Hashable, Sendable {
     package var proposalBytesMax = 8 << 20
     package var pendingMax = 65_536
     package var stateBytesMax = 2 << 30
+    /// Of the recent changes in memory.
+    package var windowRevisionsMax = EventWindow.revisionsMaxDefault
+    package var windowBytesMax = EventWindow.bytesMaxDefault
     package var compaction = CompactionPolicy.age(milliseconds: 300_000)
     package var sessionIdleMilliseconds: Int64 = 3_600_000
     /// The same while the table of sessions is full; above `answerMilliseconds`, or what still waits might be cut off.
@@ -169,6 +172,7 @@ package struct ReplicaCore: Sendable {
         self.id = id
         self.limits = limits
         self.state = state
+        self.state.window.limit(revisions: limits.windowRevisionsMax, bytes: limits.windowBytesMax)
         self.now = now
         told = now
         lastTick = now

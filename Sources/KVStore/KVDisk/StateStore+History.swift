@@ -1,6 +1,7 @@
 // The past from the state database: revisions in order, a few at a time, so that no reader keeps the writer waiting for
 // long.
 import KVCore
+import Synchronization
 
 extension StateStore {
     package static let historyRowsMax: Int64 = 256
@@ -32,6 +33,9 @@ extension StateStore {
 }
 
 extension StateStore {
+    /// Everything through it is written, as far as it was ever here: what is newer comes later.
+    package var writtenRevision: Revision { guarded.withLock { $0.folding.written } }
+
     /// What is known about revisions after one, in order, and the last mark before: it says since when that one is there.
     package func times(after revision: Revision) throws(DiskError) -> [RevisionTime] {
         try condemningDamage { _ throws(DiskError) in

@@ -50,7 +50,10 @@ extension Replica {
                 guard let store = loop.stateStore.withLock({ $0 }) else { return .failure(.unavailable("stopped")) }
                 historyReads.count()
                 let items = try store.history(after: past.seen, through: through)
-                if items.isEmpty { return .failure(missing(after: past.seen)) }
+                if items.isEmpty {
+                    guard past.seen < store.writtenRevision else { return .failure(.unavailable("not written yet")) }
+                    return .failure(missing(after: past.seen))
+                }
                 for item in items where !past.add(item) { return .failure(missing(after: past.seen)) }
             }
         } catch { return .failure(.unavailable("\(error)")) }
