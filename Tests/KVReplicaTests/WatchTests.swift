@@ -63,6 +63,22 @@ final class Watcher: Sendable {
         await cluster.end()
     }
 
+    @Test func `the past that waits to be written is not called compacted`() async throws {
+        let cluster = Cluster(1) { $0.windowRevisionsMax = 2 }
+        try await cluster.start(PeerID(1))
+        let replica = try #require(cluster[PeerID(1)])
+        for i in 0..<20 { _ = try await replica.propose(put("k\(i)", "v")) }
+        try await eventually("it is read from the disk") {
+            let result = await withCheckedContinuation { waiting in
+                replica.view(at: Revision(5), .all) { waiting.resume(returning: $0) }
+            }
+            if case .failure(.unavailable) = result { return false }
+            guard case .success(let view) = result else { throw TestFailure("\(result)") }
+            return view.keyCount == 4
+        }
+        await cluster.end()
+    }
+
     @Test func `a watch below the compacted revision is told so`() async throws {
         let cluster = Cluster(1)
         try await cluster.start(PeerID(1))

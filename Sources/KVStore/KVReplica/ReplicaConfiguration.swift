@@ -71,6 +71,8 @@ package struct ReplicaConfiguration: Sendable {
     package var checkpointMilliseconds: Int64 = 5000
     /// Entries kept in the log for followers that lag; who lags more is sent a snapshot.
     package var logTailEntries: UInt64 = 4096
+    /// Of the recent past in memory; what is older is read from the state database.
+    package var windowRevisionsMax = EventWindow.revisionsMaxDefault
     /// A command that deletes or looks at more keys is executed beside the loop.
     package var applyKeysMax = ReplicaLimits().applyKeysMax
     /// A connection on the peer port that has not said whose it is by then is closed.
@@ -105,6 +107,7 @@ package struct ReplicaConfiguration: Sendable {
         limits.stateBytesMax = stateBytesMax
         limits.compaction = compaction
         limits.logTailEntries = max(1, logTailEntries)
+        limits.windowRevisionsMax = max(1, windowRevisionsMax)
         limits.applyKeysMax = max(0, applyKeysMax)
         return limits
     }
