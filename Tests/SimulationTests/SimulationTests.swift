@@ -98,7 +98,7 @@ private func bound(_ bug: PlantedBug) -> (seeds: Int, weather: Weather) {
     case .ignoresLogInVotes: (10, .storm)
     case .commitsOldTerms: (300, .storm)
     case .countsStaleVotes: (120, .fog)
-    case .corruptIsShort: (20, .rot)
+    case .corruptIsShort, .takesReadErrorForEnd: (20, .rot)
     case .forgetsDamage, .commitsTornEntries: (40, .rot)
     case .truncatesBelowMark: (60, .rot)
     case .forgetsPromises, .countsEchoes, .transfersUnderLease, .stopsClockInPause, .driftsBeyondBound: (120, .siege)

@@ -40,6 +40,8 @@ struct Disk {
     private var log: LogStore
     /// The log ended below its mark when it was read.
     private(set) var isDamageKnown = false
+    /// Its mark was lost: nobody can tell how far its log was, and it must catch up as who lost all.
+    private(set) var isNewborn = false
     /// What the damage took, whether its owner knows it yet or not.
     private(set) var lost: LogIndex?
     private var state: StateDisk
@@ -77,6 +79,7 @@ struct Disk {
     var isStateCondemned: Bool { state.isCondemned }
     var stateCounts: FileTwin.Counts { state.counts }
     var remadeStates: Int { state.remakings }
+    var statesSetAside: Int { state.setAsides }
     var condemnedRemakings: Int { state.condemnedRemakings }
 
     /// The entry is here for good, by itself or as part of the state. What was damaged counts: its owner may have
@@ -139,7 +142,7 @@ extension Disk {
         if planted == .commitsTornEntries { tornCommit = batch.last?.raft.hardState.commit ?? .zero }
         try log.save(batch.map(\.raft))
         tornCommit = .zero
-        if let index = lost, hardState.commit >= index { (lost, isDamageKnown) = (nil, false) }
+        if let index = lost, hardState.commit >= index, !isNewborn { (lost, isDamageKnown) = (nil, false) }
         logQueue.removeFirst(batch.count)
         if crash == .afterSave { return .crashed }
         do throws(DiskError) { try log.prepare() } catch {
@@ -248,7 +251,7 @@ extension Disk {
         return true
     }
 
-    mutating func rotState() -> Bool { state.rot() }
+    mutating func rotState(isUnreadable: Bool) -> Bool { state.rot(isUnreadable: isUnreadable) }
     mutating func noteWrongState() { state.noteWrong() }
 
     /// What somebody put aside: the files as a process that ended leaves them.
@@ -274,10 +277,16 @@ extension Disk {
     /// What a replica finds at start; nil when the process ended meanwhile.
     mutating func start(isStruck: Bool) throws(DiskError) -> StateDisk.Found? {
         do throws(DiskError) {
+            // As `ReplicaDisk` on files: said before the new mark takes the place of the old one.
+            if twin.isMarkUnreadable {
+                isNewborn = true
+                twin.replaceMark()
+            }
             var found = try state.start(twin, isStruck: isStruck)
             log = found.log
             mistake(&found.restored)
-            isDamageKnown = found.restored.voteMark != nil
+            found.restored.isNewborn = isNewborn
+            isDamageKnown = found.restored.voteMark != nil || isNewborn
             return found
         } catch {
             guard isStruck, state.isEnded else { throw error }
@@ -290,6 +299,9 @@ extension Disk {
         if planted == .commitsTornEntries { restored.hardState.commit = max(restored.hardState.commit, tornCommit) }
         tornCommit = .zero
     }
+
+    /// It has caught up, and that is durable.
+    mutating func forgetNewborn() { (isNewborn, isDamageKnown, lost) = (false, false, nil) }
 
     /// The owner has looked at its log and found nothing missing.
     mutating func forgetLoss() { lost = nil }

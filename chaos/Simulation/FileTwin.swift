@@ -15,6 +15,8 @@ package final class FileTwin {
         fileprivate var synced: [UInt8] = []
         fileprivate var changes: [Change] = []
         fileprivate var isEverSynced = false
+        /// The disk does not give it back, until it is written anew.
+        fileprivate(set) var unreadable: Range<Int>?
     }
     fileprivate enum Change {
         case write([UInt8], at: Int)
@@ -160,6 +162,7 @@ extension FileTwin {
     private func put(_ bytes: UnsafeRawBufferPointer, at offset: Int, _ file: File) {
         guard !bytes.isEmpty else { return }
         let copy = Array(bytes)
+        if let bad = file.unreadable, bad.overlaps(offset..<offset + copy.count) { file.unreadable = nil }
         FileTwin.put(copy, at: offset, &file.bytes)
         file.changes.append(.write(copy, at: offset))
     }
@@ -226,10 +229,32 @@ extension FileTwin {
         if place < file.synced.count { file.synced[place] ^= mask }
     }
 
+    static let pageBytes = 4096
+
+    /// Nor the rest of its page.
+    func makeUnreadable(_ name: String, at place: Int) {
+        let start = place / Self.pageBytes * Self.pageBytes
+        files[name]?.unreadable = start..<start + Self.pageBytes
+    }
+
+    func makeReadable(_ name: String) { files[name]?.unreadable = nil }
+
+    /// Under another name, which nobody asks for.
+    func setAside(_ name: String) {
+        guard let file = files[name], takeStep() else { return }
+        files[name] = nil
+        files[name + ".damaged"] = file
+        nameChanges += [.made(name + ".damaged", file), .gone(name)]
+    }
+
+    /// Another file has its name now.
+    func isMoved(_ name: String, _ file: File) -> Bool { files[name] !== file }
+
     /// All of a file is gone, for good.
     package func empty(_ name: String) {
         guard let file = files[name] else { return }
         (file.bytes, file.synced, file.changes) = ([], [], [])
+        file.unreadable = nil
     }
 
     package var contents: [String: [UInt8]] { files.mapValues(\.bytes) }

@@ -138,7 +138,7 @@ struct Host {
         if !isWitness { life.core.watch(life.watch, .all, after: machine.revision) }
         self.life = life
         return Start(
-            isLogDamaged: restored.voteMark != nil, isStateDamaged: isDamaged,
+            isLogDamaged: restored.voteMark != nil || restored.isNewborn, isStateDamaged: isDamaged,
             isStateWrong: machine.isFlipped && !isDamaged)
     }
 

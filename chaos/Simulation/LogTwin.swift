@@ -18,7 +18,19 @@ package final class LogTwin: LogMedium {
             (self.number, self.capacity, self.bytes, self.twin) = (number, capacity, bytes, twin)
         }
 
-        func read() throws(DiskError) -> [UInt8] { bytes }
+        /// The disk does not give it back.
+        fileprivate var unreadable: Range<Int>?
+
+        func read() throws(DiskError) -> [UInt8] { try readable().bytes }
+
+        func readable() throws(DiskError) -> (bytes: [UInt8], lost: Int) {
+            guard let unreadable else { return (bytes, 0) }
+            if twin.takesErrorForEnd() { return (Array(bytes.prefix(unreadable.lowerBound)), 0) }
+            var found = bytes
+            for place in unreadable { found[place] = 0 }
+            return (found, unreadable.count)
+        }
+
         func write(_ bytes: [UInt8], at offset: Int) throws(DiskError) { try twin.write(bytes, at: offset, self) }
     }
     package enum Trouble { case write, sync }
@@ -41,6 +53,10 @@ package final class LogTwin: LogMedium {
     private var writtenMarks: [[UInt8]] = []
     /// Its sync failed, and later ones do not notice: a power cut puts back what was there before.
     private var doubtful: [Doubt] = []
+    /// The disk does not give the mark back.
+    private(set) var isMarkUnreadable = false
+    /// An error was taken for the end of the log (only for a planted bug).
+    private var hidesMark = false
     private var random: SeededGenerator
     private let planted: PlantedBug?
     /// What comes next.
@@ -56,6 +72,7 @@ package final class LogTwin: LogMedium {
         var setAsides = 0
         var tears = 0
         var doubts = 0
+        var replaced = 0
     }
     private(set) var counts = Counts()
 
@@ -95,6 +112,31 @@ extension LogTwin {
         retired.append(segment)
     }
 
+    package func replace(
+        _ segment: any LogMediumSegment, with bytes: [UInt8]
+    ) throws(DiskError) -> any LogMediumSegment {
+        guard let place = segments.firstIndex(where: { $0.number == segment.number }) else { return segment }
+        let old = segments[place]
+        let new = Segment(old.number, old.capacity, bytes, self)
+        new.used = old.used
+        segments[place] = new
+        doubtful.removeAll { $0.segment == old.number }
+        counts.replaced += 1
+        return new
+    }
+
+    /// The mistake: no more of the log is there than what can be read, and never was.
+    fileprivate func takesErrorForEnd() -> Bool {
+        hidesMark = planted == .takesReadErrorForEnd
+        return hidesMark
+    }
+
+    /// A new one takes the place of a mark that cannot be read.
+    func replaceMark() {
+        (mark, writtenMarks) = (nil, [])
+        isMarkUnreadable = false
+    }
+
     package var hasSpare: Bool { !spares.isEmpty }
 
     package func prepareSpare() throws(DiskError) {
@@ -102,9 +144,10 @@ extension LogTwin {
         spares.append([])
     }
 
-    package func readMark() -> [UInt8]? { writtenMarks.last ?? mark }
+    package func readMark() -> [UInt8]? { hidesMark || isMarkUnreadable ? nil : writtenMarks.last ?? mark }
 
     package func writeMark(_ bytes: [UInt8], isSynced: Bool) throws(DiskError) {
+        hidesMark = false
         guard isSynced else {
             if crash == .beforeMark { throw .failed("crash") }
             return writtenMarks.append(bytes)
@@ -201,6 +244,7 @@ extension LogTwin {
     /// The copy is in place of all that was there.
     package func restore(_ image: Image) {
         (spares, retired, writtenMarks, doubtful) = ([], [], [], [])
+        isMarkUnreadable = false
         mark = image.mark
         segments = image.segments.map { old in
             let segment = Segment(old.number, old.capacity, old.bytes, self)
@@ -243,6 +287,13 @@ extension LogTwin {
         let start = segment.used - 1 - below(reach)
         let before = segment.bytes
         switch kind {
+        case .unreadableLogs:
+            let sector = start / FileTwin.sectorBytes * FileTwin.sectorBytes
+            segment.unreadable = sector..<min(sector + FileTwin.sectorBytes, segment.bytes.count)
+            return true
+        case .unreadableMarks:
+            isMarkUnreadable = true
+            return true
         case .bitRot: segment.bytes[start] ^= 1 << UInt8(below(8))
         case .misdirectedWrites:
             let from = below(segment.used)

@@ -19,6 +19,8 @@ package enum PlantedBug: String, CaseIterable, Sendable {
     case dropsEvent, repeatsEvent
     /// A log that lost its end is taken for a short one.
     case corruptIsShort
+    /// What a disk does not give back of a log is taken for its end, and for all that there ever was.
+    case takesReadErrorForEnd
     /// The damage is forgotten at the second start. (It was a real one.)
     case forgetsDamage
     /// Of a save that was torn, the commit index is there and its entries are not. (It was a real one.)

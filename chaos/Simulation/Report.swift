@@ -10,7 +10,8 @@ package struct Report: Sendable, CustomStringConvertible {
         case watchesResumed, watchedEvents, bookmarks, shortWindows, watchesFromDisk, watchesBehindDisk, watchesTooLate
         case snapshotTransfers, snapshotPieces, snapshotsCutOff, snapshotsInstalled, compactions
         case messagesDelivered, messagesLost, messagesDuplicated, messagesLate, messagesClogged
-        case crashes, powerCuts, lostSaves, bitRot, misdirectedWrites, lostEnds, damagedStarts, logsSetAside,
+        case crashes, powerCuts, lostSaves, bitRot, misdirectedWrites, lostEnds, unreadableLogs, unreadableMarks,
+            unreadableStates, segmentsReplaced, statesSetAside, damagedStarts, logsSetAside,
             tornWrites, doubtfulSyncs, segments, segmentsReturned, tornMarks, wipedDisks,
             oldCopies, noticedCopies
         case lowDisks, growthRefused, damagedTogether, damagedLeaders, witnessesAdded, membersChanged

@@ -165,6 +165,8 @@ extension World {
             report.count(.segments, host.disk.logCounts.segments)
             report.count(.segmentsReturned, host.disk.logCounts.returns)
             report.count(.logsSetAside, host.disk.logCounts.setAsides)
+            report.count(.segmentsReplaced, host.disk.logCounts.replaced)
+            report.count(.statesSetAside, host.disk.statesSetAside)
             report.count(.tornWrites, host.disk.logCounts.tears)
             report.count(.doubtfulSyncs, host.disk.logCounts.doubts)
             report.count(.stateWrites, host.disk.stateCounts.writes)

@@ -41,10 +41,16 @@ struct StateDisk {
     private(set) var isRotten = false
     /// A verdict on it is durable: no start may believe it.
     private(set) var isCondemned = false
-    private var alteration: (place: Int, mask: UInt8)?
+    private var alteration: Alteration?
+    private enum Alteration {
+        case bits(place: Int, mask: UInt8)
+        case unreadable
+    }
     /// So often it was made anew from the log.
     private(set) var remakings = 0
     private(set) var condemnedRemakings = 0
+    /// So often a file that could not be read was set aside.
+    var setAsides: Int { twin.setAsides }
 
     init(_ initial: Configuration, seed: UInt64, planted: PlantedBug?) {
         twin = StateTwin(seed: seed)
@@ -204,7 +210,10 @@ extension StateDisk {
         if let one = alteration {
             guard twin.files.steps == 0 else { return found }
             end()
-            twin.files.alter(StateTwin.path, at: one.place, mask: one.mask)
+            switch one {
+            case .bits(let place, let mask): twin.files.alter(StateTwin.path, at: place, mask: mask)
+            case .unreadable: twin.files.makeReadable(StateTwin.path)
+            }
         }
         let isAltered = alteration != nil
         (isRotten, alteration) = (false, nil)
@@ -214,7 +223,9 @@ extension StateDisk {
     private mutating func open(_ medium: LogTwin, isStruck: Bool) throws(DiskError) -> Found {
         if planted == .forgetsUnfolded { twin.forgetUnfolded() }
         let store = try twin.open(isStruck: isStruck)
-        let disk = try ReplicaDisk(store, initial: initial) { medium }
+        let disk = try ReplicaDisk(
+            store, initial: initial,
+            anew: { [twin] () throws(DiskError) in try twin.openAnew() }, medium: { medium })
         if twin.files.isEnded { throw .failed("the process has ended") }
         twin.files.stepsLeft = nil
         written = disk.machine.counters
@@ -234,8 +245,8 @@ extension StateDisk {
     /// What the process has in memory is wrong, and it goes on writing.
     mutating func noteWrong() { isRotten = true }
 
-    /// A bit of a page is another than was written, for good. False when there is nothing yet.
-    mutating func rot() -> Bool {
+    /// A bit of a page is another than was written, or the disk does not give a page back, for good. False when there is nothing yet.
+    mutating func rot(isUnreadable: Bool) -> Bool {
         guard applied.index > .zero, !isRotten, case .done = checkpoint(Conditions()) else { return false }
         end()
         // Everything in it was moved: the pages are read from the database.
@@ -244,9 +255,15 @@ extension StateDisk {
         var place = twin.files.below(bytes.count)
         // What is not in use is mostly zero.
         for _ in 0..<50 where bytes[place] == 0 { place = twin.files.below(bytes.count) }
-        let mask = UInt8(1) << UInt8(twin.files.below(8))
-        twin.files.alter(StateTwin.path, at: place, mask: mask)
-        (isRotten, alteration) = (true, (place, mask))
+        isRotten = true
+        if isUnreadable {
+            twin.files.makeUnreadable(StateTwin.path, at: place)
+            alteration = .unreadable
+        } else {
+            let mask = UInt8(1) << UInt8(twin.files.below(8))
+            twin.files.alter(StateTwin.path, at: place, mask: mask)
+            alteration = .bits(place: place, mask: mask)
+        }
         // In directories of earlier programs nothing else tells who takes part.
         if twin.files.below(2) == 0 { twin.members.replace(by: nil) }
         return true

@@ -11,6 +11,8 @@ package final class StateTwin {
     package let members = MembersTwin()
     private let vfs: TwinVFS
     package private(set) var store: StateStore?
+    /// So often a file that could not be read was set aside.
+    private(set) var setAsides = 0
     /// Of the last operation: where the next one may be struck.
     private var stepsSeen = 8
 
@@ -31,6 +33,15 @@ package final class StateTwin {
             guard !files.isEnded else { throw .failed("the process has ended") }
             for name in [StateTwin.path, StateTwin.path + "-wal"] { files.empty(name) }
         }
+        self.store = store
+        return store
+    }
+
+    /// An empty database in place of files that cannot be read.
+    func openAnew() throws(DiskError) -> StateStore {
+        setAsides += 1
+        for name in [StateTwin.path, StateTwin.path + "-wal"] { files.setAside(name) }
+        let store = try StateStore(path: StateTwin.path, vfs: vfs.name, members: members)
         self.store = store
         return store
     }

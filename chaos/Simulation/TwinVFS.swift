@@ -77,13 +77,14 @@ private struct OpenTwin {
 private final class TwinHandle {
     let files: FileTwin
     let file: FileTwin.File
+    let name: String
     /// Whose process opened it.
     let life: Int
     /// A new journal: its first sync is the directory's too.
     var syncsNames: Bool
 
-    init(_ files: FileTwin, _ file: FileTwin.File, syncsNames: Bool) {
-        (self.files, self.file, self.syncsNames) = (files, file, syncsNames)
+    init(_ files: FileTwin, _ file: FileTwin.File, _ name: String, syncsNames: Bool) {
+        (self.files, self.file, self.name, self.syncsNames) = (files, file, name, syncsNames)
         life = files.life
     }
 
@@ -123,7 +124,7 @@ private func openTwin(
     let name = String(cString: path), isNew = !files.exists(name)
     guard let found = files.open(name, makes: flags & SQLITE_OPEN_CREATE != 0) else { return SQLITE_CANTOPEN }
     let isJournal = flags & (SQLITE_OPEN_WAL | SQLITE_OPEN_MAIN_JOURNAL) != 0
-    let opened = TwinHandle(files, found, syncsNames: isNew && isJournal)
+    let opened = TwinHandle(files, found, name, syncsNames: isNew && isJournal)
     UnsafeMutableRawPointer(file).initializeMemory(
         as: OpenTwin.self,
         repeating: OpenTwin(base: sqlite3_file(pMethods: twinMethods), handle: .passRetained(opened)), count: 1)
@@ -168,7 +169,11 @@ nonisolated(unsafe) private let twinMethods: UnsafePointer<sqlite3_io_methods> =
         answer?.pointee = 0
         return SQLITE_OK
     }
-    methods.pointee.xFileControl = { _, _, _ in SQLITE_NOTFOUND }
+    methods.pointee.xFileControl = { file, question, answer in
+        guard question == SQLITE_FCNTL_HAS_MOVED, let opened = handle(file), let answer else { return SQLITE_NOTFOUND }
+        answer.assumingMemoryBound(to: Int32.self).pointee = opened.files.isMoved(opened.name, opened.file) ? 1 : 0
+        return SQLITE_OK
+    }
     methods.pointee.xSectorSize = { _ in 4096 }
     methods.pointee.xDeviceCharacteristics = { _ in SQLITE_IOCAP_POWERSAFE_OVERWRITE }
     return UnsafePointer(methods)
@@ -181,6 +186,7 @@ private func readTwin(
     guard let opened = handle(file), let bytes else { return SQLITE_IOERR | 1 << 8 }
     let buffer = UnsafeMutableRawBufferPointer(start: bytes, count: Int(count))
     let start = Int(offset)
+    if let bad = opened.file.unreadable, bad.overlaps(start..<start + buffer.count) { return SQLITE_IOERR | 1 << 8 }
     let there = max(0, min(buffer.count, opened.file.bytes.count - start))
     if there > 0 {
         opened.file.bytes.withUnsafeBytes { buffer.copyMemory(from: .init(rebasing: $0[start..<start + there])) }

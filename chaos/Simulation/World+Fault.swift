@@ -12,7 +12,7 @@ extension World {
         if chance(plan.betrayals) { return prepareBetrayal() }
         if chance(plan.upgrades) { return upgrade(host) }
         if plan.copies > 0, chance(plan.copies) { return copyDisks(host) }
-        if plan.flips > 0, chance(plan.flips), flipState(host, rots: 0) { return }
+        if plan.flips > 0, chance(plan.flips), flipState(host, rots: 200) { return }
         switch below(100) {
         case 0..<14: crash(host, isPowerCut: chance(300))
         case 14..<18: cutPower()
@@ -164,7 +164,7 @@ extension World {
         guard isSafe, plan.voters >= 3, let life = hosts[position].life,
             life.raft.configuration.withData.contains(life.core.id)
         else { return false }
-        if rots > 0, chance(rots) {
+        if chance(rots) {
             rotState(position)
             return true
         }
@@ -173,7 +173,7 @@ extension World {
         report.count(.flippedStates)
         life.flippedAt = life.core.statesInstalled
         // Some begin again with it before anybody has noticed.
-        if rots == 0, chance(300) { hosts[position].crashPoint = .afterCheckpoint }
+        if rots == 200, chance(300) { hosts[position].crashPoint = .afterCheckpoint }
         return true
     }
 
@@ -181,9 +181,11 @@ extension World {
 
     /// The process ends, and what its state database holds is not what was written.
     private mutating func rotState(_ position: Int) {
-        guard hosts[position].disk.lost == nil, hosts[position].withDisk({ $0.rotState() }) else { return }
+        let isUnreadable = chance(500)
+        guard hosts[position].disk.lost == nil, hosts[position].withDisk({ $0.rotState(isUnreadable: isUnreadable) })
+        else { return }
         if keepsTrace { note("rot of the state of \(hosts[position].id)") }
-        report.count(.rottenStates)
+        report.count(isUnreadable ? .unreadableStates : .rottenStates)
         crash(position, isPowerCut: false, survivors: 0)
     }
 

@@ -172,8 +172,15 @@ extension World {
             if output.hasNewState, hosts[position].crashPoint == .afterApply { doomed = position }
         }
         if planted != nil { mistakeCommit(position) }
+        endNewborn(position)
         checkVersion(position)
         if hosts[position].life?.core.restsTooLong == true { rest(position) }
+    }
+
+    private mutating func endNewborn(_ position: Int) {
+        guard hosts[position].disk.isNewborn, let raft = hosts[position].life?.raft, !raft.isNewborn, !raft.hasUnsaved
+        else { return }
+        hosts[position].withDisk { $0.forgetNewborn() }
     }
 
     /// A program that meets a newer entry stops before it; somebody installs a newer one then.

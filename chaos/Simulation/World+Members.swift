@@ -47,7 +47,10 @@ extension World {
         guard isAlone, isSettled, damaged < most, plan.voters >= 3, hosts[position].disk.lost == nil,
             chance(damaged > 0 ? 900 : plan.damage), isSpared(position)
         else { return }
-        let kind = [Report.Counter.bitRot, .misdirectedWrites, .lostEnds][Int(below(3))]
+        let kinds: [Report.Counter] = [
+            .bitRot, .misdirectedWrites, .lostEnds, .unreadableLogs, .unreadableLogs, .unreadableMarks
+        ]
+        let kind = kinds[Int(below(UInt64(kinds.count)))]
         guard hosts[position].withDisk({ $0.rot(kind) }) else { return }
         report.count(kind)
         if damaged > 0 { report.count(.damagedTogether) }
