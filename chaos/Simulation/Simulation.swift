@@ -186,7 +186,10 @@ extension World {
         report.steps += 1
         let touched = handle(event)
         judgeWatchers()
-        if case .fault = event { checkAll() }
+        switch event {
+        case .fault, .siege: checkAll()
+        default: break
+        }
         defer { crashDoomed() }
         guard let touched else { return true }
         if planted != nil { mistakeWitness(touched) }
