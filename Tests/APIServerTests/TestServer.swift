@@ -147,7 +147,7 @@ final class TestServer: Sendable {
         headers: [String] = [], user: String? = nil, more: [String] = []
     ) throws -> (status: Int, body: String) {
         var arguments =
-            ["-sS", "--cacert", directory + "/ca.crt", "-X", method, "-w", "\n%{http_code}", "--max-time", "20"] + more
+            ["-sS", "--cacert", directory + "/ca.crt", "-X", method, "-w", "\n%{http_code}", "--max-time", "60"] + more
         if let user {
             arguments += ["-H", "authorization: Bearer \(user)"]
         } else {

@@ -114,11 +114,12 @@ extension ScriptedClient.State {
     }
 }
 
-/// Waits for a condition, at most five seconds.
+/// Waits for a condition, at most a minute.
 private func eventually(_ condition: () -> Bool) async throws -> Bool {
-    for _ in 0..<500 {
+    let end = ContinuousClock.now + .seconds(60)
+    while ContinuousClock.now < end {
         if condition() { return true }
-        try await Task.sleep(for: .milliseconds(10))
+        try await Task.sleep(for: .milliseconds(5))
     }
     return condition()
 }
@@ -179,7 +180,7 @@ private func eventually(_ condition: () -> Bool) async throws -> Bool {
         }
         client.cut(compacting: true)
         #expect(try await eventually { informer.relists == 1 })
-        #expect(informer.keys == ["b"] && deleted.withLock { $0 } == ["a"])
+        #expect(try await eventually { informer.keys == ["b"] && deleted.withLock { $0 } == ["a"] })
         informer.stop()
     }
 

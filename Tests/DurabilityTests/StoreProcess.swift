@@ -78,12 +78,13 @@ final class StoreProcess: Sendable {
 
     /// Waits until it takes a write or is dead; false: it is dead.
     func becomesReady() async throws -> Bool {
-        for _ in 0..<2000 {
+        let end = ContinuousClock.now + .seconds(60)
+        while ContinuousClock.now < end {
             if hasEnded { return false }
             if isListening, await put("ready", "yes") { return true }
             try await Task.sleep(for: .milliseconds(5))
         }
-        throw StoreError(description: "not ready within 10 s: \(lastWords)")
+        throw StoreError(description: "not ready within a minute: \(lastWords)")
     }
 
     /// Whether somebody accepts connections there. Asked first: a refused connection makes the channel wait.

@@ -55,7 +55,7 @@ private final class Bench: Sendable {
     }
 
     /// Waits until the pod's status is as wanted; the last status otherwise.
-    func wait(_ name: String, seconds: Int = 20, _ isWanted: (JSON) -> Bool) async throws -> JSON? {
+    func wait(_ name: String, seconds: Int = 60, _ isWanted: (JSON) -> Bool) async throws -> JSON? {
         for _ in 0..<(seconds * 50) {
             if let pod = client.object(.pods, "default", name), isWanted(pod["status"] ?? [:]) { return pod["status"] }
             try await Task.sleep(for: .milliseconds(20))
@@ -65,7 +65,7 @@ private final class Bench: Sendable {
     }
 
     func waitGone(_ name: String) async throws {
-        for _ in 0..<1000 where client.object(.pods, "default", name) != nil {
+        for _ in 0..<3000 where client.object(.pods, "default", name) != nil {
             try await Task.sleep(for: .milliseconds(20))
         }
         #expect(client.object(.pods, "default", name) == nil)

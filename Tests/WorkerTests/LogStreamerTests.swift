@@ -29,7 +29,7 @@ private func withLog(
     await server.stop(grace: .milliseconds(200))
 }
 
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.timeLimit(.minutes(5)))
 struct LogStreamerTests {
     @Test func `a line that is just being written is not the last one`() async throws {
         let path = "/tmp/tern-log-begun-\(getpid())"

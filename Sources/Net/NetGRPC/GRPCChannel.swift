@@ -27,8 +27,9 @@ package final class GRPCChannel: Sendable {
 
     /// One request, one response. `path` is `/package.Service/Method`. `timeout` is also sent to the server.
     package func unary(
-        _ path: String, _ message: [UInt8], metadata: GRPCMetadata = [], timeout: TimeAmount = .seconds(10)
+        _ path: String, _ message: [UInt8], metadata: GRPCMetadata = [], timeout: TimeAmount? = nil
     ) async throws(GRPCStatus) -> [UInt8] {
+        let timeout = timeout ?? configuration.callTimeout
         do {
             return try await once(path, message, metadata, timeout)
         } catch  where !error.mayHaveRun && error.code == .unavailable {

@@ -38,6 +38,8 @@ package enum GRPCTarget: Sendable {
 /// Settings of a `GRPCChannel`.
 package struct GRPCChannelConfiguration: Sendable {
     package var connectTimeout: TimeAmount = .seconds(5)
+    /// Of a call with one answer that names no time of its own.
+    package var callTimeout: TimeAmount = .seconds(10)
     package var messageBytesMax = 16 << 20
     /// Bytes of received messages of one call that wait for their reader before reading stops.
     package var receiveBufferBytesMax = 1 << 20

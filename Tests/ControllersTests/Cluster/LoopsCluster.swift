@@ -25,7 +25,8 @@ final class LoopsCluster: Sendable {
     private let group: MultiThreadedEventLoopGroup
     private let hollow = Mutex<[String: Task<Void, Never>]>([:])
 
-    init(podRange: String = "10.244.0.0/16") async throws {
+    /// `graceMilliseconds`: a node that says nothing for so long is given up; hollow ones are late where threads are.
+    init(podRange: String = "10.244.0.0/16", graceMilliseconds: Int64 = 60_000) async throws {
         directory = NSTemporaryDirectory() + "tern-loops-\(UInt32.random(in: 0...UInt32.max))"
         try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: true)
         var logger = Logger(label: "test")
@@ -45,7 +46,7 @@ final class LoopsCluster: Sendable {
         var options = ControllerOptions(
             identity: "m1", rootCA: "-----BEGIN CERTIFICATE-----\n", served: schema.served.map { ServedResource($0) })
         options.podRange = PodRange(podRange)
-        options.nodeLifecycle.gracePeriodMilliseconds = 2000
+        options.nodeLifecycle.gracePeriodMilliseconds = graceMilliseconds
         options.nodeLifecycle.monitorPeriodMilliseconds = 200
         controllers = ControllerGroup(client: client, options: options)
         scheduler = SchedulerLoop(client: client, options: SchedulerOptions(identity: "m1"))
@@ -162,7 +163,7 @@ final class LoopsCluster: Sendable {
 
     /// Asks again and again until the answer is not nil.
     @discardableResult
-    func wait<T>(_ what: String, seconds: Double = 10, _ probe: () async throws -> T?) async throws -> T {
+    func wait<T>(_ what: String, seconds: Double = 60, _ probe: () async throws -> T?) async throws -> T {
         let deadline = Timestamp.nowSeconds() + seconds
         while Timestamp.nowSeconds() < deadline {
             do { if let found = try await probe() { return found } } catch let error as StatusError
@@ -174,7 +175,7 @@ final class LoopsCluster: Sendable {
     }
 
     /// Asks again and again until it is so.
-    func until(_ what: String, seconds: Double = 10, _ probe: () async throws -> Bool) async throws {
+    func until(_ what: String, seconds: Double = 60, _ probe: () async throws -> Bool) async throws {
         let _: Bool = try await wait(what, seconds: seconds) { () async throws -> Bool? in
             try await probe() ? true : nil
         }

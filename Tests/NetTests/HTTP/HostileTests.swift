@@ -50,7 +50,7 @@ struct HostileTests {
     @Test func `a head that drips in for ever is cut off at its limit of time`() async throws {
         try await withServer(adjust: { $0.headerTimeout = .seconds(1) }, service: hello) { port in
             let drops = ["GET / HTTP/1.1\r\n"] + (0..<40).map { "X-\($0): y\r\n" }
-            let text = try await exchange(port: port, drops, pause: .milliseconds(50), seconds: 30)
+            let text = try await exchange(port: port, drops, pause: .milliseconds(50), seconds: 60)
             #expect(text.isEmpty)
         }
     }
@@ -60,7 +60,7 @@ struct HostileTests {
         try await withServer(
             tls: try TestPKI.shared.serverTLS(), adjust: { $0.headerTimeout = .seconds(1) }, service: hello
         ) { port in
-            let text = try await exchange(port: port, [begun], seconds: 30)
+            let text = try await exchange(port: port, [begun], seconds: 60)
             #expect(text.isEmpty)
         }
     }
@@ -84,11 +84,11 @@ struct HostileTests {
             tls: try TestPKI.shared.serverTLS(),
             adjust: {
                 $0.bodyTimeout = .seconds(1)
-                $0.idleTimeout = .seconds(1)
+                $0.idleTimeout = .seconds(4)
             }, service: hello
         ) { port in
             let arguments = ["s_client", "-connect", "127.0.0.1:\(port)", "-alpn", "h2", "-quiet", "-ign_eof"]
-            output = try await run("/usr/bin/timeout", ["30", "/usr/bin/openssl"] + arguments, input: frames)?.output
+            output = try await run("/usr/bin/timeout", ["60", "/usr/bin/openssl"] + arguments, input: frames)?.output
         }
         return output
     }

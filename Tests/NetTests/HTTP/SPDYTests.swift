@@ -45,7 +45,7 @@ struct SPDYTests {
         error.onEnd { ends.increment() }
         stdin.send(ByteBuffer(string: "hello through SPDY\n"))
         stdin.finishSending()
-        #expect(try await eventually(seconds: 10) { ends.value == 2 })
+        #expect(try await eventually { ends.value == 2 })
         #expect(out.text == "hello through SPDY\n")
         #expect(status.text.contains("Success"), "\(status.text)")
         session.close()

@@ -6,6 +6,7 @@ import NIOPosix
 import NetHTTP
 import NetPKI
 import Synchronization
+import Testing
 
 let testGroup = MultiThreadedEventLoopGroup(numberOfThreads: 2)
 
@@ -93,7 +94,7 @@ func run(
 
 /// Sends bytes over a plain TCP connection and returns everything until the server closes, or `isDone` holds, or the timeout.
 func exchange(
-    port: Int, _ parts: [String], pause: TimeAmount = .milliseconds(20), seconds: Int = 20,
+    port: Int, _ parts: [String], pause: TimeAmount = .milliseconds(20), seconds: Int = 60,
     until isDone: (@Sendable () -> Bool)? = nil
 ) async throws -> String {
     let collector = Collector()
@@ -108,7 +109,10 @@ func exchange(
         _ = try await eventually { isDone() }
         channel.close(promise: nil)
     }
-    let deadline = channel.eventLoop.scheduleTask(in: .seconds(Int64(seconds))) { channel.close(promise: nil) }
+    let deadline = channel.eventLoop.scheduleTask(in: .seconds(Int64(seconds))) {
+        Issue.record("the server did not close within \(seconds) s")
+        channel.close(promise: nil)
+    }
     await withCheckedContinuation { continuation in channel.closeFuture.whenComplete { _ in continuation.resume() } }
     deadline.cancel()
     return collector.text
@@ -136,7 +140,7 @@ final class Counter: Sendable {
 }
 
 /// Polls until the condition holds, for at most `seconds`.
-func eventually(seconds: Double = 20, _ condition: () -> Bool) async throws -> Bool {
+func eventually(seconds: Double = 60, _ condition: () -> Bool) async throws -> Bool {
     let end = Date().addingTimeInterval(seconds)
     while Date() < end {
         if condition() { return true }
