@@ -74,21 +74,30 @@ import Testing
         }
     }
 
+    /// A leader that is late may be missed for a moment.
+    private func until(_ health: GRPCCall, _ wanted: Int64) async throws {
+        var status: Int64?
+        while status != wanted {
+            let message = try #require(try await health.next())
+            status = try Fields(message)[1]
+        }
+    }
+
     @Test func `who watches a member's health is told each change`() async throws {
         let (face, others) = try await Face.ofThree()
         let path = "/grpc.health.v1.Health/Watch"
         let health = try await face.channel.serverStream(path, [])
-        #expect(try await Fields(health.next() ?? [])[1] == 1)
+        try await until(health, 1)
         let unknown = try await face.channel.serverStream(path, request { $0.string(1, "some.Service") })
         #expect(try await Fields(unknown.next() ?? [])[1] == 3)
         let refused = await face.refusal("grpc.health.v1.Health/Check", request { $0.string(1, "some.Service") })
         #expect(refused == GRPCStatus(.notFound, "unknown service"))
         for other in others { await other.halt() }
-        #expect(try await Fields(health.next() ?? [])[1] == 2)
+        try await until(health, 2)
         #expect(try await face.ask("grpc.health.v1.Health/Check")[1] == 2)
         let back = try Replica(others[0].configuration)
         try await back.start()
-        #expect(try await Fields(health.next() ?? [])[1] == 1)
+        try await until(health, 1)
         health.cancel()
         unknown.cancel()
         try await face.end()

@@ -5,6 +5,7 @@ import KVReplica
 import NIOCore
 import NetGRPC
 import Raft
+import Testing
 
 /// A request's bytes.
 func request(_ build: (inout ProtobufWriter) -> Void) -> [UInt8] {
@@ -37,13 +38,13 @@ struct Fields {
 extension Face {
     @discardableResult
     func ask(_ method: String, _ message: [UInt8] = []) async throws -> Fields {
-        try Fields(try await channel.unary("/\(method)", message))
+        try Fields(try await answer(method, message))
     }
 
     /// The status of a call that is refused.
     func refusal(_ method: String, _ message: [UInt8] = []) async -> GRPCStatus? {
         do throws(GRPCStatus) {
-            let call = try await channel.serverStream("/\(method)", message, timeout: .seconds(20))
+            let call = try await channel.serverStream("/\(method)", message, timeout: .seconds(60))
             while try await call.next() != nil {}
             return nil
         } catch { return error }
@@ -59,9 +60,17 @@ extension Face {
     func errors() async throws -> [String] { try await ask("etcdserverpb.Maintenance/Status").texts(8) }
 }
 
-/// Until it holds: for what comes by itself. Whoever waits for ever is ended by the test run's own limit.
-func eventually(_ condition: () async throws -> Bool) async throws {
-    while try await !condition() { try await Task.sleep(for: .milliseconds(10)) }
+/// Until it holds: for what comes by itself, where any thread may be put off for seconds.
+func eventually(
+    _ what: String = "it holds", at place: SourceLocation = #_sourceLocation, _ condition: () async throws -> Bool
+) async throws {
+    let end = ContinuousClock.now + .seconds(60)
+    while try await !condition() {
+        guard ContinuousClock.now < end else {
+            throw GRPCStatus(.deadlineExceeded, "not within a minute: \(what), at \(place.fileID):\(place.line)")
+        }
+        try await Task.sleep(for: .milliseconds(5))
+    }
 }
 
 extension Face {
@@ -72,8 +81,9 @@ extension Face {
         }
     }
 
-    /// The faces of all members of a cluster of three.
-    static func three() async throws -> [Face] {
+    /// The faces of all members of a cluster of three. Steady: whoever leads goes on leading while it lives, however late
+    /// its threads are.
+    static func three(isSteady: Bool = false) async throws -> [Face] {
         let peers = try (1...3).map {
             PeerAddress(id: PeerID(UInt64($0)), name: "m\($0)", host: "127.0.0.1", port: try Face.freePort())
         }
@@ -87,25 +97,41 @@ extension Face {
                     configuration.configuredClusterID = 1
                     configuration.initialPeers = peers
                     configuration.listenPort = me.port
+                    guard isSteady else { return }
+                    configuration.raft.electionTicksMin = 30_000
+                    configuration.raft.electionTicksMax = 30_001
+                    configuration.raft.saveStallTicks = 30_000
                 })
         }
+        if isSteady { try await faces[0].lead() }
         for face in faces {
-            try await eventually { face.replica.members().allSatisfy { !$0.clientURLs.isEmpty } }
+            try await eventually("all are known") { face.replica.members().allSatisfy { !$0.clientURLs.isEmpty } }
         }
         return faces
+    }
+
+    /// Of a cluster that nobody leads yet.
+    private func lead() async throws {
+        var wait = Duration.milliseconds(20)
+        try await eventually("it leads") {
+            // The others may not have begun yet.
+            await replica.campaign()
+            try await Task.sleep(for: wait)
+            wait = min(wait * 2, .seconds(5))
+            return replica.status.role == .leader
+        }
     }
 
     static func end(_ faces: [Face]) async throws { for face in faces { try await face.end() } }
 
     /// Who leads, as all of them know it.
     static func leader(_ faces: [Face]) async throws -> Face {
-        while true {
-            if let face = faces.first(where: { $0.replica.status.role == .leader }),
-                faces.allSatisfy({ $0.replica.status.leader == face.replica.configuration.id })
-            {
-                return face
-            }
-            try await Task.sleep(for: .milliseconds(10))
+        var found: Face?
+        try await eventually("all know who leads") {
+            found = faces.first { $0.replica.status.role == .leader }
+            return found != nil
+                && faces.allSatisfy { $0.replica.status.leader == found?.replica.configuration.id }
         }
+        return try #require(found)
     }
 }

@@ -154,7 +154,8 @@ private struct CallList {
             var status: GRPCStatus?
             var first: [UInt8]?
             do throws(GRPCStatus) {
-                let call = try await face.channel.serverStream("/\(row[0])", [], timeout: .milliseconds(300))
+                let call = try await face.channel.serverStream(
+                    "/\(row[0])", [], timeout: row[1] == "served" ? .milliseconds(300) : .seconds(60))
                 first = try await call.next()
                 call.cancel()
             } catch { status = error }

@@ -78,6 +78,10 @@ private final class Scribe: Sendable {
         do { return "{\(try words(bytes, depth: 1))}" } catch { return String(decoding: bytes, as: UTF8.self) }
     }
 
+    private func isThere(_ key: String) async throws -> Bool {
+        try Fields(try await channel.unary("/etcdserverpb.KV/Range", text(key)))[4] > 0
+    }
+
     func lock(_ name: String, _ lease: Int64) -> [UInt8] {
         var request = ProtobufWriter()
         request.string(1, name)
@@ -111,13 +115,15 @@ private final class Scribe: Sendable {
         return request.bytes
     }
 
-    /// A request that waits, while something else is done; returns when it has an answer.
+    /// A request that waits, as its key shows, while something else is done; returns when it has an answer.
     func waiting(
-        _ what: String, _ method: String, _ request: [UInt8], meanwhile: @escaping @Sendable () async throws -> Void
+        _ what: String, _ method: String, _ request: [UInt8], key: String,
+        meanwhile: @escaping @Sendable () async throws -> Void
     ) async throws {
         try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask { _ = try await self.ask(what, method, request) }
             group.addTask {
+                try await eventually("it waits") { try await self.isThere(key) }
                 try await Task.sleep(for: .milliseconds(150))
                 try await meanwhile()
             }
@@ -130,11 +136,11 @@ private func locks(_ scribe: Scribe) async throws {
     for id in [0x11, 0x22, 0x33] as [Int64] { try await scribe.grant(id) }
     try await scribe.ask("first", "v3lockpb.Lock/Lock", scribe.lock("l", 0x11))
     try await scribe.ask("again", "v3lockpb.Lock/Lock", scribe.lock("l", 0x11))
-    try await scribe.waiting("second waits", "v3lockpb.Lock/Lock", scribe.lock("l", 0x22)) {
+    try await scribe.waiting("second waits", "v3lockpb.Lock/Lock", scribe.lock("l", 0x22), key: "l/22") {
         scribe.say("unlocks")
         _ = try await scribe.channel.unary("/v3lockpb.Lock/Unlock", scribe.text("l/11"))
     }
-    try await scribe.waiting("third waits", "v3lockpb.Lock/Lock", scribe.lock("l", 0x33)) {
+    try await scribe.waiting("third waits", "v3lockpb.Lock/Lock", scribe.lock("l", 0x33), key: "l/33") {
         try await scribe.revoke(0x22)
     }
     try await scribe.ask("no such lease", "v3lockpb.Lock/Lock", scribe.lock("l", 0x77))
@@ -156,14 +162,14 @@ private func elections(_ scribe: Scribe) async throws {
     try await scribe.ask("no leader field", "v3electionpb.Election/Proclaim", [])
     try await scribe.ask("no leader field", "v3electionpb.Election/Resign", [])
     try await scribe.waiting(
-        "second waits", "v3electionpb.Election/Campaign", scribe.campaign("e", 0x22, "two")
+        "second waits", "v3electionpb.Election/Campaign", scribe.campaign("e", 0x22, "two"), key: "e/22"
     ) {
         _ = try await scribe.channel.unary(
             "/v3electionpb.Election/Resign", scribe.leader("e", "e/11", 2, 0x11))
     }
     try await scribe.ask("resigns twice", "v3electionpb.Election/Resign", scribe.leader("e", "e/11", 2, 0x11))
     try await scribe.waiting(
-        "third waits", "v3electionpb.Election/Campaign", scribe.campaign("e", 0x33, "three")
+        "third waits", "v3electionpb.Election/Campaign", scribe.campaign("e", 0x33, "three"), key: "e/33"
     ) {
         try await scribe.revoke(0x22)
     }
@@ -185,7 +191,7 @@ private func observed(_ scribe: Scribe) async throws {
         if step == "elected" { try await scribe.ask("proclaims", "v3electionpb.Election/Proclaim", own) }
     }
     try await scribe.waiting(
-        "second waits", "v3electionpb.Election/Campaign", scribe.campaign("o", 0x22, "two")
+        "second waits", "v3electionpb.Election/Campaign", scribe.campaign("o", 0x22, "two"), key: "o/22"
     ) {
         _ = try await scribe.channel.unary(
             "/v3electionpb.Election/Resign", scribe.leader("o", "o/11", 3, 0x11))
@@ -239,10 +245,10 @@ private func observed(_ scribe: Scribe) async throws {
         for id in [0x11, 0x22, 0x33] as [Int64] { try await scribe.grant(id) }
         try await scribe.ask("first", "v3lockpb.Lock/Lock", scribe.lock("l", 0x11))
         let call = try await face.channel.serverStream("/v3lockpb.Lock/Lock", scribe.lock("l", 0x22))
-        while try await face.range("l/", "l0").count < 2 { try await Task.sleep(for: .milliseconds(5)) }
+        try await eventually { !(try await face.range("l/", "l0").count < 2) }
         call.cancel()
-        while try await face.range("l/", "l0").count > 1 { try await Task.sleep(for: .milliseconds(5)) }
-        try await scribe.waiting("third", "v3lockpb.Lock/Lock", scribe.lock("l", 0x33)) {
+        try await eventually { !(try await face.range("l/", "l0").count > 1) }
+        try await scribe.waiting("third", "v3lockpb.Lock/Lock", scribe.lock("l", 0x33), key: "l/33") {
             _ = try await face.channel.unary("/v3lockpb.Lock/Unlock", scribe.text("l/11"))
         }
         #expect(scribe.text.last?.hasSuffix("2=l/33") == true)
@@ -261,7 +267,7 @@ private func observed(_ scribe: Scribe) async throws {
         for name in ["e/1", "e/2"] { try await face.put(name, "candidate \(name)") }
         let call = try await face.channel.serverStream("/v3electionpb.Election/Observe", Scribe(face.channel).text("e"))
         #expect(try Scribe.words(try #require(try await call.next())).contains("candidate e/1"))
-        while replica.status.watchCount == 0 { try await Task.sleep(for: .milliseconds(2)) }
+        try await eventually { !(replica.status.watchCount == 0) }
         // Told of the same changes behind the observer: it goes on while the next change waits here.
         _ = replica.watch(KeyRange(Key("e/1")), after: replica.view().revision) { delivery in
             if case .events(_, let events) = delivery, events.contains(where: { $0.kind == .delete }) {
@@ -289,7 +295,7 @@ private func observed(_ scribe: Scribe) async throws {
         for id in [0x11, 0x22] as [Int64] { try await scribe.grant(id) }
         try await scribe.ask("first", "v3lockpb.Lock/Lock", scribe.lock("l", 0x11))
         let waiting = try await face.channel.serverStream("/v3lockpb.Lock/Lock", scribe.lock("l", 0x22))
-        while replica.status.watchCount == 0 { try await Task.sleep(for: .milliseconds(2)) }
+        try await eventually { !(replica.status.watchCount == 0) }
         // When its turn comes the others are gone before it can be sure.
         let isFree = Mutex(false)
         let areGone = DispatchSemaphore(value: 0)
@@ -299,7 +305,7 @@ private func observed(_ scribe: Scribe) async throws {
             areGone.wait()
         }
         _ = try await others[0].propose(Txn(success: [.delete(Key("l/11"))]))
-        while !isFree.withLock({ $0 }) { try await Task.sleep(for: .milliseconds(2)) }
+        try await eventually { !(!isFree.withLock({ $0 })) }
         let configurations = others.map(\.configuration)
         for other in others { await other.halt() }
         areGone.signal()
@@ -310,8 +316,7 @@ private func observed(_ scribe: Scribe) async throws {
             try await replica.start()
             others.append(replica)
         }
-        for _ in 0..<2000 where replica.view().get(Key("l/22")) != nil { try await Task.sleep(for: .milliseconds(5)) }
-        #expect(replica.view().get(Key("l/22")) == nil)
+        try await eventually("it does not keep it") { replica.view().get(Key("l/22")) == nil }
         for other in others { await other.halt() }
         try await face.end()
         for configuration in configurations { Shell.remove(configuration.dataDirectory) }
@@ -323,7 +328,7 @@ private func observed(_ scribe: Scribe) async throws {
         let scribe = Scribe(face.channel)
         for id in [0x11, 0x22] as [Int64] { try await scribe.grant(id) }
         try await scribe.ask("first", "v3lockpb.Lock/Lock", scribe.lock("l", 0x11))
-        try await scribe.waiting("second", "v3lockpb.Lock/Lock", scribe.lock("l", 0x22)) {
+        try await scribe.waiting("second", "v3lockpb.Lock/Lock", scribe.lock("l", 0x22), key: "l/22") {
             try await scribe.revoke(0x22)
             try await scribe.revoke(0x11)
         }

@@ -7,6 +7,7 @@ import KVReplica
 import NIOCore
 import NetGRPC
 import Raft
+import Synchronization
 import Testing
 
 @Suite(.serialized) struct ErrorTests {
@@ -129,7 +130,10 @@ import Testing
             try await leader.put("k", "2")
         }
         try await eventually { leader.replica.status.leader == nil }
-        await #expect(throws: GRPCStatus(.unavailable, "etcdserver: no leader")) { try await leader.put("k", "3") }
+        let put = request {
+            $0.string(1, "k"); $0.string(2, "3")
+        }
+        #expect(await leader.refusal("etcdserverpb.KV/Put", put) == GRPCStatus(.unavailable, "etcdserver: no leader"))
         try await Face.end(faces)
     }
 
@@ -248,7 +252,13 @@ import Testing
         #expect(try WatchAnswer(try await call.next() ?? []).isCreated)
         await face.afterInputs()
         let gate = DispatchSemaphore(value: 0)
-        face.replica.afterInputs { gate.wait() }
+        let isHeld = Atomic<Bool>(false)
+        face.replica.afterInputs {
+            isHeld.store(true, ordering: .releasing)
+            gate.wait()
+        }
+        // What is posted before would be taken together with the gate, and leave room.
+        try await eventually("the replica stands still") { isHeld.load(ordering: .acquiring) }
         let others = (0..<9).map { _ in face.replica.watch(KeyRange(Key("n")), after: nil) { _ in } }
         call.send(WatchAsk.create("one/", id: 7))
         var answer = try WatchAnswer(try await call.next() ?? [])

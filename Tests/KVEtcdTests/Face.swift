@@ -8,6 +8,7 @@ import NIOCore
 import NIOPosix
 import NetGRPC
 import Raft
+import Testing
 
 struct Face {
     let directory: String
@@ -41,13 +42,27 @@ struct Face {
         server = EtcdServer(
             replica, etcd, host: "127.0.0.1", port: port, tls: nil, group: group, logger: configuration.logger)
         _ = try await server.start()
-        channel = GRPCChannel(target: .tcp(host: "127.0.0.1", port: port, tls: nil), group: group)
+        var patient = GRPCChannelConfiguration()
+        (patient.callTimeout, patient.connectTimeout, patient.pingTimeout) = (.seconds(60), .seconds(60), .seconds(60))
+        channel = GRPCChannel(
+            target: .tcp(host: "127.0.0.1", port: port, tls: nil), configuration: patient, group: group)
         let id = replica.configuration.id
         // A witness tells nobody where it is.
-        while isSettled, !replica.status.isWitness,
-            replica.members().first(where: { $0.id == id })?.clientURLs.isEmpty ?? true
-        {
-            try await Task.sleep(for: .milliseconds(5))
+        guard isSettled, !replica.status.isWitness else { return }
+        try await eventually("it is known where clients find it") { [replica] in
+            replica.members().first { $0.id == id }?.clientURLs.isEmpty == false
+        }
+    }
+
+    /// Asks again while nobody leads: what was refused for that had no effect.
+    func answer(_ method: String, _ message: [UInt8]) async throws -> [UInt8] {
+        let end = ContinuousClock.now + .seconds(60)
+        while true {
+            do { return try await channel.unary("/\(method)", message) } catch {
+                guard error == GRPCStatus(.unavailable, "etcdserver: no leader"), ContinuousClock.now < end else {
+                    throw error
+                }
+            }
         }
     }
 
@@ -82,7 +97,7 @@ struct Face {
         var writer = ProtobufWriter()
         writer.string(1, key)
         writer.string(2, value)
-        _ = try await channel.unary("/etcdserverpb.KV/Put", writer.bytes)
+        _ = try await answer("etcdserverpb.KV/Put", writer.bytes)
     }
 
     func revoke(_ lease: LeaseID) async throws {
@@ -97,7 +112,7 @@ struct Face {
         writer.string(1, key)
         writer.string(2, end)
         writer.int64(4, revision)
-        var reader = ProtobufReader(try await channel.unary("/etcdserverpb.KV/Range", writer.bytes))
+        var reader = ProtobufReader(try await answer("etcdserverpb.KV/Range", writer.bytes))
         var keys: [String] = []
         var count: Int64 = 0
         while try reader.next() {
@@ -163,7 +178,7 @@ struct RealEtcd {
             "--initial-cluster \(name)=http://127.0.0.1:\(peer)"
         ].joined(separator: " ")
         process = Shell.run("etcd \(flags) > \(directory)/log 2>&1 & echo $!").filter(\.isNumber)
-        let isUp = "for i in $(seq 100); do curl -sf http://\(endpoint)/health && break; sleep 0.1; done"
+        let isUp = "for i in $(seq 600); do curl -sf http://\(endpoint)/health && break; sleep 0.1; done"
         _ = Shell.run(isUp)
     }
 

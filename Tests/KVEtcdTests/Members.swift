@@ -54,15 +54,18 @@ final class Members {
         Shell.remove(folder)
     }
 
-    /// Until a member answers a linearizable read, for twenty seconds at most.
+    /// Until a member answers a linearizable read, for some minutes at most.
     func isServing(_ name: String) -> Bool {
-        let ask = "etcdctl --endpoints=\(client(name)) --command-timeout=1s get serving"
+        let ask = "etcdctl --endpoints=\(client(name)) --command-timeout=5s get serving"
         return Shell.run("export ETCDCTL_API=3; for i in $(seq 100); do \(ask) && echo up && break; sleep 0.2; done")
             .hasSuffix("up\n")
     }
 
     func etcdctl(_ name: String, _ arguments: String) -> String {
-        Shell.run("timeout 20 etcdctl --endpoints=\(client(name)) \(arguments)", environment: ["ETCDCTL_API": "3"])
+        let patience = arguments.contains("--command-timeout") ? "" : "--command-timeout=60s"
+        return Shell.run(
+            "timeout 60 etcdctl --endpoints=\(client(name)) \(patience) \(arguments)", environment: ["ETCDCTL_API": "3"]
+        )
     }
 
     /// A command of the program, in the folder of all; its output, and its exit code when that is not 0.

@@ -9,7 +9,7 @@ import Testing
     @Test func `a lone member of three lives and is not ready`() async throws {
         let (face, others) = try await Face.ofThree()
         for other in others { await other.halt() }
-        while face.replica.status.leader != nil { try await Task.sleep(for: .milliseconds(20)) }
+        try await eventually { !(face.replica.status.leader != nil) }
         let live = face.get("/livez")
         #expect(live.status == 200 && live.body == "ok\n", "\(live)")
         let local = face.get("/health?serializable=true")

@@ -23,7 +23,7 @@ struct Program {
     /// Waits until a probe is answered with 200, and answers what it printed.
     func wait(_ url: String) -> Bool {
         let probe = "curl -s -o /dev/null -w '%{http_code}' \(url)"
-        return Shell.run("for i in $(seq 100); do [ \"$(\(probe))\" = 200 ] && echo up && break; sleep 0.1; done")
+        return Shell.run("for i in $(seq 600); do [ \"$(\(probe))\" = 200 ] && echo up && break; sleep 0.1; done")
             == "up\n"
     }
 

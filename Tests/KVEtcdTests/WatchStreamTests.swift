@@ -256,7 +256,7 @@ enum RawClient {
         }
 
         func wait(_ isDone: ([Frame]) -> Bool) async throws {
-            for _ in 0..<2000 where !isDone(frames) { try await Task.sleep(for: .milliseconds(5)) }
+            try await eventually("the frames came") { isDone(frames) }
         }
     }
 
