@@ -1,6 +1,8 @@
-// Maintenance.Snapshot: the whole store as a file that etcd can restore, streamed with a digest behind it. The file is
-// made first, without a name, in the data directory, so that the stream is of one moment and costs no memory.
+// Maintenance.Snapshot: the whole store as a file that etcd can restore, streamed with a digest behind it. It is sent
+// while it is made: whoever makes it waits for the client, for a moment at a time and for a few seconds in all. A client
+// that is slower gets the rest from a file without a name in the data directory, so that the state is not held for it.
 import Crypto
+import Dispatch
 import Glibc
 import KVCore
 import KVReplica
@@ -51,8 +53,11 @@ extension EtcdService {
             NIOThreadPool.singleton.submit { [self] state in
                 guard case .active = state else { return call.finish(EtcdStatus.stopped) }
                 do {
-                    let file = try SnapshotFile(of: export, in: replica.configuration.dataDirectory) { !call.isClosed }
-                    SnapshotStream(self, call, file, slot).pump()
+                    var writer = SnapshotWriter(export) { !call.isClosed }
+                    let plan = try writer.plan()
+                    let stream = SnapshotStream(self, call, slot, bytes: plan.bytes)
+                    try writer.write(plan) { try stream.take($0) }
+                    try stream.end()
                 } catch {
                     guard !call.isClosed else { return }
                     replica.configuration.logger.error("snapshot", metadata: ["error": "\(error)"])
@@ -63,85 +68,170 @@ extension EtcdService {
     }
 }
 
-/// A file without a name; it is gone when nobody holds it.
-final class SnapshotFile: Sendable {
-    let bytes: Int
+/// What waits for a client: a file without a name, written at its end and read from its front. It is gone when nobody
+/// holds it.
+private final class SnapshotSpool {
     private let descriptor: Int32
+    private var written = 0
+    private var taken = 0
 
-    /// `isWanted` is asked now and then; when it says no, an error is thrown.
-    init(of export: StoreExport, in directory: String, isWanted: @escaping () -> Bool) throws {
-        guard isWanted() else { throw SnapshotUnwanted() }
+    init(in directory: String) throws {
         var template = Array("\(directory)/snapshot-XXXXXX".utf8CString)
         descriptor = mkstemp(&template)
         guard descriptor >= 0 else { throw BoltError("\(directory): \(String(cString: strerror(errno)))") }
         _ = fcntl(descriptor, F_SETFD, FD_CLOEXEC)
         unlink(template)
-        do { bytes = try SnapshotWriter(export, isWanted: isWanted).write(to: descriptor) } catch {
-            close(descriptor)
-            throw error
-        }
     }
 
     deinit { close(descriptor) }
 
-    func read(at offset: Int, _ count: Int) throws -> [UInt8] {
-        let wanted = min(count, bytes - offset)
-        var buffer = [UInt8](repeating: 0, count: max(0, wanted))
-        var done = 0
-        while done < wanted {
-            let got = buffer[done...].withUnsafeMutableBytes {
-                pread(descriptor, $0.baseAddress, $0.count, off_t(offset + done))
-            }
-            if got < 0, errno == EINTR { continue }
-            guard got > 0 else { throw BoltError("the snapshot cannot be read back: \(errno)") }
-            done += got
-        }
-        return buffer
+    func put(_ bytes: [UInt8]) throws {
+        try DescriptorBytes.write(bytes, to: descriptor, at: written)
+        written += bytes.count
+    }
+
+    /// nil: there is no more.
+    func take(_ count: Int) throws -> [UInt8]? {
+        guard taken < written else { return nil }
+        let bytes = try DescriptorBytes.read(descriptor, at: taken, min(count, written - taken))
+        taken += bytes.count
+        return bytes
     }
 }
 
-/// Sends a file as fast as the client takes it. One thread at a time: each piece begins where the last one ended.
-private final class SnapshotStream: Sendable {
-    /// Of one message: a client that gathers it needs a buffer that its allocator keeps.
-    private static let pieceBytes = 32 << 10
-    private struct Progress {
-        var offset = 0
-        var digest = SHA256()
+/// A file on its way to one client: made by a thread, which sends it or puts it aside, and sent from aside by the call's
+/// event loop.
+private final class SnapshotStream: @unchecked Sendable {
+    /// Of one message.
+    private static let pieceBytes = BoltWriter.pieceBytes
+    /// Who makes the file waits so long for a client, at once and in all.
+    private static let waitMilliseconds = 50
+    private static let waitsMillisecondsMax: Int64 = 5000
+
+    /// What the thread and the event loop share.
+    private struct State {
+        /// nil: everything was sent as it was made.
+        nonisolated(unsafe) var spool: SnapshotSpool?
+        var sent = 0
+        /// Behind the last piece; nil: it is not made yet.
+        var digest: [UInt8]?
         var stall: Scheduled<Void>?
     }
     private let service: EtcdService
     private let call: GRPCServerCall
-    private let file: SnapshotFile
     private let slot: SnapshotSlot
-    private let progress = Mutex(Progress())
+    private let bytes: Int
+    private let state = Mutex(State())
+    private let writable = DispatchSemaphore(value: 0)
+    // Of the thread alone.
+    private var digest = SHA256()
+    private var waited: Int64 = 0
 
-    init(_ service: EtcdService, _ call: GRPCServerCall, _ file: SnapshotFile, _ slot: SnapshotSlot) {
+    init(_ service: EtcdService, _ call: GRPCServerCall, _ slot: SnapshotSlot, bytes: Int) {
         self.service = service
         self.call = call
-        self.file = file
         self.slot = slot
+        self.bytes = bytes
     }
 
-    func pump() {
+    /// By the thread: the next piece.
+    func take(_ piece: [UInt8]) throws {
+        guard !call.isClosed else { throw SnapshotUnwanted() }
+        digest.update(data: piece)
+        let isDirect = state.withLock { $0.spool == nil }
+        guard isDirect, isTaken() else { return try putAside(piece) }
+        guard piece.count > Self.pieceBytes else { return send(piece) }
+        for start in stride(from: 0, to: piece.count, by: Self.pieceBytes) {
+            send(Array(piece[start..<min(start + Self.pieceBytes, piece.count)]))
+        }
+    }
+
+    /// By the thread: that was all.
+    func end() throws {
+        let isDirect = state.withLock { state in
+            state.digest = Array(digest.finalize())
+            return state.spool == nil
+        }
+        if isDirect { finish() }
+    }
+
+    /// The client takes more, at once or within a moment.
+    private func isTaken() -> Bool {
+        if call.isWritable { return true }
+        let left = Self.waitsMillisecondsMax - waited
+        guard left > 0 else { return false }
+        call.onWritable { [writable] in writable.signal() }
+        let began = DispatchTime.now().uptimeNanoseconds
+        let limit = DispatchTime.now() + .milliseconds(min(Self.waitMilliseconds, Int(left)))
+        let isWritable = writable.wait(timeout: limit) == .success
+        waited += Int64((DispatchTime.now().uptimeNanoseconds - began) / 1_000_000)
+        return isWritable
+    }
+
+    private func putAside(_ piece: [UInt8]) throws {
+        let directory = service.configuration.snapshotDirectory ?? service.replica.configuration.dataDirectory
+        let isFirst: Bool = try state.withLock { state in
+            let isFirst = state.spool == nil
+            let spool = try state.spool ?? SnapshotSpool(in: directory)
+            state.spool = spool
+            try spool.put(piece)
+            return isFirst
+        }
+        if isFirst { awaitClient() }
+    }
+
+    private func send(_ piece: [UInt8]) {
+        let sent = state.withLock { state in
+            state.sent += piece.count
+            return state.sent
+        }
+        send(piece, remaining: bytes - sent)
+    }
+
+    private func send(_ blob: [UInt8], remaining: Int) {
+        var writer = ProtobufWriter(capacity: blob.count + 128)
+        service.header().write(&writer)
+        writer.int(2, max(0, remaining))
+        writer.byteArray(3, blob)
+        writer.string(4, service.configuration.version)
+        call.send(writer.bytes)
+    }
+
+    private func finish() {
+        send(state.withLock { $0.digest ?? [] }, remaining: 0)
+        // Whoever asks for another when it has this one finds the place free.
+        slot.giveBack()
+        call.finish()
+    }
+}
+
+// MARK: From aside
+
+extension SnapshotStream {
+    private func pump() {
         while !call.isClosed {
             guard call.isWritable else { return awaitClient() }
             do {
-                guard try sendNext() else {
-                    // Whoever asks for another when it has this one finds the place free.
-                    slot.giveBack()
-                    return call.finish()
+                let (piece, isLast) = try state.withLock { state in
+                    (try state.spool?.take(Self.pieceBytes), state.digest != nil)
                 }
+                if let piece { send(piece); continue }
+                // The thread is slower than the client now.
+                guard isLast else { return lookAgain() }
+                return finish()
             } catch {
                 return call.finish(EtcdStatus.corruptSnapshot)
             }
         }
     }
 
+    private func lookAgain() { call.eventLoop.scheduleTask(in: .milliseconds(2)) { [self] in pump() } }
+
     /// Goes on when the client takes more. One that takes nothing any more must not keep the slot.
     private func awaitClient() {
         giveUpLater()
         call.onWritable { [self] in
-            progress.withLock { $0.stall }?.cancel()
+            state.withLock { $0.stall }?.cancel()
             pump()
         }
     }
@@ -151,25 +241,6 @@ private final class SnapshotStream: Sendable {
         let stall = call.eventLoop.scheduleTask(in: service.configuration.snapshotStall) { [self] in
             if call.pendingBytes < before { giveUpLater() } else { call.abort() }
         }
-        progress.withLock { $0.stall = stall }
-    }
-
-    /// False: that was the last.
-    private func sendNext() throws -> Bool {
-        let start = progress.withLock { $0.offset }
-        let piece = try file.read(at: start, Self.pieceBytes)
-        let digest: [UInt8]? = progress.withLock { progress in
-            guard !piece.isEmpty else { return Array(progress.digest.finalize()) }
-            progress.offset += piece.count
-            progress.digest.update(data: piece)
-            return nil
-        }
-        var writer = ProtobufWriter()
-        service.header().write(&writer)
-        writer.int(2, max(0, file.bytes - start - piece.count))
-        writer.byteArray(3, digest ?? piece)
-        writer.string(4, service.configuration.version)
-        call.send(writer.bytes)
-        return digest == nil
+        state.withLock { $0.stall = stall }
     }
 }

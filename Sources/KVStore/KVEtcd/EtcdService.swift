@@ -28,6 +28,8 @@ package struct EtcdConfiguration: Sendable {
     package var measuresCalls = false
     /// A snapshot whose client takes nothing for so long is given up.
     package var snapshotStall = TimeAmount.seconds(30)
+    /// Where what a slow client has not taken yet of a snapshot waits; nil: in the data directory.
+    package var snapshotDirectory: String?
     /// Comparisons, or operations of one branch, of a transaction; a nested one has what is left.
     package var operationsMax = EtcdConfiguration.operationsMax
     package static let operationsMax = 128

@@ -1,8 +1,17 @@
-// Writes a bbolt file in one pass: keys come in order, full pages go to the file as they fill, only one entry a page is
-// remembered. The meta pages are written last, so a file that was not finished is not a database.
-import Glibc
+// Writes a bbolt file from front to back: keys come in order, full pages go on as they fill, only one entry a page is
+// remembered. The first two pages tell where the tree begins and how long the file is, which is known at the end: all is
+// counted first, without a byte of it being made, and then written by what was found.
 
-/// One file being written. Buckets come one after the other.
+import NetGRPC
+
+/// Where the tree of a file begins, and how many pages it has.
+package struct BoltPlan: Hashable, Sendable {
+    let root: UInt64
+    let end: UInt64
+    package var bytes: Int { Int(clamping: end) * BoltFormat.pageBytes }
+}
+
+/// One file being counted or written. Buckets come one after the other.
 package final class BoltWriter {
     private struct Element {
         var flags: UInt32
@@ -10,26 +19,43 @@ package final class BoltWriter {
         var valueBytes: Int
     }
     private struct Child {
+        /// Empty while it is counted.
         var key: [UInt8]
+        var keyBytes: Int
         var page: UInt64
     }
-    /// So many bytes of pages go to the file at once.
-    private static let gatheredBytesMax = 1 << 20
-    private let descriptor: Int32
+    /// So many bytes of pages go on at once, or more where one record has more.
+    package static let pieceBytes = 32 << 10
+    private let plan: BoltPlan?
+    private let sink: ([UInt8]) throws -> Void
     private var nextPage: UInt64 = 2
-    /// Pages that are not in the file yet, and the number of the first.
+    /// Pages that have not gone on yet.
     private var gathered = PageBytes()
-    private var gatheredFrom: UInt64 = 2
     /// What the next leaf holds: the elements, and their keys and values one after the other.
     private var elements: [Element] = []
-    private var contents: [UInt8] = []
+    private var contents = ProtobufWriter()
     private var elementsBytes = BoltFormat.pageHeaderBytes
     private var children: [Child] = []
     private var lastKey: [UInt8]?
     private var buckets: [(name: [UInt8], value: [UInt8])] = []
 
-    /// The descriptor stays the caller's.
-    package init(descriptor: Int32) { self.descriptor = descriptor }
+    /// Nothing is made, only counted.
+    package init() {
+        plan = nil
+        sink = { _ in }
+    }
+
+    /// The sink is given the file, piece by piece from its first byte on.
+    package init(_ plan: BoltPlan, to sink: @escaping ([UInt8]) throws -> Void) {
+        self.plan = plan
+        self.sink = sink
+        for page in 0..<2 {
+            gathered.bytes += BoltWriter.meta(page: UInt64(page), plan)
+            gathered.pad(to: (page + 1) * BoltFormat.pageBytes)
+        }
+    }
+
+    private var isCounting: Bool { plan == nil }
 
     /// Writes a bucket; `fill` adds its keys in ascending order.
     package func bucket(_ name: String, _ fill: (BoltWriter) throws -> Void = { _ in }) throws {
@@ -55,31 +81,40 @@ package final class BoltWriter {
         try append(0, key, value)
     }
 
-    /// Writes what is left and the meta pages; answers the size of the file.
-    package func finish() throws -> Int {
+    /// The next key of the bucket, of so many bytes, which must follow the last one, and its value; both are asked for
+    /// only when they are written.
+    package func add(keyBytes: Int, valueBytes: Int, _ write: (inout ProtobufWriter) -> Void) throws {
+        try make(room: BoltFormat.elementBytes + keyBytes + valueBytes)
+        elements.append(Element(flags: 0, keyBytes: keyBytes, valueBytes: valueBytes))
+        guard !isCounting else { return }
+        let before = contents.bytes.count
+        write(&contents)
+        guard contents.bytes.count == before + keyBytes + valueBytes else {
+            throw BoltError("a record of another size")
+        }
+    }
+
+    /// Writes what is left.
+    package func finish() throws -> BoltPlan {
         for bucket in buckets.sorted(by: { $0.name.lexicographicallyPrecedes($1.name) }) {
             try append(BoltFormat.bucketElement, bucket.name, bucket.value)
         }
-        let root = try finishTree()
-        try writeGathered()
-        for page in 0..<2 {
-            var meta = PageBytes(bytes: BoltWriter.meta(page: UInt64(page), root: root, end: nextPage))
-            meta.pad(to: BoltFormat.pageBytes)
-            try write(meta.bytes, at: UInt64(page))
-        }
-        return Int(nextPage) * BoltFormat.pageBytes
+        let found = BoltPlan(root: try finishTree(), end: nextPage)
+        if let plan, plan != found { throw BoltError("the file is \(found) and was to be \(plan)") }
+        if !gathered.bytes.isEmpty { try sink(gathered.bytes) }
+        return found
     }
 
-    private static func meta(page: UInt64, root: UInt64, end: UInt64) -> [UInt8] {
+    private static func meta(page: UInt64, _ plan: BoltPlan) -> [UInt8] {
         var meta = PageBytes()
         meta.put(BoltFormat.magic)
         meta.put(BoltFormat.version)
         meta.put(UInt32(BoltFormat.pageBytes))
         meta.put(UInt32(0))
-        meta.put(root)
+        meta.put(plan.root)
         meta.put(UInt64(0))
         meta.put(BoltFormat.noFreelist)
-        meta.put(end)
+        meta.put(plan.end)
         meta.put(page)
         meta.put(BoltFormat.checksum(meta.bytes))
         var bytes = PageBytes()
@@ -93,11 +128,16 @@ package final class BoltWriter {
 
 extension BoltWriter {
     private func append(_ flags: UInt32, _ key: [UInt8], _ value: [UInt8]) throws {
-        let bytes = BoltFormat.elementBytes + key.count + value.count
-        if !elements.isEmpty, elementsBytes + bytes > BoltFormat.pageBytes { try flushLeaf() }
+        try make(room: BoltFormat.elementBytes + key.count + value.count)
         elements.append(Element(flags: flags, keyBytes: key.count, valueBytes: value.count))
-        contents += key
-        contents += value
+        guard !isCounting else { return }
+        contents.raw(key)
+        contents.raw(value)
+    }
+
+    /// In the leaf that is being filled, or in the next one.
+    private func make(room bytes: Int) throws {
+        if !elements.isEmpty, elementsBytes + bytes > BoltFormat.pageBytes { try flushLeaf() }
         elementsBytes += bytes
     }
 
@@ -113,11 +153,12 @@ extension BoltWriter {
                 out.put(UInt32(clamping: element.valueBytes))
                 position += element.keyBytes + element.valueBytes
             }
-            out.bytes += contents
+            out.bytes += contents.bytes
         }
-        children.append(Child(key: Array(contents[..<first.keyBytes]), page: page))
+        let key = isCounting ? [] : Array(contents.bytes[..<first.keyBytes])
+        children.append(Child(key: key, keyBytes: first.keyBytes, page: page))
         elements.removeAll(keepingCapacity: true)
-        contents.removeAll(keepingCapacity: true)
+        contents.removeAll()
         elementsBytes = BoltFormat.pageHeaderBytes
     }
 
@@ -135,7 +176,7 @@ extension BoltWriter {
         let page = try allocate(BoltFormat.pageHeaderBytes) { page, _, out in
             out.header(page: page, flags: BoltFormat.leafFlag, count: 0, overflow: 0)
         }
-        children.append(Child(key: [], page: page))
+        children.append(Child(key: [], keyBytes: 0, page: page))
     }
 
     private func branches(_ below: [Child]) throws -> [Child] {
@@ -146,13 +187,14 @@ extension BoltWriter {
             var bytes = BoltFormat.pageHeaderBytes
             while end < below.count,
                 end - start < 2
-                    || bytes + BoltFormat.elementBytes + below[end].key.count
+                    || bytes + BoltFormat.elementBytes + below[end].keyBytes
                         <= BoltFormat.pageBytes
             {
-                bytes += BoltFormat.elementBytes + below[end].key.count
+                bytes += BoltFormat.elementBytes + below[end].keyBytes
                 end += 1
             }
-            above.append(Child(key: below[start].key, page: try branch(below[start..<end], bytes)))
+            let page = try branch(below[start..<end], bytes)
+            above.append(Child(key: below[start].key, keyBytes: below[start].keyBytes, page: page))
             start = end
         }
         return above
@@ -164,9 +206,9 @@ extension BoltWriter {
             var position = below.count * BoltFormat.elementBytes
             for (i, child) in below.enumerated() {
                 out.put(UInt32(clamping: position - i * BoltFormat.elementBytes))
-                out.put(UInt32(clamping: child.key.count))
+                out.put(UInt32(clamping: child.keyBytes))
                 out.put(child.page)
-                position += child.key.count
+                position += child.keyBytes
             }
             for child in below { out.bytes += child.key }
         }
@@ -176,31 +218,15 @@ extension BoltWriter {
     private func allocate(_ bytes: Int, _ body: (UInt64, Int, inout PageBytes) -> Void) throws -> UInt64 {
         let page = nextPage
         let count = max(1, (bytes + BoltFormat.pageBytes - 1) / BoltFormat.pageBytes)
+        nextPage += UInt64(count)
+        guard !isCounting else { return page }
         let end = gathered.bytes.count + count * BoltFormat.pageBytes
         body(page, count - 1, &gathered)
         gathered.pad(to: end)
-        nextPage += UInt64(count)
-        if gathered.bytes.count >= Self.gatheredBytesMax { try writeGathered() }
-        return page
-    }
-
-    private func writeGathered() throws {
-        try write(gathered.bytes, at: gatheredFrom)
-        gathered.bytes.removeAll(keepingCapacity: true)
-        gatheredFrom = nextPage
-    }
-
-    private func write(_ pages: [UInt8], at number: UInt64) throws {
-        var done = 0
-        while done < pages.count {
-            let count = pages[done...].withUnsafeBytes {
-                pwrite(descriptor, $0.baseAddress, $0.count, off_t(number) * off_t(BoltFormat.pageBytes) + off_t(done))
-            }
-            if count < 0, errno == EINTR { continue }
-            guard count > 0 else {
-                throw BoltError("the snapshot cannot be written: \(String(cString: strerror(errno)))")
-            }
-            done += count
+        if gathered.bytes.count >= Self.pieceBytes {
+            try sink(gathered.bytes)
+            gathered.bytes.removeAll(keepingCapacity: true)
         }
+        return page
     }
 }

@@ -1,6 +1,7 @@
 // A store as a database file of etcd's: `etcdctl snapshot restore` makes a data directory of it, and so does `tern
 // snapshot restore`. It holds what each key held at the oldest revision that is kept, and every change since. Revisions
-// that are only on disk are read twice, a few at a time: first to find what their keys held before, then to be written.
+// that are only on disk are read up to three times, a few at a time: to find what their keys held before, to know how
+// large the file will be, and to be written.
 import Crypto
 import Glibc
 import KVCore
@@ -17,6 +18,9 @@ package struct SnapshotWriter {
     private let revision: Revision
     /// Changes up to here are not in the file, only what they left.
     private var base: Revision
+    /// What was there at `base`, in the order of its revisions.
+    private var kept: [KeyValue] = []
+    private var times: [RevisionTime] = []
     private let isWanted: () -> Bool
 
     /// `isWanted` is asked now and then; when it says no, an error is thrown.
@@ -27,16 +31,36 @@ package struct SnapshotWriter {
         base = max(export.snapshot.view.compactRevision, Revision(1))
     }
 
-    /// Answers the size of the file.
+    /// Finds out how large the file will be; to be called before it is written.
+    package mutating func plan() throws -> BoltPlan {
+        try findBase()
+        kept = try keptRecords()
+        times = try export.times(after: base)
+        return try compose(BoltWriter())
+    }
+
+    /// Gives the file to the sink, piece by piece.
+    package func write(_ plan: BoltPlan, to sink: @escaping ([UInt8]) throws -> Void) throws {
+        _ = try compose(BoltWriter(plan, to: sink))
+    }
+
+    /// Answers the size of the file. The descriptor stays the caller's.
     package func write(to descriptor: Int32) throws -> Int {
-        var plan = self
-        try plan.findBase()
-        let kept = try plan.keptRecords()
-        let file = BoltWriter(descriptor: descriptor)
+        var writer = self
+        let plan = try writer.plan()
+        var offset = 0
+        try writer.write(plan) { piece in
+            try DescriptorBytes.write(piece, to: descriptor, at: offset)
+            offset += piece.count
+        }
+        return plan.bytes
+    }
+
+    private func compose(_ file: BoltWriter) throws -> BoltPlan {
         for name in ["alarm", "auth", "authRoles", "authUsers", "cluster", "members_removed"] { try file.bucket(name) }
         try file.bucket("key") { file in
-            try write(kept, to: file)
-            try plan.forEachChange { item in try SnapshotWriter.write(item, to: file) }
+            try writeKept(to: file)
+            try forEachChange { item in try SnapshotWriter.write(item, to: file) }
         }
         try file.bucket("lease") { file in
             for lease in export.leases { try file.add(bigEndian(UInt64(bitPattern: lease.id.rawValue)), value(lease)) }
@@ -47,7 +71,7 @@ package struct SnapshotWriter {
                 try file.add(id, Array(json(member).utf8))
             }
         }
-        try plan.writeMeta(file)
+        try writeMeta(file)
         return try file.finish()
     }
 
@@ -57,16 +81,14 @@ package struct SnapshotWriter {
         var digest = SHA256()
         var offset = 0
         while offset < bytes {
+            guard isWanted() else { throw SnapshotUnwanted() }
             var piece = [UInt8](repeating: 0, count: min(1 << 20, bytes - offset))
             let got = pread(descriptor, &piece, piece.count, off_t(offset))
             guard got > 0 else { throw BoltError("the snapshot cannot be read back: errno \(errno)") }
             digest.update(data: piece[..<got])
             offset += got
         }
-        let end = Array(digest.finalize())
-        guard pwrite(descriptor, end, end.count, off_t(bytes)) == end.count else {
-            throw BoltError("the snapshot cannot be written: errno \(errno)")
-        }
+        try DescriptorBytes.write(Array(digest.finalize()), to: descriptor, at: bytes)
     }
 
     /// A member that was sent a snapshot has less of the past than may be asked for.
@@ -117,35 +139,45 @@ package struct SnapshotWriter {
 extension SnapshotWriter {
     private static let recordsPerQuestion = 4096
 
-    private func write(_ kept: [KeyValue], to file: BoltWriter) throws {
+    private func writeKept(to file: BoltWriter) throws {
         var sub: Int64 = 0
         var last = Revision.zero
         for (place, record) in kept.enumerated() {
             guard place % Self.recordsPerQuestion > 0 || isWanted() else { throw SnapshotUnwanted() }
             sub = record.modRevision == last ? sub + 1 : 0
             last = record.modRevision
-            try file.add(SnapshotKey(main: last.rawValue, sub: sub).bytes, Self.value(record))
+            try Self.write(record, SnapshotKey(main: last.rawValue, sub: sub), to: file)
         }
     }
 
     private static func write(_ item: RevisionEvents, to file: BoltWriter) throws {
-        for (sub, event) in item.events.enumerated() {
+        for sub in item.events.indices {
             var key = SnapshotKey(main: item.revision.rawValue, sub: Int64(sub))
-            switch event.kind {
-            case .put: try file.add(key.bytes, value(event.current))
-            case .delete:
-                key.isTombstone = true
-                var writer = ProtobufWriter()
-                writer.byteArray(1, event.current.key.bytes)
-                try file.add(key.bytes, writer.bytes)
+            guard item.events[sub].kind == .delete else {
+                try write(item.events[sub].current, key, to: file)
+                continue
+            }
+            key.isTombstone = true
+            let name = item.events[sub].current.key.bytes
+            try file.add(keyBytes: SnapshotKey.count + 1, valueBytes: ProtobufWriter.bytes(name)) { out in
+                key.write(&out)
+                out.byteArray(1, name)
             }
         }
     }
 
-    private static func value(_ record: KeyValue) -> [UInt8] {
-        var writer = ProtobufWriter(capacity: record.bytes)
-        writer.fields(of: record)
-        return writer.bytes
+    private static func write(_ record: KeyValue, _ key: SnapshotKey, to file: BoltWriter) throws {
+        try file.add(keyBytes: SnapshotKey.count, valueBytes: bytes(record)) { out in
+            key.write(&out)
+            out.fields(of: record)
+        }
+    }
+
+    /// Of a record's fields.
+    private static func bytes(_ record: KeyValue) -> Int {
+        ProtobufWriter.bytes(record.key.bytes) + ProtobufWriter.bytes(record.createRevision.rawValue)
+            + ProtobufWriter.bytes(record.modRevision.rawValue) + ProtobufWriter.bytes(record.version)
+            + ProtobufWriter.bytes(record.value) + ProtobufWriter.bytes(record.lease.rawValue)
     }
 
     private func value(_ lease: Lease) -> [UInt8] {
@@ -190,7 +222,7 @@ extension SnapshotWriter {
             try file.add(Array("revision".utf8), bigEndian(UInt64(revision.rawValue)))
         }
         try file.bucket(SnapshotKey.timesBucket) { file in
-            for mark in try export.times(after: base) {
+            for mark in times {
                 let time = bigEndian(UInt64(bitPattern: mark.unixMilliseconds))
                 try file.add(bigEndian(UInt64(bitPattern: mark.revision.rawValue)), time)
             }
@@ -200,6 +232,8 @@ extension SnapshotWriter {
 
 /// A key of the bucket of keys: a revision, the place within it, and whether it is a deletion.
 struct SnapshotKey {
+    /// Of all but those of deletions, which have one more.
+    static let count = 17
     /// Buckets that etcd does not look at.
     static let ownBucket = "tern"
     static let timesBucket = "tern_times"
@@ -213,13 +247,16 @@ struct SnapshotKey {
     }
 
     var bytes: [UInt8] {
-        var bytes: [UInt8] = []
-        bytes.reserveCapacity(18)
-        withUnsafeBytes(of: main.bigEndian) { bytes.append(contentsOf: $0) }
-        bytes.append(UInt8(ascii: "_"))
-        withUnsafeBytes(of: sub.bigEndian) { bytes.append(contentsOf: $0) }
-        if isTombstone { bytes.append(UInt8(ascii: "t")) }
-        return bytes
+        var writer = ProtobufWriter(capacity: Self.count + 1)
+        write(&writer)
+        return writer.bytes
+    }
+
+    func write(_ out: inout ProtobufWriter) {
+        out.raw(bigEndian: UInt64(bitPattern: main))
+        out.raw(UInt8(ascii: "_"))
+        out.raw(bigEndian: UInt64(bitPattern: sub))
+        if isTombstone { out.raw(UInt8(ascii: "t")) }
     }
 
     /// nil: the bytes are something else.
@@ -230,6 +267,37 @@ struct SnapshotKey {
         self.main = Int64(bitPattern: main)
         self.sub = Int64(bitPattern: sub)
         isTombstone = bytes.count == 18
+    }
+}
+
+/// All bytes or an error.
+enum DescriptorBytes {
+    static func write(_ bytes: [UInt8], to descriptor: Int32, at offset: Int) throws {
+        var done = 0
+        while done < bytes.count {
+            let count = bytes[done...].withUnsafeBytes {
+                pwrite(descriptor, $0.baseAddress, $0.count, off_t(offset + done))
+            }
+            if count < 0, errno == EINTR { continue }
+            guard count > 0 else {
+                throw BoltError("the snapshot cannot be written: \(String(cString: strerror(errno)))")
+            }
+            done += count
+        }
+    }
+
+    static func read(_ descriptor: Int32, at offset: Int, _ count: Int) throws -> [UInt8] {
+        var buffer = [UInt8](repeating: 0, count: count)
+        var done = 0
+        while done < count {
+            let got = buffer[done...].withUnsafeMutableBytes {
+                pread(descriptor, $0.baseAddress, $0.count, off_t(offset + done))
+            }
+            if got < 0, errno == EINTR { continue }
+            guard got > 0 else { throw BoltError("the snapshot cannot be read back: \(errno)") }
+            done += got
+        }
+        return buffer
     }
 }
 
