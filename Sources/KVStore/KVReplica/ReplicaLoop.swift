@@ -57,8 +57,6 @@ final class ReplicaLoop: @unchecked Sendable {
     var isLookingAtRoom = false
     /// A round of the loop that took longer made everybody wait.
     private static let slowMilliseconds: Int64 = 100
-    /// A reader waits for no more than so many.
-    private static let entriesInPlaceMax: UInt64 = 512
     /// How long the end waits for each of the disk's threads.
     static let endSeconds = 2
 
@@ -320,21 +318,6 @@ extension ReplicaLoop {
         isNewborn = false
         do throws(DiskError) { try disk.forgetNewborn() } catch {
             configuration.logger.warning("it will have to catch up again", metadata: ["error": "\(error)"])
-        }
-    }
-
-    /// A change behind a snapshot copies what it touches. While nobody reads, the published one is let go meanwhile, and
-    /// the first reader who comes waits until it is there again.
-    private func takeOutput() -> ReplicaOutput? {
-        let waiting = core.raft.commitIndex.distance(after: core.state.appliedIndex)
-        guard waiting > 0, waiting <= Self.entriesInPlaceMax, published.withLock({ !$0.wasRead }) else {
-            return core.takeOutput()
-        }
-        return published.withLock { published in
-            published.letGo()
-            let output = core.takeOutput()
-            published.publish(core.snapshot)
-            return output
         }
     }
 
