@@ -26,6 +26,17 @@ import Testing
         for other in others { Shell.remove(other.configuration.dataDirectory) }
     }
 
+    @Test func `a member tells its version as etcd does, to who reads`() async throws {
+        let face = try await Face()
+        let version = EtcdConfiguration.reportedVersion
+        let body = "{\"etcdserver\":\"\(version)\",\"etcdcluster\":\"\(version)\",\"storage\":\"\(version)\"}"
+        #expect(face.get("/version") == (200, body))
+        #expect(face.get("/version/more").status == 404)
+        let posted = Shell.run("curl -s -o /dev/null -w '%{http_code}' -X POST http://\(face.endpoint)/version")
+        #expect(posted == "405")
+        try await face.end()
+    }
+
     @Test func `probes say which checks passed when they are asked`() async throws {
         let face = try await Face()
         #expect(face.get("/livez?verbose") == (200, "[+]serializable_read ok\nok\n"))

@@ -4,17 +4,17 @@
 import KVCore
 
 /// What one watch is to be told next, and how far it is then.
-struct HistoryPiece: Sendable {
-    var first: Revision
-    var last: Revision
-    var deliveries: [WatchDelivery]
+package struct HistoryPiece: Sendable {
+    package var first: Revision
+    package var last: Revision
+    package var deliveries: [WatchDelivery]
 }
 
 /// Pieces of the past in memory.
-struct HistoryPasses: Sendable {
-    static let bytesMax = 32 << 20
+package struct HistoryPasses: Sendable {
+    package static let bytesMax = 32 << 20
     /// Of ranges whose deliveries are remembered with a piece.
-    private static let rangesMax = 8
+    package static let rangesMax = 8
 
     private struct Pass {
         /// Revisions `after + 1 ...`, without a gap.
@@ -24,43 +24,67 @@ struct HistoryPasses: Sendable {
         /// Who watches the same is told the same arrays.
         var told: [(range: KeyRange, piece: HistoryPiece)] = []
         var last: Revision { Revision(after.rawValue &+ Int64(items.count)) }
+
+        /// Not what would make it greater than all may be.
+        mutating func remember(_ range: KeyRange, _ piece: HistoryPiece) {
+            if told.count >= HistoryPasses.rangesMax { bytes -= told.removeFirst().piece.ownBytes }
+            guard bytes + piece.ownBytes <= HistoryPasses.bytesMax else { return }
+            told.append((range, piece))
+            bytes += piece.ownBytes
+        }
     }
     /// The one that was needed last is the last.
     private var passes: [Pass] = []
-    private(set) var bytes = 0
+    package private(set) var bytes = 0
 
-    var isEmpty: Bool { passes.isEmpty }
+    package init() {}
 
-    mutating func add(_ items: [RevisionEvents], after: Revision) {
+    package var isEmpty: Bool { passes.isEmpty }
+
+    package mutating func add(_ items: [RevisionEvents], after: Revision) {
         guard let first = items.first, first.revision == after.next else { return }
         let size = items.reduce(0) { $0 + $1.bytes }
         guard size <= Self.bytesMax, !passes.contains(where: { $0.after == after && $0.items.count >= items.count })
         else { return }
         passes.append(Pass(after: after, items: items, bytes: size))
         bytes += size
-        while bytes > Self.bytesMax { bytes -= passes.removeFirst().bytes }
+        letGo()
+    }
+
+    private mutating func letGo() {
+        while bytes > Self.bytesMax, !passes.isEmpty { bytes -= passes.removeFirst().bytes }
     }
 
     /// What comes after a revision, as far as one piece goes; nil: it must be read.
-    mutating func next(_ range: KeyRange, after: Revision) -> HistoryPiece? {
+    package mutating func next(_ range: KeyRange, after: Revision) -> HistoryPiece? {
         guard let found = passes.lastIndex(where: { $0.after <= after && after < $0.last }) else { return nil }
         var pass = passes.remove(at: found)
-        defer { passes.append(pass) }
+        bytes -= pass.bytes
+        defer {
+            passes.append(pass)
+            bytes += pass.bytes
+            letGo()
+        }
         let isWhole = pass.after == after
         if isWhole, let known = pass.told.first(where: { $0.range == range }) { return known.piece }
         let rest = pass.items[Int(after.rawValue &- pass.after.rawValue)...]
         guard let piece = HistoryPiece(rest, range) else { return nil }
-        if isWhole {
-            if pass.told.count >= Self.rangesMax { pass.told.removeFirst() }
-            pass.told.append((range, piece))
-        }
+        if isWhole { pass.remember(range, piece) }
         return piece
     }
 
-    mutating func removeAll() { self = HistoryPasses() }
+    package mutating func removeAll() { self = HistoryPasses() }
 }
 
 extension HistoryPiece {
+    /// What it takes beside the events' keys and values, which it shares with the past it was made of.
+    fileprivate var ownBytes: Int {
+        deliveries.reduce(64) { sum, delivery in
+            guard case .events(_, let events) = delivery else { return sum }
+            return sum + MemoryLayout<WatchDelivery>.stride + events.count * MemoryLayout<KVEvent>.stride
+        }
+    }
+
     /// nil: there are none.
     init?(_ items: ArraySlice<RevisionEvents>, _ range: KeyRange) {
         guard let first = items.first, let last = items.last else { return nil }
