@@ -42,6 +42,9 @@ private enum Wire {
                 + Wire.number(0x20, Int64(face.replica.status.term.rawValue)))
     }
 
+    /// Of an answer within a transaction.
+    private func inner(_ revision: Int64) -> [UInt8] { Wire.bytes(0x0a, Wire.number(0x18, revision)) }
+
     private func record(
         _ key: String, _ value: String, created: Int64, modified: Int64, version: Int64, lease: Int64 = 0
     ) -> [UInt8] {
@@ -72,7 +75,7 @@ private enum Wire {
         let created = optimisticPut("one", expected: 0, getOnFailure: false)
         // succeeded, and the put's own header.
         let put = { (revision: Int64) in
-            self.header(face, revision) + [0x10, 1] + Wire.bytes(0x1a, Wire.bytes(0x12, self.header(face, revision)))
+            self.header(face, revision) + [0x10, 1] + Wire.bytes(0x1a, Wire.bytes(0x12, self.inner(revision)))
         }
         #expect(try await call(face, "KV/Txn", created) == put(2))
         // Again: not succeeded, and nothing was asked for then.
@@ -82,15 +85,15 @@ private enum Wire {
         let now = record(Self.pod, "two", created: 2, modified: 3, version: 2)
         let found =
             header(face, 3)
-            + Wire.bytes(0x1a, Wire.bytes(0x0a, header(face, 3) + Wire.bytes(0x12, now) + [0x20, 1]))
+            + Wire.bytes(0x1a, Wire.bytes(0x0a, inner(3) + Wire.bytes(0x12, now) + [0x20, 1]))
         #expect(try await call(face, "KV/Txn", optimisticPut("x", expected: 2, getOnFailure: true)) == found)
         #expect(try await call(face, "KV/Txn", optimisticDelete(expected: 2)) == found)
         let deleted =
-            header(face, 4) + [0x10, 1] + Wire.bytes(0x1a, Wire.bytes(0x1a, header(face, 4) + [0x10, 1]))
+            header(face, 4) + [0x10, 1] + Wire.bytes(0x1a, Wire.bytes(0x1a, inner(4) + [0x10, 1]))
         #expect(try await call(face, "KV/Txn", optimisticDelete(expected: 3)) == deleted)
         // Of what is not there the get finds nothing.
         let nothing =
-            header(face, 4) + Wire.bytes(0x1a, Wire.bytes(0x0a, header(face, 4)))
+            header(face, 4) + Wire.bytes(0x1a, Wire.bytes(0x0a, inner(4)))
         #expect(try await call(face, "KV/Txn", optimisticDelete(expected: 3)) == nothing)
         try await face.end()
     }
@@ -161,12 +164,12 @@ private enum Wire {
                     0x12, Wire.bytes(0x12, Wire.text(0x0a, "compact_rev_key") + Wire.text(0x12, revision)))
                 + Wire.bytes(0x1a, Wire.bytes(0x0a, Wire.text(0x0a, "compact_rev_key")))
         }
-        let put = header(face, 5) + [0x10, 1] + Wire.bytes(0x1a, Wire.bytes(0x12, header(face, 5)))
+        let put = header(face, 5) + [0x10, 1] + Wire.bytes(0x1a, Wire.bytes(0x12, inner(5)))
         #expect(try await call(face, "KV/Txn", compact(0, "4")) == put)
         let mark = record("compact_rev_key", "4", created: 5, modified: 5, version: 1)
         let other =
             header(face, 5)
-            + Wire.bytes(0x1a, Wire.bytes(0x0a, header(face, 5) + Wire.bytes(0x12, mark) + [0x20, 1]))
+            + Wire.bytes(0x1a, Wire.bytes(0x0a, inner(5) + Wire.bytes(0x12, mark) + [0x20, 1]))
         #expect(try await call(face, "KV/Txn", compact(0, "5")) == other)
         #expect(try await call(face, "KV/Compact", Wire.number(0x08, 4)) == header(face, 5))
         let compacted = GRPCStatus(.outOfRange, "etcdserver: mvcc: required revision has been compacted")

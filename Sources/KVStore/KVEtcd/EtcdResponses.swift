@@ -57,31 +57,70 @@ extension ProtobufWriter {
         int64(4, result.count)
     }
 
-    mutating func txn(_ result: TxnResult, _ header: EtcdHeader) {
-        bool(2, result.succeeded)
-        for one in result.results { message(3) { $0.op(one, header) } }
+    mutating func txn(_ result: TxnResult) {
+        var turn = TxnTurn(result)
+        answers(result, &turn)
     }
 
-    private mutating func op(_ result: OpResult, _ header: EtcdHeader) {
+    private mutating func answers(_ result: TxnResult, _ turn: inout TxnTurn) {
+        bool(2, result.succeeded)
+        for one in result.results { message(3) { $0.op(one, &turn) } }
+    }
+
+    private mutating func op(_ result: OpResult, _ turn: inout TxnTurn) {
+        turn.take(result)
         switch result {
         case .range(let range):
             message(1) {
-                header.write(&$0); $0.range(range)
+                turn.write(&$0); $0.range(range)
             }
         case .put(let previous):
             message(2) {
-                header.write(&$0); if let previous { $0.record(2, previous) }
+                turn.write(&$0); if let previous { $0.record(2, previous) }
             }
         case .delete(let count, let previous):
             message(3) { writer in
-                header.write(&writer)
+                turn.write(&writer)
                 writer.int64(2, count)
                 for record in previous { writer.record(3, record) }
             }
         case .txn(let nested):
             message(4) {
-                header.write(&$0); $0.txn(nested, header)
+                $0.message(1) { _ in }
+                $0.answers(nested, &turn)
             }
+        }
+    }
+}
+
+/// The headers of answers within a transaction carry a revision alone, as etcd's: before the first change the one from
+/// before. That of a nested transaction is empty.
+private struct TxnTurn {
+    private var revision: Revision
+    private let revisionAfter: Revision
+
+    init(_ result: TxnResult) {
+        revisionAfter = result.revision
+        revision = result.changed ? Revision(result.revision.rawValue - 1) : result.revision
+    }
+
+    mutating func take(_ result: OpResult) { if result.isChange { revision = revisionAfter } }
+
+    func write(_ writer: inout ProtobufWriter) { writer.message(1) { $0.int64(3, revision.rawValue) } }
+}
+
+extension TxnResult {
+    fileprivate var changed: Bool {
+        results.contains { if case .txn(let nested) = $0 { nested.changed } else { $0.isChange } }
+    }
+}
+
+extension OpResult {
+    fileprivate var isChange: Bool {
+        switch self {
+        case .put: true
+        case .delete(let count, _): count > 0
+        case .range, .txn: false
         }
     }
 }

@@ -125,7 +125,7 @@ extension EtcdService {
         let txn = try EtcdRequests.txn(
             ProtobufReader(message), operationsMax: configuration.operationsMax)
         if txn.readsPresentOnly { return read(call, txn) }
-        try propose(call, txn) { [self] writer, result in writer.txn(result, header(result.revision)) }
+        try propose(call, txn) { writer, result in writer.txn(result) }
     }
 
     /// Needs no entry in the log, and no work of the replica.
@@ -137,8 +137,7 @@ extension EtcdService {
                 do throws(Refusal) {
                     let read = try ReadTxn(txn, in: view)
                     let tell: @Sendable (TxnResult) -> Void = { [self] result in
-                        let header = header(view.revision)
-                        call.reply(ProtobufWriter.response(header) { $0.txn(result, header) })
+                        call.reply(ProtobufWriter.response(header(view.revision)) { $0.txn(result) })
                     }
                     guard read.visited <= ReadPool.lightMax else {
                         return ReadPool.run(call, visiting: read.visited) { tell(read.run()) }
