@@ -89,7 +89,8 @@ enum StoreCorpus {
             .stateReport(LogIndex(4), hash: 5), .stateVerdict(LogIndex(4), hash: 5), .stateWanted, .understands(2),
             .directory(
                 LogIndex(7), [Member(id: PeerID(3), name: "m3", host: "10.0.0.3", port: 2380, staysLearner: true)]),
-            .diskLow(true), .growthRefused(false)
+            .diskLow(true), .growthRefused(false),
+            .stateTroubles(StateTroubles(wrong: [PeerID(2), PeerID(3)], isUndecided: true))
         ]
         for snapshot in snapshots {
             let message = Message(from: PeerID(1), to: PeerID(2), term: Term(4), .installSnapshot(snapshot))
@@ -110,7 +111,7 @@ enum MessageKind: CaseIterable {
     case preVote, preVoteResponse, vote, voteResponse, append, appendResponse, heartbeat, heartbeatResponse, commit
     case readIndex, readIndexResponse, installSnapshot, timeoutNow
     case propose, proposeRefused, snapshotChunk, snapshotAnswer, stateReport, stateVerdict, stateWanted, understands
-    case directory, diskLow, growthRefused
+    case directory, diskLow, growthRefused, stateTroubles
     case addLearner, addWitness, promote, remove, transfer
 
     init(_ message: PeerMessage) {
@@ -128,6 +129,7 @@ enum MessageKind: CaseIterable {
         case .directory: self = .directory
         case .diskLow: self = .diskLow
         case .growthRefused: self = .growthRefused
+        case .stateTroubles: self = .stateTroubles
         }
     }
 

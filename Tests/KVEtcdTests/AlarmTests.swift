@@ -83,6 +83,33 @@ import Testing
         }
     }
 
+    @Test func `that no majority agrees on a state is told by every member as the whole cluster's alarm`() async throws
+    {
+        let faces = try await Face.three()
+        // Not the same: each has another revision. The third is as it was.
+        for (face, key) in zip(faces, ["a", "b"]) {
+            try await face.put(key, "1")
+            await face.replica.flipState()
+        }
+        // States are compared every 256 entries.
+        for number in 0..<260 { try await faces[2].put("k\(number)", "1") }
+        for face in faces {
+            try await eventually { try await face.errors() == ["alarm:CORRUPT "] }
+            let alarms = try await face.ask("etcdserverpb.Maintenance/Alarm", []).messages(2)
+            #expect(alarms.map { $0[1] } == [0] && alarms.map { $0[2] } == [2])
+            if Shell.has("etcdctl") {
+                let list = Shell.run("ETCDCTL_API=3 etcdctl --endpoints \(face.endpoint) alarm list")
+                #expect(list == "alarm:CORRUPT \n")
+            }
+            guard Shell.has("curl") else { continue }
+            #expect(face.get("/health").body.contains("ALARM CORRUPT"))
+            // A restart would mend nothing.
+            #expect(face.get("/health?serializable=true").status == 200)
+            #expect(face.get("/metrics").body.contains("\ntern_store_state_undecided 1\n"))
+        }
+        try await Face.end(faces)
+    }
+
     @Test func `who watches a member's health is told each change`() async throws {
         let (face, others) = try await Face.ofThree()
         let path = "/grpc.health.v1.Health/Watch"

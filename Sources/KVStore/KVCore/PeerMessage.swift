@@ -61,6 +61,8 @@ package enum PeerMessage: Hashable, Sendable {
     case diskLow(Bool)
     /// From the leader: whether what makes the state grow is to be refused; likewise.
     case growthRefused(Bool)
+    /// To the leader: whether the sender's own state is wrong. From the leader: what is known of all. Likewise.
+    case stateTroubles(StateTroubles)
 }
 
 /// A wish about members or leadership.
@@ -124,6 +126,10 @@ extension PeerMessage {
             writer.put(list: members) { $0.put($1) }
         case .diskLow(let isLow): writer.put(byte: 12); writer.put(flag: isLow)
         case .growthRefused(let isRefused): writer.put(byte: 13); writer.put(flag: isRefused)
+        case .stateTroubles(let troubles):
+            writer.put(byte: 14)
+            writer.put(list: troubles.wrong) { $0.put($1.rawValue) }
+            writer.put(flag: troubles.isUndecided)
         }
     }
 
@@ -169,6 +175,9 @@ extension PeerMessage {
             return .directory(index, members)
         case 12: return .diskLow(try reader.flag())
         case 13: return .growthRefused(try reader.flag())
+        case 14:
+            let wrong = try reader.list { (r: inout ByteReader) throws(DecodeError) in PeerID(try r.unsigned()) }
+            return .stateTroubles(StateTroubles(wrong: wrong, isUndecided: try reader.flag()))
         default: throw DecodeError()
         }
     }

@@ -49,6 +49,7 @@ extension ReplicaCore {
         agreement.forgetReports()
         versions.forget()
         shortage.forget(at: now)
+        troubles.forget()
         redispatch()
         if !raft.isLeader { endSenders() }
     }

@@ -160,6 +160,7 @@ package struct ReplicaCore: Sendable {
     /// Of a witness: who is reached where, as others said, and as of which entry.
     var toldMembers: (index: LogIndex, members: [Member])?
     var shortage = DiskShortage()
+    var troubles = TroubleReports()
     package internal(set) var changes = ChangeCounts()
 
     /// `seed` must differ from boot to boot. `state` is what the disk held at `restored.snapshot`; when it is damaged,
@@ -298,6 +299,7 @@ package struct ReplicaCore: Sendable {
         askForState()
         tellVersion()
         tellRoom()
+        tellTroubles()
     }
 
     /// The clock alone, before a message is received: what it asks for counts from now, not from the last tick.
@@ -341,6 +343,7 @@ package struct ReplicaCore: Sendable {
         case .understands(let version): if raft.isLeader { versions.hear(version, from: peer, at: now) }
         case .diskLow(let isLow): hearRoom(isLow, from: peer)
         case .growthRefused(let isRefused): hearRefusal(isRefused, from: peer)
+        case .stateTroubles(let news): hear(news, from: peer)
         case .change(let change): if raft.isLeader { _ = request(change) }
         case .directory(let index, let members): takeDirectory(members, as: index)
         }

@@ -2,7 +2,7 @@
 // leader. Raft makes the
 // logs agree; this finds out when executing them did not (a flipped bit, a mistake). Only a majority
 // that agrees on one hash is right: whoever differs is told, stops applying, serving and leading, and takes the leader's
-// state. Without such a majority nobody knows better: an alarm, and nothing else happens.
+// state. Without such a majority nobody knows better: an alarm, until a later state has one, and nothing else happens.
 import Raft
 
 /// Something is wrong with a state; to be logged and shown.
@@ -20,6 +20,8 @@ struct StateAgreement: Sendable {
     private var own: [(index: LogIndex, hash: UInt64)] = []
     /// As a leader: everybody's, by checkpoint, oldest first.
     private var reports: [(index: LogIndex, hashes: [PeerID: UInt64], isAlarmed: Bool)] = []
+    /// As a leader: no majority agreed after this entry, and none has since.
+    private(set) var undecidedAt: LogIndex?
     /// Since when this replica waits for another state, and when it last asked; nil while its own is good.
     var fencedAt: Int64?
     var askedAt: Int64 = .min
@@ -34,7 +36,10 @@ struct StateAgreement: Sendable {
     /// The state was replaced.
     mutating func begin() { self = StateAgreement() }
 
-    mutating func forgetReports() { reports = [] }
+    mutating func forgetReports() {
+        reports = []
+        undecidedAt = nil
+    }
 
     /// Notes a report; answers what it means to whom.
     mutating func take(
@@ -47,12 +52,14 @@ struct StateAgreement: Sendable {
         let outcomes = candidates.map { candidate in members.outcome { hashes[$0].map { $0 == candidate } } }
         if let winner = outcomes.firstIndex(of: .won) {
             let right = candidates[winner]
+            if let undecided = undecidedAt, undecided <= index { undecidedAt = nil }
             return .majority(right, against: hashes.keys.sorted().filter { hashes[$0] != right })
         }
         guard !candidates.isEmpty, outcomes.allSatisfy({ $0 == .lost }), !reports[position].isAlarmed else {
             return .none
         }
         reports[position].isAlarmed = true
+        undecidedAt = index
         return .nobody(members.allVoters.map { hashes[$0] ?? 0 })
     }
 

@@ -58,7 +58,7 @@ struct EtcdWeb: Sendable {
         }
         let status = replica.status
         let excluded = EtcdProbe.excluded(target)
-        if let alarm = EtcdAlarm.raised(status).first(where: { !excluded.contains($0.name) }) {
+        if let alarm = EtcdAlarm.own(status, isLocal: isLocal).first(where: { !excluded.contains($0.name) }) {
             return tell("ALARM \(alarm.name)")
         }
         if !isLocal, status.leader == nil { return tell("RAFT NO LEADER") }

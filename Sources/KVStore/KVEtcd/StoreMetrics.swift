@@ -89,6 +89,14 @@ package struct StoreMetrics {
             "tern_store_growth_refused", "1 while writes that make the state greater are refused.",
             { $0.refusesGrowth ? 1 : 0 }
         ),
+        (
+            "tern_store_states_wrong", "Members whose state is known to be wrong and is being replaced.",
+            { Double($0.stateTroubles.wrong.count) }
+        ),
+        (
+            "tern_store_state_undecided", "1 while no majority of the members agrees on a state.",
+            { $0.stateTroubles.isUndecided ? 1 : 0 }
+        ),
         ("tern_store_log_bytes", "Bytes of the log in memory.", { Double($0.logBytes) })
     ]
 

@@ -198,6 +198,9 @@ package final class Replica: Sendable {
         await loop.call(orElse: (.zero, 0)) { ($0.core.state.appliedIndex, $0.core.state.stateHash) }
     }
 
+    /// For tests: what a flipped bit in memory does to the state.
+    package func flipState() async { await loop.call(orElse: ()) { $0.core.flipState() } }
+
     // MARK: Changes
 
     /// Delivers every change in the range after the revision (nil: from now), a revision at a time, in order and once.

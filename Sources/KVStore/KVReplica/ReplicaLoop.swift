@@ -437,7 +437,7 @@ extension ReplicaLoop {
         status.revision = numbers.revision
         status.compactRevision = numbers.compactRevision
         status.leaderlessSince = leaderlessSince
-        status.isFenced = core.isFenced
+        status.stateTroubles = core.stateTroubles
         status.isBehind = core.isFenced || numbers.commitIndex.distance(after: numbers.appliedIndex) > 1000
         status.keyCount = numbers.keyCount
         status.stateBytes = numbers.stateBytes

@@ -75,8 +75,10 @@ package struct ReplicaStatus: Sendable {
     package var leaderlessSince: ContinuousClock.Instant?
     /// More than a bound behind what the leader is known to have committed.
     package var isBehind = false
+    /// Whose state is wrong, as far as this member knows.
+    package var stateTroubles = StateTroubles()
     /// The others agree on another state than this replica's: it fetches theirs.
-    package var isFenced = false
+    package var isFenced: Bool { stateTroubles.wrong.contains(id) }
     package var members: [ReplicaMember] = []
     package var keyCount = 0
     package var stateBytes = 0
