@@ -17,9 +17,25 @@ extension StateStore {
         reusable.store(max(0, product), ordering: .relaxed)
     }
 
-    /// `wait` is asked before each further try; when it says no, the error is thrown.
+    /// `wait` is asked before each further try; when it says no, the error is thrown. What filled the disk may be the
+    /// WAL: once it is moved into the database, the next transaction begins it anew. That is not tried each time: pages
+    /// that find no room are written in vain.
     package func write(_ changes: StateChanges, wait: () -> Bool) throws(DiskError) {
-        try waiting(wait) { () throws(DiskError) in try write(changes) }
+        var failures = 0
+        while true {
+            do throws(DiskError) { return try write(changes) } catch {
+                guard case .full = error else { throw error }
+                failures += 1
+                if failures.nonzeroBitCount == 1 { try emptyLog() }
+                guard wait() else { throw error }
+            }
+        }
+    }
+
+    private func emptyLog() throws(DiskError) {
+        do throws(DiskError) { try locked { _ throws(DiskError) in _ = try database.checkpoint() } } catch {
+            guard case .full = error else { throw error }
+        }
     }
 
     package func install(
