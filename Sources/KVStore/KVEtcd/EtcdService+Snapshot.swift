@@ -68,12 +68,9 @@ extension EtcdService {
     }
 }
 
-/// What waits for a client: a file without a name, written at its end and read from its front. It is gone when nobody
-/// holds it.
-private final class SnapshotSpool {
+/// Where it waits for a client: a file without a name, which is gone when nobody holds it.
+private final class SnapshotSpool: Sendable {
     private let descriptor: Int32
-    private var written = 0
-    private var taken = 0
 
     init(in directory: String) throws {
         var template = Array("\(directory)/snapshot-XXXXXX".utf8CString)
@@ -85,17 +82,12 @@ private final class SnapshotSpool {
 
     deinit { close(descriptor) }
 
-    func put(_ bytes: [UInt8]) throws {
-        try DescriptorBytes.write(bytes, to: descriptor, at: written)
-        written += bytes.count
+    func write(_ bytes: [UInt8], at offset: Int) throws {
+        try DescriptorBytes.write(bytes, to: descriptor, at: offset)
     }
 
-    /// nil: there is no more.
-    func take(_ count: Int) throws -> [UInt8]? {
-        guard taken < written else { return nil }
-        let bytes = try DescriptorBytes.read(descriptor, at: taken, min(count, written - taken))
-        taken += bytes.count
-        return bytes
+    func read(at offset: Int, _ count: Int) throws -> [UInt8] {
+        try DescriptorBytes.read(descriptor, at: offset, count)
     }
 }
 
@@ -108,10 +100,14 @@ private final class SnapshotStream: @unchecked Sendable {
     private static let waitMilliseconds = 50
     private static let waitsMillisecondsMax: Int64 = 5000
 
-    /// What the thread and the event loop share.
+    /// What the thread and the event loop share. The disk is never waited for while it is held: the event loop has other
+    /// calls.
     private struct State {
         /// nil: everything was sent as it was made.
-        nonisolated(unsafe) var spool: SnapshotSpool?
+        var spool: SnapshotSpool?
+        /// Bytes in there, by the thread, and those that were sent of them, by the event loop.
+        var written = 0
+        var taken = 0
         var sent = 0
         /// Behind the last piece; nil: it is not made yet.
         var digest: [UInt8]?
@@ -170,14 +166,14 @@ private final class SnapshotStream: @unchecked Sendable {
 
     private func putAside(_ piece: [UInt8]) throws {
         let directory = service.configuration.snapshotDirectory ?? service.replica.configuration.dataDirectory
-        let isFirst: Bool = try state.withLock { state in
-            let isFirst = state.spool == nil
-            let spool = try state.spool ?? SnapshotSpool(in: directory)
+        let (known, offset) = state.withLock { ($0.spool, $0.written) }
+        let spool = try known ?? SnapshotSpool(in: directory)
+        try spool.write(piece, at: offset)
+        state.withLock { state in
             state.spool = spool
-            try spool.put(piece)
-            return isFirst
+            state.written += piece.count
         }
-        if isFirst { awaitClient() }
+        if known == nil { awaitClient() }
     }
 
     private func send(_ piece: [UInt8]) {
@@ -212,10 +208,13 @@ extension SnapshotStream {
         while !call.isClosed {
             guard call.isWritable else { return awaitClient() }
             do {
-                let (piece, isLast) = try state.withLock { state in
-                    (try state.spool?.take(Self.pieceBytes), state.digest != nil)
+                let (spool, start, end, isLast) = state.withLock { ($0.spool, $0.taken, $0.written, $0.digest != nil) }
+                if let spool, start < end {
+                    let piece = try spool.read(at: start, min(Self.pieceBytes, end - start))
+                    state.withLock { $0.taken += piece.count }
+                    send(piece)
+                    continue
                 }
-                if let piece { send(piece); continue }
                 // The thread is slower than the client now.
                 guard isLast else { return lookAgain() }
                 return finish()
