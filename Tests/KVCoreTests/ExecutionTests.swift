@@ -13,9 +13,10 @@ private struct Slow {
     let leader: Int
     var deletion: Ticket
 
-    init() {
+    init(workMax: Int = ReplicaLimits().applyWorkMax) {
         var limits = ReplicaLimits()
         limits.applyKeysMax = 10
+        limits.applyWorkMax = workMax
         limits.hashEntries = 4
         lab = ReplicaLab(3, limits: limits)
         leader = lab.elect()
@@ -73,6 +74,49 @@ private struct Slow {
     slow.lab.cores[slow.leader].executed(execution.run())
     take()
     #expect(told == [20], "once")
+}
+
+@Test func `what gathered behind it is applied in rounds, in order`() {
+    var slow = Slow(workMax: 6)
+    let waiting = (0..<20).map { slow.lab.propose(.txn(Txn(success: [.put(Key("k\($0)"), [1])])), at: slow.leader) }
+    slow.lab.pass(500)
+    guard let execution = slow.lab.executions[slow.leader] else {
+        Issue.record("it was executed in place")
+        return
+    }
+    #expect(slow.lab.outcomes.keys.allSatisfy { !waiting.contains($0) })
+    slow.lab.cores[slow.leader].executed(execution.run())
+    var rounds: [[Ticket]] = []
+    while let output = slow.lab.cores[slow.leader].takeOutput() { rounds.append(output.outcomes.map(\.ticket)) }
+    #expect(Array(rounds.joined()) == [slow.deletion] + waiting)
+    // Each is an entry and a change.
+    #expect(rounds.allSatisfy { $0.count <= 4 })
+    slow.lab.pass(500)
+    #expect(slow.hashes.count == 1)
+}
+
+@Test func `with many watchers a round has fewer entries`() {
+    var limits = ReplicaLimits()
+    limits.applyWorkMax = 100
+    var lab = ReplicaLab(1, limits: limits)
+    let leader = lab.elect()
+    for number in 0..<50 { lab.cores[leader].watch(WatchID(rawValue: UInt64(number)), .all, after: nil) }
+    while lab.cores[leader].takeOutput() != nil {}
+    for number in 0..<20 { _ = lab.propose(.txn(Txn(success: [.put(Key("k\(number)"), [1])])), at: leader) }
+    var told: [Int] = []
+    var saves: [SaveID] = []
+    repeat {
+        while let output = lab.cores[leader].takeOutput() {
+            if !output.notices.isEmpty { told.append(output.notices.count) }
+            if let save = output.save { saves.append(save.raft.id) }
+        }
+        for save in saves { lab.cores[leader].saved(save) }
+        let isMore = !saves.isEmpty
+        saves = []
+        guard isMore else { break }
+    } while true
+    #expect(told.reduce(0, +) == 1000)
+    #expect(told.allSatisfy { $0 <= 100 })
 }
 
 @Test func `who loses leadership while it executes ends with the same state`() {

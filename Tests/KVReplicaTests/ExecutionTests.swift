@@ -5,7 +5,11 @@ import Raft
 import Testing
 
 @Test func `a deletion of many keys is executed beside the loop, and everybody ends with the same`() async throws {
-    let cluster = Cluster(3) { $0.applyKeysMax = 50 }
+    let cluster = Cluster(3) {
+        $0.applyKeysMax = 50
+        $0.applyWorkMax = 3
+        $0.roundMilliseconds = 0
+    }
     try await cluster.startAll()
     let leader = try await cluster.leader()
     let pods = KeyRange(lower: Key("pod"), upper: Key("poe"))

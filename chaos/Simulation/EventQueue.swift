@@ -14,6 +14,8 @@ enum Event {
     case maintain(host: Int, life: Int)
     /// A command that took long is executed.
     case executed(host: Int, life: Int, Executed)
+    /// Others had their turn: what was put off goes on.
+    case goOn(host: Int, life: Int)
     case restart(host: Int)
     case hint(host: Int, lost: PeerID)
     case fault

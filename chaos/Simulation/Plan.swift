@@ -55,6 +55,8 @@ struct Plan {
     var copies: UInt64 = 0
     /// Out of 1000 faults so many are flipped bits in memory, apart from those that come anyway.
     var flips: UInt64 = 0
+    /// Out of 1000 times that there is more to apply so many other things come first.
+    var putOff: UInt64 = 0
     /// Reads by lease; one member may not know of them.
     var leases: LeasePlan?
     /// How soon an ambush strikes.
@@ -148,6 +150,14 @@ struct Plan {
     mutating func drawLongCommands(seed: UInt64) {
         var random = SeededGenerator(seed: seed ^ 0x10c0_44a2_d510_b0a7)
         if UInt64.random(in: 0...2, using: &random) == 0 { limits.applyKeysMax = Int.random(in: 0...4, using: &random) }
+    }
+
+    /// Apart, too: what is committed is applied a little at a time, with other things in between.
+    mutating func drawRounds(seed: UInt64) {
+        var random = SeededGenerator(seed: seed ^ 0x4071_d5a7_4071_d5a7)
+        guard UInt64.random(in: 0...2, using: &random) == 0 else { return }
+        limits.applyWorkMax = Int.random(in: 1...8, using: &random)
+        putOff = UInt64.random(in: 100...900, using: &random)
     }
 
     /// Apart, too: many keys.

@@ -22,7 +22,8 @@ package struct Report: Sendable, CustomStringConvertible {
         case witnesses, witnessCounted, witnessReleased, witnessCommits, witnessSnapshots, machinesGone, machinesAbsent
         case leaseReads, leaseStrangers, leaseSwitches, readsByLease, leasesGivenAway, promisesKept, leasesWithoutClock,
             sieges
-        case longRests, longCommands, droppedCommands, hints, upgrades, raisedVersions, stoppedPrograms, falseHints,
+        case longRests, longCommands, droppedCommands, rounds, hints, upgrades, raisedVersions, stoppedPrograms,
+            falseHints,
             transfers, membershipChanges,
             restarts
     }

@@ -81,6 +81,7 @@ struct World {
         plan.drawDisks(seed: seed, weather)
         plan.drawKeys(seed: seed)
         if planted == nil { plan.drawLongCommands(seed: seed) }
+        if planted == nil { plan.drawRounds(seed: seed) }
         if planted == .takesOldExecutions { plan.limits.applyKeysMax = 0 }
         plan.drawWindows(seed: seed, planted)
         self.plan = plan

@@ -16,6 +16,7 @@ extension World {
         case .flap(let host, let left): flapOnce(host, left: left)
         case .maintain(let host, let life): return maintain(host, life)
         case .executed(let host, let life, let done): return endExecution(host, life, done)
+        case .goOn(let host, let life): return goOn(host, life)
         case .restart(let host): return restart(host)
         case .hint(let host, let lost): return hint(host, lost: lost)
         case .request(let request): return serve(request)
@@ -135,6 +136,23 @@ extension World {
         return position
     }
 
+    /// True when a round of the loop ends although there is more to apply.
+    private mutating func putsOff(_ position: Int) -> Bool {
+        guard plan.putOff > 0, let life = hosts[position].life, life.core.hasMoreToApply, chance(plan.putOff) else {
+            return false
+        }
+        report.count(.rounds)
+        schedule(.goOn(host: position, life: hosts[position].lives), after: 50, 20_000)
+        return true
+    }
+
+    private mutating func goOn(_ position: Int, _ life: Int) -> Int? {
+        guard hosts[position].life != nil, hosts[position].lives == life else { return nil }
+        if isPaused(position, .goOn(host: position, life: life)) { return nil }
+        drain(position)
+        return position
+    }
+
     private mutating func hint(_ position: Int, lost: PeerID) -> Int? {
         guard hosts[position].life != nil, hosts[position].pausedUntil <= now else { return nil }
         report.count(.hints)
@@ -170,6 +188,7 @@ extension World {
             if let index = output.compactLog { compact(position, to: index) }
             for alarm in output.alarms { note(alarm, at: position) }
             if output.hasNewState, hosts[position].crashPoint == .afterApply { doomed = position }
+            if putsOff(position) { break }
         }
         if planted != nil { mistakeCommit(position) }
         endNewborn(position)

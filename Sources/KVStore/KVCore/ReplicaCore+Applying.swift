@@ -46,7 +46,8 @@ struct CommittedEntries: Sendable {
 }
 
 extension ReplicaCore {
-    /// Something is committed that can be applied at once.
+    /// Something is committed that can be applied at once. Whoever has others to answer may do that first: what is left
+    /// comes with the next output.
     package var hasMoreToApply: Bool { committed.execution == nil && !committed.entries.isEmpty }
 
     mutating func applyCommitted() {
@@ -54,13 +55,17 @@ extension ReplicaCore {
         let membersBefore = state.members
         var done = 0
         for entry in committed.entries {
+            guard appliedWork < max(1, limits.applyWorkMax) else { break }
             guard understands(entry) else { return committed.drop() }
             let read = ReadEntry(entry)
             if state.tree.count > limits.applyKeysMax, state.work(read) > limits.applyKeysMax {
                 output.execution = Execution(number: committed.nextExecution(), state: state, entry: read)
                 break
             }
-            note(state.apply(read), entry)
+            let noticesBefore = output.notices.count
+            let applied = state.apply(read)
+            note(applied, entry)
+            appliedWork += 1 + applied.events.count + output.notices.count - noticesBefore
             done += 1
             // Its own report may be the one that shows it to be wrong.
             if isFenced { break }

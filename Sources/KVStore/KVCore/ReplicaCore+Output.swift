@@ -5,6 +5,7 @@ extension ReplicaCore {
     /// What is to be done now; nil when nothing is. Ask until nil after every batch of inputs.
     package mutating func takeOutput() -> ReplicaOutput? {
         guard versions.fault == nil else { return nil }
+        appliedWork = 0
         dispatchProposals()
         dispatchReads()
         applyCommitted()

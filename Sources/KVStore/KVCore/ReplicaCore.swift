@@ -93,6 +93,9 @@ package struct ReplicaLimits: Hashable, Sendable {
     package var logBytesFullMax = 512 << 20
     /// A command that deletes or looks at more keys is executed aside.
     package var applyKeysMax = 10_000
+    /// One output applies entries until they, their changes and what watchers are told of them are so many; what is left
+    /// comes with the next.
+    package var applyWorkMax = 10_000
     /// At every so many entries replicas compare their states; the same on all of them.
     package var hashEntries: UInt64 = 256
     package init() {}
@@ -145,6 +148,8 @@ package struct ReplicaCore: Sendable {
     var staged: StateMachine?
     var installing: SaveID?
     var committed = CommittedEntries()
+    /// Entries, changes and notices of this output.
+    var appliedWork = 0
     var lastTransfer: UInt64
     var agreement = StateAgreement()
     /// How often another state took the place of this replica's own.
@@ -232,6 +237,8 @@ package struct ReplicaCore: Sendable {
 
     package var view: KVView { state.view }
     package var watchCount: Int { hub.count }
+    /// What watchers are told with the next output.
+    package var noticesGathered: Int { output.notices.count }
     /// What no election can undo any more.
     package var committedConfiguration: Configuration {
         raft.configuration(at: state.appliedIndex) ?? raft.configuration

@@ -75,6 +75,10 @@ package struct ReplicaConfiguration: Sendable {
     package var windowRevisionsMax = EventWindow.revisionsMaxDefault
     /// A command that deletes or looks at more keys is executed beside the loop.
     package var applyKeysMax = ReplicaLimits().applyKeysMax
+    /// Entries, changes and notices that are done at a time.
+    package var applyWorkMax = ReplicaLimits().applyWorkMax
+    /// What may take long is put off after so much time, until others had their turn.
+    package var roundMilliseconds: Int64 = 20
     /// A connection on the peer port that has not said whose it is by then is closed.
     package var helloMilliseconds: Int64 = 5000
     package var logger: Logger
@@ -109,6 +113,7 @@ package struct ReplicaConfiguration: Sendable {
         limits.logTailEntries = max(1, logTailEntries)
         limits.windowRevisionsMax = max(1, windowRevisionsMax)
         limits.applyKeysMax = max(0, applyKeysMax)
+        limits.applyWorkMax = max(1, applyWorkMax)
         return limits
     }
 

@@ -13,6 +13,8 @@ final class ReplicaLoop: @unchecked Sendable {
     let configuration: ReplicaConfiguration
     let eventLoop: any EventLoop
     let mailbox: Mailbox
+    /// Taken from the mailbox, for the next rounds.
+    var waiting: ArraySlice<ReplicaInput> = []
     let published: Mutex<Published>
     let status: Mutex<ReplicaStatus>
     let figures = ReplicaFigures()
@@ -47,6 +49,8 @@ final class ReplicaLoop: @unchecked Sendable {
     private var members: [ReplicaMember] = []
     private var hasNewMembers = true
     private var isPumping = false
+    /// A round is under way in which it goes on.
+    var isPutOff = false
     /// The disk says that this member has not caught up since it began.
     private var isNewborn: Bool
     /// It has nothing, and does not know yet whether it ever had.
@@ -203,11 +207,6 @@ final class ReplicaLoop: @unchecked Sendable {
     /// Known to callers on other threads: the mailbox is closed.
     var isEndedOutside: Bool { mailbox.isClosed }
 
-    private func drain() {
-        for input in mailbox.take() { take(input) }
-        pump()
-    }
-
     /// A wake-up for each tick only while something hangs on it. The core makes up for the ticks between. Not put off by
     /// messages: the event loop wakes at the time of a cancelled task too.
     private func startTicking() {
@@ -236,7 +235,7 @@ final class ReplicaLoop: @unchecked Sendable {
 // MARK: Inputs
 
 extension ReplicaLoop {
-    private func take(_ input: ReplicaInput) {
+    func take(_ input: ReplicaInput) {
         guard !isEnded else { return input.refuse(.stopped) }
         switch input {
         case .propose(let command, let fence, let done):
@@ -300,7 +299,10 @@ extension ReplicaLoop {
         isPumping = true
         let now = Clock.milliseconds()
         core.advance(to: now)
-        while let output = takeOutput() { obey(output) }
+        while let output = takeOutput() {
+            obey(output)
+            if putsOff(since: now) { break }
+        }
         letGoPastViews(now)
         lookAtRoom(now)
         if let fault = core.fault { fatal("cannot go on: \(fault)") }
@@ -475,7 +477,8 @@ extension ReplicaLoop {
         endExecution()
         let changes = isGraceful ? state?.changes(of: &core) : nil
         let logger = configuration.logger
-        for input in mailbox.close() { input.refuse(.stopped) }
+        for input in waiting + mailbox.close() { input.refuse(.stopped) }
+        waiting = []
         for watch in watches.keys.sorted() { watches[watch]?(.ended(.stopped)) }
         (outcomes, reads, watches, observers) = ([:], [:], [:], [])
         stateStore.withLock { $0 = nil }
