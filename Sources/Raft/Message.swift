@@ -80,6 +80,14 @@ package struct SnapshotMetadata: Hashable, Sendable {
 }
 
 extension Message {
+    /// Only who leads says so.
+    var claimsToLead: Bool {
+        switch body {
+        case .append, .heartbeat, .commit, .installSnapshot: true
+        default: false
+        }
+    }
+
     /// False for what no correct peer sends: counters out of range, entries out of order, undecodable configurations.
     package var isSane: Bool {
         guard term.rawValue <= counterMax else { return false }

@@ -1,10 +1,21 @@
-// Messages: the rules on terms (Raft §5.1), then each kind to its handler.
+// Messages: who is heard, the rules on terms (Raft §5.1), then each kind to its handler.
 
 extension RaftCore {
     /// Takes a message from another peer. What is malformed, old or not for this peer is dropped.
     package mutating func step(_ message: Message) {
         guard fault == nil, message.to == id, message.from != id, message.isSane else { return }
+        guard isStranger(message.from) else { return stepUnchecked(message) }
+        guard !message.claimsToLead || leader == message.from || !isLoyal else { return }
+        let before = self
         stepUnchecked(message)
+        // The word of one that is not known to be a member ends nobody.
+        if fault != nil { self = before }
+    }
+
+    /// It is no member as far as this peer's log says. It may be one all the same, and lead, as one that was added by
+    /// entries that did not come here yet; then nobody else leads, and it is heard as soon as the silence tells so.
+    package func isStranger(_ peer: PeerID) -> Bool {
+        !configuration.voters.isEmpty && !configurations.contains { $0.value.contains(peer) }
     }
 
     mutating func stepUnchecked(_ message: Message) {

@@ -128,6 +128,30 @@ private struct Late {
     #expect(late.lab.pieces.isEmpty && late.hasCaughtUp && late.lab.cores[late.other].statesInstalled == 1)
 }
 
+@Test func `a lost piece is sent again, and none before it`() {
+    var late = Late()
+    var sent: [UInt64] = []
+    var transfers: Set<UInt64> = []
+    var lost: Set<UInt64> = []
+    while let piece = late.lab.pieces.first?.chunk {
+        sent.append(piece.sequence)
+        transfers.insert(piece.transfer)
+        // One after the other is lost on its way, each once.
+        if piece.sequence % 3 == 2, lost.insert(piece.sequence).inserted {
+            late.lab.pieces.removeFirst()
+            for _ in 0..<100 where late.lab.pieces.isEmpty { late.lab.pass(10) }
+            #expect(late.lab.pieces.first?.chunk == piece, "the one that is missing is asked for")
+        } else {
+            late.lab.deliverPiece()
+        }
+    }
+    #expect(lost.count >= 2 && sent.count == Set(sent).count + lost.count && sent == sent.sorted(), "\(sent)")
+    #expect(transfers.count == 1 && sent.filter { $0 == 0 }.count == 1)
+    late.lab.holdsPieces = false
+    late.lab.pass(1000)
+    #expect(late.lab.cores[late.other].statesInstalled == 1 && late.hasCaughtUp)
+}
+
 @Test func `a stray piece of an earlier snapshot does not end the one that is under way`() {
     var late = Late()
     late.lab.deliverPiece()

@@ -133,6 +133,35 @@ private struct Follower {
         #expect(try follower.history(after: .zero, through: large).isEmpty)
     }
 
+    @Test func `history that was compacted goes in bounded steps, one with each write`() throws {
+        let path = temporaryDirectory()
+        defer { removeAll(path) }
+        var follower = try Follower(path)
+        let step = Int64(StateStore.historyRowsPerStep)
+        for i in 0..<3 * step {
+            follower.apply(.txn(Txn(success: [.put(Key("k\(i % 10)"), [1])])))
+            if i % 500 == 0 { try follower.write() }
+        }
+        try follower.write()
+        let last = follower.machine.revision
+        follower.apply(.compact(last))
+        func oldest() throws -> Int64 {
+            try follower.history(after: .zero, through: follower.machine.revision).first?.revision.rawValue ?? .max
+        }
+        var before = try oldest()
+        var writes = 0
+        while before < last.rawValue {
+            follower.apply(.txn(Txn(success: [.put(Key("meanwhile"), [1])])))
+            try follower.write()
+            writes += 1
+            let now = try oldest()
+            #expect(now > before && now - before <= step, "\(now - before) rows with one write")
+            before = now
+            try #require(writes <= 10)
+        }
+        #expect(writes >= 3 && before == last.rawValue)
+    }
+
     @Test func `records of a directory whose table was never behind are read`() throws {
         let path = temporaryDirectory()
         defer { removeAll(path) }

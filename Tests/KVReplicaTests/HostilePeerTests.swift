@@ -58,6 +58,8 @@ private final class Stranger {
         let leader = try await cluster.leader()
         _ = try await leader.propose(put("a", "before"))
         let term = leader.status.term
+        // All of them hear it, and are loyal to it.
+        for replica in cluster.replicas { try await replica.barrier() }
         for address in cluster.addresses { try visit(cluster, address.id.rawValue, address.port) }
         _ = try await leader.propose(put("a", "after"))
         #expect(leader.status.role == .leader)
@@ -132,6 +134,31 @@ private final class Stranger {
             // It was all read: what comes behind it ends the connection.
             stranger.frame([250])
             #expect(stranger.isEnded)
+        }
+    }
+
+    @Test func `somebody who is no member and says that he leads, with another past, is not followed and ends nobody`()
+        async throws
+    {
+        try await undisturbed { cluster, peer, port in
+            let stranger = try Stranger(port: port)
+            stranger.hello(from: 99, to: peer)
+            let term = Term(1000)
+            func say(_ body: Message.Body) {
+                stranger.frame(PeerMessage.raft(Message(from: PeerID(99), to: PeerID(peer), term: term, body)).encode())
+            }
+            let entry = Entry(term: term, index: LogIndex(1), kind: .empty)
+            say(.append(.init(previous: .zero, entries: [entry], commit: LogIndex(1))))
+            say(.heartbeat(commit: LogIndex(1), round: 1))
+            say(.commit(LogIndex(1)))
+            let wishes: [PeerMessage] = [
+                .change(.remove(PeerID(peer % 3 + 1))), .change(.transfer(nil)), .growthRefused(true), .diskLow(true),
+                .stateVerdict(LogIndex(1), hash: 1), .stateWanted
+            ]
+            for wish in wishes { stranger.frame(wish.encode()) }
+            stranger.frame([250])
+            #expect(stranger.isEnded)
+            for replica in cluster.replicas { #expect(replica.members().count == 3) }
         }
     }
 

@@ -229,11 +229,17 @@ import Testing
         let cluster = Cluster(3, isSteady: true, tls: tls)
         try await cluster.startAll()
         let leader = try await cluster.leader()
-        for i in 0..<20 { _ = try await leader.propose(put("k\(i)", "v")) }
+        let term = leader.status.term
+        for i in 0..<20 {
+            _ = try await leader.propose(put("k\(i)", "v"))
+            await cluster[PeerID(3)]?.campaign()
+        }
         try await eventually("both have all") {
             cluster[PeerID(1)]?.view().keyCount == 20 && cluster[PeerID(2)]?.view().keyCount == 20
         }
         #expect(cluster[PeerID(3)]?.view().keyCount == 0)
+        #expect(leader.status.role == .leader && leader.status.term == term)
+        #expect(cluster[PeerID(2)]?.status.term == term)
         await cluster.end()
     }
 

@@ -335,6 +335,7 @@ package struct ReplicaCore: Sendable {
 
     /// A message from another peer, which the transport has identified.
     package mutating func receive(_ message: PeerMessage, from peer: PeerID) {
+        guard isHeard(message, from: peer) else { return }
         switch message {
         case .raft(let message):
             guard message.from == peer else { return }
@@ -354,6 +355,12 @@ package struct ReplicaCore: Sendable {
         case .change(let change): if raft.isLeader { _ = request(change) }
         case .directory(let index, let members): takeDirectory(members, as: index)
         }
+    }
+
+    /// A leader knows all members, also those that are not known elsewhere yet: who is none asks it for nothing.
+    private func isHeard(_ message: PeerMessage, from peer: PeerID) -> Bool {
+        if case .raft = message { return true }
+        return !raft.isLeader || !raft.isStranger(peer) || raft.configuration.former.contains(peer)
     }
 
     /// The save with this id, and all before it, are durable.

@@ -21,7 +21,7 @@ package final class StateStore: Sendable {
         var present: MembersCopy?
         var copied: MembersCopy?
     }
-    static let historyRowsPerStep = 4096
+    package static let historyRowsPerStep = 4096
     /// A revision that is larger has more rows than one.
     static let historyRowBytesMax = 8 << 20
     /// Of the rows. In 1 the table of records was never behind the history; before 3 rows had no checksums; before 4 every

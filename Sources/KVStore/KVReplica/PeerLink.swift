@@ -63,9 +63,18 @@ final class PeerLink: @unchecked Sendable {
     }
 
     private func setUp(_ channel: any Channel) throws {
-        let reader = FrameReader(onFrame: { _ in }, onBatchEnd: {}, onEnd: { [self] error in ended(error) })
+        let reader = FrameReader(
+            onFrame: { [self] bytes in try heard(bytes) }, onBatchEnd: {}, onEnd: { [self] error in ended(error) })
+        reader.frameBytesMax = PeerProtocol.helloBytesMax
         if let tls { try channel.pipeline.syncOperations.addHandler(tls.makeHandler(host: member.host)) }
         try channel.pipeline.syncOperations.addHandler(reader)
+    }
+
+    /// All that the other side ever says here is that this cluster is at its end.
+    private func heard(_ bytes: [UInt8]) throws {
+        let notice = try SupersededNotice(decoding: bytes)
+        guard notice.old == configuration.clusterID, !isClosed else { throw PeerProtocolError.malformed }
+        events.superseded(member.id, notice.new)
     }
 
     private func dialled(_ result: Result<any Channel, any Error>) {

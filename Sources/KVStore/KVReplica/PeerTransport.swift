@@ -23,6 +23,10 @@ struct PeerTransportEvents {
     var directory: () -> PeerDirectory
     /// Whether a member has voted or kept anything, as far as is known here.
     var tookPart: (PeerID) -> Bool
+    /// Whether somebody is not known as a member here.
+    var isStranger: (PeerID) -> Bool
+    /// A member was recovered as another cluster, which has this number: this one is no more.
+    var superseded: (PeerID, UInt64) -> Void
 }
 
 /// Unchecked: everything but `init` runs on the event loop.
@@ -130,6 +134,14 @@ final class PeerTransport: @unchecked Sendable {
         channel.writeAndFlush(PeerLookup.frame(answer)).whenComplete { _ in channel.close(promise: nil) }
     }
 
+    /// Tells a member of the cluster in whose place this one is that it is at its end.
+    private func end(_ hello: PeerHello, _ channel: any Channel) {
+        configuration.logger.notice(
+            "a member of the cluster before the recovery is told to end", metadata: ["peer": "\(hello.from)"])
+        let notice = SupersededNotice(old: hello.cluster, new: configuration.clusterID)
+        channel.writeAndFlush(PeerLookup.frame(notice.encode())).whenComplete { _ in channel.close(promise: nil) }
+    }
+
     private func refused(_ address: String, _ why: String) {
         configuration.logger.info("peer connection closed", metadata: ["address": "\(address)", "error": "\(why)"])
     }
@@ -176,12 +188,21 @@ final class PeerTransport: @unchecked Sendable {
         if PeerLookup.isQuestion(bytes) { return try answer(bytes, channel) }
         if PeerInquiry.isQuestion(bytes) { return try answer(PeerInquiry(question: bytes), channel) }
         let hello = try PeerHello(decoding: bytes)
+        if hello.to == configuration.id, configuration.supersedes.contains(hello.cluster) {
+            return end(hello, channel)
+        }
         guard hello.cluster == configuration.clusterID, hello.to == configuration.id, hello.from != hello.to else {
             throw PeerProtocolError.notForUs(
                 "peer \(hello.from) of cluster \(hello.cluster) looks for peer \(hello.to)")
         }
         session.sender = hello.from
         session.greeted()
+        if events.isStranger(hello.from) {
+            let address = channel.remoteAddress.map { "\($0)" } ?? "unknown"
+            configuration.logger.notice(
+                "somebody speaks who is not known as a member",
+                metadata: ["address": "\(address)", "peer": "\(hello.from)"])
+        }
         // It lives: no need to wait with dialling it.
         links[hello.from]?.dial()
     }

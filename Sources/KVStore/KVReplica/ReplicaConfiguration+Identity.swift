@@ -7,6 +7,7 @@ import Raft
 extension ReplicaConfiguration {
     /// With the identity that the data directory has, where it has one of its own.
     func identified() throws(ConfigurationError) -> ReplicaConfiguration {
+        try SupersededMark.refuse(dataDirectory)
         var changed = self
         let isNamed = witness == id
         guard let identity = try StoreIdentity(dataDirectory) else {
@@ -23,6 +24,7 @@ extension ReplicaConfiguration {
         }
         changed.clusterID = identity.cluster
         changed.id = identity.member
+        changed.supersedes = identity.supersedes
         changed.raft.isWitness = identity.isWitness
         if !initialPeers.contains(where: { $0.id == identity.member }) { changed.joins = true }
         return changed

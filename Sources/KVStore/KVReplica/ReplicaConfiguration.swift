@@ -42,6 +42,8 @@ package struct ReplicaConfiguration: Sendable {
     package var name: String
     /// Both sides of a connection must have the same. A data directory that was restored or that joined has its own.
     package var clusterID: UInt64
+    /// Clusters in whose place this one is: their members are told to end.
+    var supersedes: [UInt64] = []
     /// The cluster as it is configured: by this a member that joins asks for the real one.
     package var configuredClusterID: UInt64
     /// The members of a new cluster, this one included. Ignored when the data directory already has a log.

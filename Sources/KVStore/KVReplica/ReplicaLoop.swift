@@ -148,7 +148,9 @@ final class ReplicaLoop: @unchecked Sendable {
                 return PeerDirectory(
                     cluster: configuration.clusterID, members: members, witness: core.raft.configuration.witness)
             },
-            tookPart: { [self] peer in core.tookPart(peer) })
+            tookPart: { [self] peer in core.tookPart(peer) },
+            isStranger: { [self] peer in core.raft.isStranger(peer) },
+            superseded: { [self] peer, cluster in superseded(by: cluster, peer) })
         let transport = try PeerTransport(configuration, eventLoop, figures, events)
         self.transport = transport
         let needsNetwork =
@@ -453,7 +455,7 @@ extension ReplicaLoop {
     }
 
     /// The disk or the protocol cannot be trusted any more: say so once and end the process.
-    private func fatal(_ reason: String) {
+    func fatal(_ reason: String) {
         guard !isEnded else { return }
         configuration.logger.critical("the replica cannot go on", metadata: ["reason": "\(reason)"])
         configuration.fatal(reason)

@@ -15,11 +15,15 @@ package struct StoreIdentity: Hashable, Sendable {
     package var cluster: UInt64
     package var member: PeerID
     package var isWitness: Bool
+    /// The clusters in whose place this one is, the last one last: their members end when they greet this one.
+    package private(set) var supersedes: [UInt64]
+    private static let supersedesMax = 16
 
-    package init(cluster: UInt64, member: PeerID, isWitness: Bool = false) {
+    package init(cluster: UInt64, member: PeerID, isWitness: Bool = false, supersedes: [UInt64] = []) {
         self.cluster = cluster
         self.member = member
         self.isWitness = isWitness
+        self.supersedes = supersedes.filter { $0 != cluster }.suffix(Self.supersedesMax)
     }
 
     /// nil: the directory has none.
@@ -40,14 +44,25 @@ package struct StoreIdentity: Hashable, Sendable {
         let lines = String(decoding: bytes[..<count], as: UTF8.self).split(separator: "\n").map {
             $0.split(separator: " ").map(String.init)
         }
-        guard lines.count == 3 || (lines.count == 4 && lines[3] == ["role", "witness"]),
-            lines[0].joined(separator: " ") == Self.heading, lines[1].count == 2,
+        guard lines.count >= 3, lines.count <= 4 + Self.supersedesMax, lines[0].joined(separator: " ") == Self.heading,
+            lines[1].count == 2,
             lines[2].count == 2, lines[1][0] == "cluster", lines[2][0] == "member",
             let cluster = UInt64(lines[1][1], radix: 16), let member = UInt64(lines[2][1], radix: 16)
         else { throw ConfigurationError("\(path) is malformed") }
         self.cluster = cluster
         self.member = PeerID(member)
-        isWitness = lines.count == 4
+        isWitness = false
+        supersedes = []
+        for line in lines.dropFirst(3) {
+            if line == ["role", "witness"], !isWitness {
+                isWitness = true
+            } else if line.count == 2, line[0] == "supersedes", let old = UInt64(line[1], radix: 16), old != cluster {
+                supersedes.append(old)
+            } else {
+                throw ConfigurationError("\(path) is malformed")
+            }
+        }
+        guard supersedes.count <= Self.supersedesMax else { throw ConfigurationError("\(path) is malformed") }
     }
 
     /// Somebody's state is there.
@@ -59,10 +74,11 @@ package struct StoreIdentity: Hashable, Sendable {
     /// there; without, a directory that was left half-way is as if nobody had begun.
     package func write(to directory: String, making: (() throws -> Void)? = nil) throws {
         let pending = "\(directory)/\(making == nil ? "\(Self.fileName).new" : Self.pendingFileName)"
+        let old = supersedes.map { "\nsupersedes \(String($0, radix: 16))" }.joined()
         let text = """
             \(Self.heading)
             cluster \(String(cluster, radix: 16))
-            member \(String(member.rawValue, radix: 16))\(isWitness ? "\nrole witness" : "")
+            member \(String(member.rawValue, radix: 16))\(isWitness ? "\nrole witness" : "")\(old)
 
             """
         let descriptor = open(pending, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o600)
@@ -80,7 +96,7 @@ package struct StoreIdentity: Hashable, Sendable {
     }
 
     /// Makes the names in it durable.
-    private static func sync(_ directory: String) throws(ConfigurationError) {
+    static func sync(_ directory: String) throws(ConfigurationError) {
         let descriptor = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
         guard descriptor >= 0 else { throw ConfigurationError("\(directory): errno \(errno)") }
         defer { close(descriptor) }

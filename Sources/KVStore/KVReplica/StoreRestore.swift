@@ -19,9 +19,10 @@ package struct NewStore: Sendable {
     }
 
     /// Makes the data directory of one of the members; all of them must be made from the same store. A witness's has
-    /// none of the keys. Throws when there is data already.
+    /// none of the keys. `supersedes`: the clusters in whose place the new one is. Throws when there is data already.
     package func write(
-        to directory: String, members: [Member], me: PeerID, cluster: UInt64, witness: PeerID? = nil
+        to directory: String, members: [Member], me: PeerID, cluster: UInt64, witness: PeerID? = nil,
+        supersedes: [UInt64] = []
     ) throws {
         guard members.contains(where: { $0.id == me }) else { throw ConfigurationError("it is not among its members") }
         guard access(directory + "/state.sqlite", F_OK) != 0 else {
@@ -40,7 +41,8 @@ package struct NewStore: Sendable {
             counters: counters, records: records, leases: leases, sessions: [], members: members, history: [])
         // Makes the directory when there is none.
         _ = try DataDirectory(directory)
-        try StoreIdentity(cluster: cluster, member: me, isWitness: isWitness).write(to: directory) {
+        let identity = StoreIdentity(cluster: cluster, member: me, isWitness: isWitness, supersedes: supersedes)
+        try identity.write(to: directory) {
             try ReplicaDisk.begin(
                 directory, isWitness ? machine.withoutKeys : machine, configuration, cluster: cluster)
         }
@@ -56,6 +58,10 @@ package struct StoppedStore: Sendable {
     package let uncommitted: UInt64
     /// The log was longer once.
     package let isDamaged: Bool
+    /// The numbers of its cluster and of those before it, as far as it knows.
+    package var clusters: [UInt64] {
+        (identity?.supersedes ?? []) + [identity?.cluster ?? disk.state.copiedMembers()?.cluster].compactMap { $0 }
+    }
     /// It keeps no keys: nothing can be recovered from it.
     package var isWitness: Bool { identity?.isWitness ?? false }
     /// Room enough above it.
