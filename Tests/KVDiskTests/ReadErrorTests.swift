@@ -264,4 +264,111 @@ private func whileFailing(_ body: () throws -> Void) throws {
             #expect(!disk.isStateDamaged && disk.machine.stateHash == directory.machine.stateHash)
         }
     }
+
+    /// Twenty megabytes of the past, of which the memory of a replica holds the newest part only. Answers what the disk
+    /// holds, and where something of the third revision lies.
+    private func longPast(_ path: String) throws -> (machine: StateMachine, place: Range<Int>) {
+        var machine = StateMachine()
+        let disk = try ReplicaDisk(path: path, initial: three)
+        for i in 1...41 as ClosedRange<UInt64> {
+            let value = [UInt8](repeating: UInt8(i), count: 500_000)
+            let command = i == 1 ? .openSession : Command.txn(Txn(success: [.put(Key("k"), value)]))
+            let id = ProposalID(client: ClientID(rawValue: 5), serial: i - 1, settledBelow: i - 1)
+            let data = EntryFormat.entry(
+                logTime: Int64(i), proposal: EntryFormat.encode(ClientProposal(id: id, command: command)))
+            _ = machine.apply(Entry(term: Term(1), index: LogIndex(i), data: data))
+            guard i % 2 == 1 else { continue }
+            var changes = machine.takeChanges()
+            changes.configuration = three
+            try disk.state.write(changes)
+        }
+        let hard = HardState(term: Term(1), vote: nil, commit: LogIndex(41))
+        let snapshot = SnapshotMetadata(index: LogIndex(41), term: Term(1), configuration: three)
+        try disk.log.save([Save(id: SaveID(rawValue: 1), hardState: hard, entries: [], snapshot: snapshot)])
+        _ = try disk.state.checkpoint()
+        return (machine, try run(of: 4, in: path + "/state.sqlite"))
+    }
+
+    /// The second page of the file that is full of the byte.
+    private func run(of byte: UInt8, in file: String) throws -> Range<Int> {
+        let handle = try #require(fopen(file, "r"))
+        defer { fclose(handle) }
+        var page = [UInt8](repeating: 0, count: 4096), number = 0, found = 0
+        while fread(&page, 1, page.count, handle) == page.count {
+            if page.dropFirst(4).allSatisfy({ $0 == byte }) { found += 1 }
+            if found == 2 { return number * 4096..<(number + 1) * 4096 }
+            number += 1
+        }
+        throw DiskError.failed("no page of \(byte)")
+    }
+
+    private func inode(_ file: String) -> ino_t {
+        var status = stat()
+        return stat(file, &status) == 0 ? status.st_ino : 0
+    }
+
+    /// Meets the place as a reader of the past.
+    private func meet(_ place: Range<Int>, _ disk: ReplicaDisk, _ file: String) throws {
+        pages.add(file, place)
+        do throws(DiskError) {
+            _ = try disk.state.history(after: Revision(1), through: disk.machine.revision)
+            Issue.record("it was read")
+        } catch { #expect("\(error)".contains("I/O"), "\(error)") }
+    }
+
+    @Test func `a past that could not be read and can be again leaves the state as it is`() throws {
+        let directory = try Directory(compacted: 0)
+        removeAll(directory.path)
+        defer { removeAll(directory.path) }
+        let (machine, place) = try longPast(directory.path)
+        let file = directory.path + "/state.sqlite"
+        unlink(file + "-wal")
+        let before = inode(file)
+        try whileFailing {
+            let disk = try ReplicaDisk(path: directory.path, initial: .empty)
+            #expect(!disk.isStateDamaged)
+            try meet(place, disk, file)
+            // What lies elsewhere can be read, and it can be written.
+            #expect(
+                try disk.state.history(after: Revision(30), through: machine.revision).first?.revision == Revision(31))
+            _ = try disk.state.checkpoint()
+        }
+        for _ in 0..<2 {
+            let disk = try ReplicaDisk(path: directory.path, initial: .empty)
+            #expect(disk.stateDamage == nil)
+            #expect(disk.machine.stateHash == machine.stateHash && inode(file) == before)
+            #expect(
+                try disk.state.history(after: Revision(1), through: machine.revision).first?.revision == Revision(2))
+        }
+    }
+
+    @Test(arguments: [false, true])
+    func `a past that cannot be read at the next start either takes the state along`(isCondemned: Bool) throws {
+        let directory = try Directory(compacted: 0)
+        removeAll(directory.path)
+        defer { removeAll(directory.path) }
+        let (machine, place) = try longPast(directory.path)
+        let file = directory.path + "/state.sqlite"
+        unlink(file + "-wal")
+        let before = inode(file)
+        try whileFailing {
+            do {
+                let disk = try ReplicaDisk(path: directory.path, initial: .empty)
+                try meet(place, disk, file)
+                // A verdict of the others counts for more, before and after.
+                if isCondemned {
+                    pages.lift()
+                    try disk.state.distrust()
+                    try meet(place, disk, file)
+                    pages.lift()
+                }
+            }
+            let disk = try ReplicaDisk(path: directory.path, initial: .empty)
+            #expect(disk.stateDamage != nil)
+            #expect(isCondemned || inode(file) != before, "\(disk.stateDamage ?? "none")")
+            try disk.state.install(machine, three)
+        }
+        let disk = try ReplicaDisk(path: directory.path, initial: .empty)
+        #expect(!disk.isStateDamaged && disk.machine.stateHash == machine.stateHash)
+    }
 }

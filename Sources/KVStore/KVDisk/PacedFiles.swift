@@ -1,6 +1,7 @@
-// SQLite's files for Unix, with one addition: what is written to a database or its WAL is also sent on to the disk, a
-// little at a time. Otherwise all of it goes at the next sync, tens of megabytes before whatever the log syncs meanwhile
-// on the same disk. Nothing is durable by this, and nothing is left out: SQLite's own syncs stay where they are.
+// SQLite's files for Unix, with two additions. What is written to a database or its WAL is also sent on to the disk, a
+// little at a time: otherwise all of it goes at the next sync, tens of megabytes before whatever the log syncs meanwhile
+// on the same disk. Nothing is durable by this, and nothing is left out: SQLite's own syncs stay where they are. And a
+// place that the disk does not give back is told apart from an altered one.
 // SQLite's facts (https://www.sqlite.org/vfs.html): an open file is memory of SQLite's that begins with its methods.
 import CSQLite
 import Glibc
@@ -51,7 +52,7 @@ enum PacedFiles {
         return sqlite3_vfs_register(entry, 0) == SQLITE_OK ? name : nil
     }
 
-    /// The original's methods with ours in two places; there are few originals.
+    /// The original's methods with ours in three places; there are few originals.
     private static let tables = Mutex<[UInt: UInt]>([:])
 
     fileprivate static func methods(
@@ -61,6 +62,7 @@ enum PacedFiles {
             if let known = tables[UInt(bitPattern: original)] { return known }
             let made = UnsafeMutablePointer<sqlite3_io_methods>.allocate(capacity: 1)
             made.initialize(to: original.pointee)
+            made.pointee.xRead = readPaced
             made.pointee.xWrite = writePaced
             made.pointee.xClose = closePaced
             tables[UInt(bitPattern: original)] = UInt(bitPattern: made)
@@ -93,6 +95,17 @@ private func openPaced(
     place.initialize(to: PacedFiles.Pace(methods: own, descriptor: descriptor))
     file.pointee.pMethods = methods
     return code
+}
+
+/// What the disk does not give back SQLite's own files tell in a way that its statements take for an altered page.
+private func readPaced(
+    _ file: UnsafeMutablePointer<sqlite3_file>?, _ into: UnsafeMutableRawPointer?, _ count: Int32, _ offset: Int64
+) -> Int32 {
+    guard let file, let place = pace(file), let read = place.pointee.methods.pointee.xRead else {
+        return SQLITE_IOERR
+    }
+    let code = read(file, into, count, offset)
+    return code == SQLITE_IOERR | 33 << 8 ? SQLITE_IOERR | 1 << 8 : code
 }
 
 private func writePaced(

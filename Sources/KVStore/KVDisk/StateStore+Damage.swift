@@ -51,6 +51,71 @@ extension StateStore {
     /// What `user_version` says of the whole database.
     static let isWrong: Int64 = 1
     static let isUnreadable: Int64 = 2
+    /// Of the past something could not be read.
+    static let isDoubted: Int64 = 3
+
+    /// For what only readers of the past want: what the disk does not give back today may be there tomorrow, and the
+    /// present does not hang on it. The next start looks at all of it. Where it is altered, it is condemned at once.
+    func doubtingDamage<T: Sendable>(_ body: (inout Guarded) throws(DiskError) -> T) throws(DiskError) -> T {
+        try locked { guarded throws(DiskError) in
+            let wasUnreadable = database.isUnreadable
+            database.isUnreadable = false
+            defer { if wasUnreadable { database.isUnreadable = true } }
+            do throws(DiskError) { return try body(&guarded) } catch {
+                guard case .damaged = error else { throw error }
+                guard !database.isUnreadable else {
+                    try doubt()
+                    throw error
+                }
+                database.isUnreadable = wasUnreadable
+                try condemn()
+                throw error
+            }
+        }
+    }
+
+    /// What is known to be wrong stays so.
+    private func doubt() throws(DiskError) {
+        do throws(DiskError) {
+            if try verdict() == 0 { try database.execute("PRAGMA user_version = \(Self.isDoubted)") }
+        } catch {
+            switch error {
+            case .damaged, .full: return
+            default: throw error
+            }
+        }
+    }
+
+    /// Every page, and every row of the past. What cannot be read now is not waited for any longer.
+    func lookAtPast(_ counters: StateCounters) throws(DiskError) {
+        let check = try database.prepare("PRAGMA quick_check(1)")
+        defer { check.reset() }
+        guard try check.step(), check.bytes(0) == Array("ok".utf8) else {
+            database.isUnreadable = true
+            throw .damaged("state.sqlite: not all of it can be read")
+        }
+        check.reset()
+        var last: Revision?
+        while let items = try pieceOfPast(after: last, counters.revision) {
+            guard let first = items.first, last.map({ $0.next == first.revision }) ?? true else {
+                throw .damaged("state.sqlite: a part of the past is missing")
+            }
+            last = items.last?.revision
+        }
+        guard last.map({ $0 == counters.revision }) ?? true else {
+            throw .damaged("state.sqlite: the end of the past is missing")
+        }
+        _ = try times(after: .zero)
+        do throws(DiskError) { try database.execute("PRAGMA user_version = 0") } catch {
+            // It will be looked at once more.
+            guard case .full = error else { throw error }
+        }
+    }
+
+    private func pieceOfPast(after last: Revision?, _ through: Revision) throws(DiskError) -> [RevisionEvents]? {
+        let items = try history(after: last ?? .zero, through: through)
+        return items.isEmpty ? nil : items
+    }
 
     /// Why nothing can be made of the file itself; nil when it is good or can become another.
     var unreadable: String? {
@@ -73,12 +138,11 @@ extension StateStore {
         return cluster == nil || copy.cluster == nil || copy.cluster == cluster ? copy : nil
     }
 
-    func isCondemned() throws(DiskError) -> Bool {
+    /// 0: nothing is said.
+    func verdict() throws(DiskError) -> Int64 {
         let version = try database.prepare("PRAGMA user_version")
         defer { version.reset() }
-        guard try version.step() else { return false }
-        if version.integer(0) == Self.isUnreadable { database.isUnreadable = true }
-        return version.integer(0) != 0
+        return try version.step() ? version.integer(0) : 0
     }
 
     /// A new database is made in memory, and all its pages take the place of the old ones in one transaction.

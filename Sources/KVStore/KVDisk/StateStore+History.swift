@@ -11,7 +11,7 @@ extension StateStore {
     /// Revisions after one and through another that are still kept, oldest first: some of them, as many as the two limits
     /// allow, but one at least. A revision that is missing at the front was compacted, or at the end is not written yet.
     package func history(after: Revision, through: Revision) throws(DiskError) -> [RevisionEvents] {
-        try condemningDamage { _ throws(DiskError) in
+        try doubtingDamage { _ throws(DiskError) in
             let statement = try database.prepare(
                 "SELECT events FROM history WHERE revision > ?1 AND revision <= ?2 ORDER BY revision LIMIT ?3")
             try statement.bind(1, after.rawValue).bind(2, through.rawValue).bind(3, Self.historyRowsMax)
@@ -38,7 +38,7 @@ extension StateStore {
 
     /// What is known about revisions after one, in order, and the last mark before: it says since when that one is there.
     package func times(after revision: Revision) throws(DiskError) -> [RevisionTime] {
-        try condemningDamage { _ throws(DiskError) in
+        try doubtingDamage { _ throws(DiskError) in
             let statement = try database.prepare(
                 """
                 SELECT revision, unix_ms FROM times

@@ -40,7 +40,8 @@ extension StateStore {
         let (damage, schema) = guarded.withLock { ($0.damage, $0.schema) }
         if let damage { return .unknown(damage) }
         // First of all: a file that cannot be read says so in many ways.
-        let isCondemned = try isCondemned()
+        let verdict = try verdict()
+        if verdict == Self.isUnreadable { database.isUnreadable = true }
         if let name = schema.altered { return .unknown("state.sqlite: its table \(name) is not as it was made") }
         guard !schema.missing.contains("meta") || schema.isNew else { return .unknown("state.sqlite: a table is gone") }
         let meta = try database.prepare("SELECT format, counters, configuration, members FROM meta WHERE id = 0")
@@ -59,10 +60,13 @@ extension StateStore {
         let head = try head(of: meta, format)
         do throws(DiskError) {
             let state = try loadState(head.counters, head.members, isFolded: format == 1)
-            if isCondemned { return .damaged("state.sqlite: damage was met", state, head.configuration) }
+            guard verdict == 0 || verdict == Self.isDoubted else {
+                return .damaged("state.sqlite: damage was met", state, head.configuration)
+            }
             guard head.hash.map({ $0 == state.stateHash }) ?? true else {
                 return .damaged("state.sqlite: its keys are not what was written", state, head.configuration)
             }
+            if verdict == Self.isDoubted { try lookAtPast(head.counters) }
             return .whole(state, head.configuration)
         } catch {
             guard case .damaged(let text) = error else { throw error }

@@ -56,7 +56,10 @@ extension Replica {
                 }
                 for item in items where !past.add(item) { return .failure(missing(after: past.seen)) }
             }
-        } catch { return .failure(.unavailable("\(error)")) }
+        } catch {
+            configuration.logger.error("history", metadata: ["error": "\(error)"])
+            return .failure(.unavailable("\(error)"))
+        }
         guard let view = past.finish() else { return .failure(missing(after: past.seen)) }
         return .success(view)
     }
