@@ -16,6 +16,18 @@ extension ReplicaLab {
 
     fileprivate var hashes: [UInt64] { cores.map(\.state.stateHash) }
 
+    /// With what its log and its state hold.
+    fileprivate func restarted(_ i: Int, isStateDamaged: Bool = false) throws -> ReplicaCore {
+        let core = cores[i], applied = core.state.appliedIndex
+        let metadata = SnapshotMetadata(
+            index: applied, term: core.state.appliedTerm,
+            configuration: try #require(core.raft.configuration(at: applied)))
+        let restored = Restored(hardState: core.raft.hardState, snapshot: metadata, base: metadata.id, entries: [])
+        return ReplicaCore(
+            id: core.id, settings: RaftSettings(), limits: core.limits, restored: restored, state: core.state,
+            initialMembers: [], seed: 99 + UInt64(i), now: clocks[i], isStateDamaged: isStateDamaged)
+    }
+
     fileprivate var divergences: Int {
         alarms.filter { if case .diverged = $0 { true } else { false } }.count
     }
@@ -65,6 +77,27 @@ extension ReplicaLab {
     lab.pass(3_000)
     #expect(lab.divergences == 1 && lab.cores[other].statesInstalled == 1)
     #expect(Set(lab.hashes).count == 1)
+}
+
+@Test func `what a member has read from its disk is compared soon, though nobody writes, and not again and again`()
+    throws
+{
+    var limits = ReplicaLimits()
+    limits.hashEntries = 1 << 40
+    var lab = ReplicaLab(3, limits: limits)
+    let leader = lab.elect(), other = (leader + 1) % 3
+    lab.write(4, at: leader)
+    lab.cores[other].flipState()
+    lab.write(20, at: leader)
+    for position in [other, (leader + 2) % 3] {
+        lab.cores[position] = try lab.restarted(position)
+        lab.pass(3_000)
+        #expect(lab.divergences == 1 && lab.cores[other].statesInstalled == 1)
+        #expect(Set(lab.hashes).count == 1)
+    }
+    let applied = lab.cores[leader].state.appliedIndex
+    lab.pass(20_000)
+    #expect(lab.cores[leader].state.appliedIndex == applied)
 }
 
 @Test func `a verdict is to be remembered by the disk, once`() {
@@ -127,13 +160,8 @@ extension ReplicaLab {
     let leader = lab.elect(), other = (leader + 1) % 3
     lab.write(20, at: leader)
     lab.pass(500)
-    let core = lab.cores[other], applied = core.state.appliedIndex
-    let metadata = SnapshotMetadata(
-        index: applied, term: core.state.appliedTerm, configuration: try #require(core.raft.configuration(at: applied)))
-    let restored = Restored(hardState: core.raft.hardState, snapshot: metadata, base: metadata.id, entries: [])
-    lab.cores[other] = ReplicaCore(
-        id: core.id, settings: RaftSettings(), limits: core.limits, restored: restored, state: core.state,
-        initialMembers: [], seed: 99, now: lab.clocks[other], isStateDamaged: true)
+    let applied = lab.cores[other].state.appliedIndex
+    lab.cores[other] = try lab.restarted(other, isStateDamaged: true)
     let read = lab.read(at: other)
     lab.pass(3_000)
     #expect(lab.cores[leader].state.appliedIndex == applied, "nobody wrote")

@@ -15,6 +15,12 @@ struct ReadEntry: Sendable {
     /// As its leader counted it.
     private(set) var logTime: Int64?
 
+    /// A leader tells the time.
+    var isTick: Bool {
+        guard case .proposal(let proposal) = content, case .tick = proposal.command else { return false }
+        return true
+    }
+
     init(_ entry: Entry) {
         self.entry = entry
         guard entry.kind == .normal else { return }

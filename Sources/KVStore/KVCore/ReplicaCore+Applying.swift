@@ -64,7 +64,7 @@ extension ReplicaCore {
             }
             let noticesBefore = output.notices.count
             let applied = state.apply(read)
-            note(applied, entry)
+            note(applied, entry, isTick: read.isTick)
             appliedWork += 1 + applied.events.count + output.notices.count - noticesBefore
             done += 1
             // Its own report may be the one that shows it to be wrong.
@@ -91,8 +91,8 @@ extension ReplicaCore {
         executed(Executed(number: committed.execution ?? done.number, state: done.state, applied: done.applied))
     }
 
-    private mutating func note(_ applied: Applied, _ entry: Entry) {
-        reportState(after: entry)
+    private mutating func note(_ applied: Applied, _ entry: Entry, isTick: Bool = false) {
+        reportState(after: entry, isTick: isTick)
         changes.note(applied.events)
         if entry.kind == .configuration { output.hasNewMembers = true }
         if !applied.events.isEmpty { output.notices += hub.notices(state.revision, applied.events) }

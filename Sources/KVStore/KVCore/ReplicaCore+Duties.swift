@@ -17,6 +17,8 @@ struct LeaderDuties: Sendable {
     var nextDirectory: Int64
     var revisions = RevisionSamples()
     var toldProgress: Int64 = 0
+    /// Somebody's state was not compared since it was read from its disk.
+    var isComparisonWanted = false
 
     init(now: Int64) {
         baseNow = now
@@ -55,6 +57,7 @@ extension ReplicaCore {
         endLeases(stamp)
         endSessions(stamp)
         tellTime(stamp)
+        compareStates()
         compactHistory()
         enterMembers()
         raiseVersion()
@@ -85,6 +88,13 @@ extension ReplicaCore {
         if !state.leases.leases.isEmpty, stamp - state.logTime >= LeaderDuties.timeMilliseconds / 2 {
             proposeDuty(.tick)
         }
+    }
+
+    /// All report after it. The answer to all who asked meanwhile.
+    private mutating func compareStates() {
+        guard duties.isComparisonWanted, !isDutyPending({ if case .tick = $0 { true } else { false } }) else { return }
+        duties.isComparisonWanted = false
+        proposeDuty(.tick)
     }
 
     /// As the policy says.

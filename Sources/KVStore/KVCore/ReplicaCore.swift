@@ -195,7 +195,7 @@ package struct ReplicaCore: Sendable {
         output.hasNewState = true
         versions = VersionAgreement(understands: understands)
         noteVersion(of: state)
-        if isStateDamaged { fenceAtStart() }
+        if isStateDamaged { fenceAtStart() } else { agreement.isUnseen = state.appliedIndex > .zero }
         if raft.configuration.allVoters == [id] { startAlone() }
     }
 
@@ -304,6 +304,7 @@ package struct ReplicaCore: Sendable {
         performDuties()
         tickSnapshots()
         askForState()
+        askForComparison()
         tellVersion()
         tellRoom()
         tellTroubles()

@@ -1,6 +1,5 @@
-// Agreement on the state: at every so many entries, and at each leader's first, replicas report their states' hashes to the
-// leader. Raft makes the
-// logs agree; this finds out when executing them did not (a flipped bit, a mistake). Only a majority
+// Agreement on the state: at every so many entries, at each leader's first, and whenever a leader tells the time, replicas
+// report their states' hashes to the leader. Who has begun with a state from its disk asks for that. Raft makes the logs agree; this finds out when executing them did not (a flipped bit, a mistake). Only a majority
 // that agrees on one hash is right: whoever differs is told, stops applying, serving and leading, and takes the leader's
 // state. Without such a majority nobody knows better: an alarm, until a later state has one, and nothing else happens.
 import Raft
@@ -25,6 +24,9 @@ struct StateAgreement: Sendable {
     /// Since when this replica waits for another state, and when it last asked; nil while its own is good.
     var fencedAt: Int64?
     var askedAt: Int64 = .min
+    /// The state is as the disk had it, and was not compared since.
+    var isUnseen = false
+    var comparisonAskedAt: Int64 = .min
 
     mutating func remember(_ index: LogIndex, _ hash: UInt64) {
         own.append((index, hash))
@@ -83,27 +85,53 @@ struct StateAgreement: Sendable {
 
 extension ReplicaCore {
     static var stateAskMilliseconds: Int64 { 500 }
+    static var comparisonAskMilliseconds: Int64 { 5000 }
+    /// Of an entry that tells the time.
+    private static var tickBytesMax: Int { 128 }
 
     /// The state is known to be wrong: nothing is applied, served or led until another one is here.
     package var isFenced: Bool { agreement.fencedAt != nil }
 
     /// After an entry was applied. The same entries on every replica: who begins to lead learns at once who differs.
-    mutating func reportState(after entry: Entry) {
-        guard isCompared(entry.index, entry.kind), !raft.settings.isWitness else { return }
+    mutating func reportState(after entry: Entry, isTick: Bool) {
+        guard isCompared(entry, isTick: isTick), !raft.settings.isWitness else { return }
         let index = state.appliedIndex, hash = state.stateHash
         agreement.remember(index, hash)
         if raft.isLeader { return judge(index, hash, from: id) }
         guard let leader = raft.leader else { return }
+        agreement.isUnseen = false
         output.messages.append(Envelope(to: leader, .stateReport(index, hash: hash)))
     }
 
-    private func isCompared(_ index: LogIndex, _ kind: Entry.Kind?) -> Bool {
-        index.rawValue % limits.hashEntries == 0 || kind == .empty
+    private func isCompared(_ entry: Entry, isTick: Bool) -> Bool {
+        entry.index.rawValue % limits.hashEntries == 0 || entry.kind == .empty || isTick
+    }
+
+    private func isCompared(_ index: LogIndex) -> Bool {
+        guard index.rawValue % limits.hashEntries != 0 else { return true }
+        guard let entry = raft.entry(at: index), entry.data.count <= Self.tickBytesMax else { return false }
+        return isCompared(entry, isTick: ReadEntry(entry).isTick)
+    }
+
+    /// A report of what nobody else reports is the wish for one that all make.
+    mutating func askForComparison() {
+        guard agreement.isUnseen, !isFenced, !raft.settings.isWitness, let leader = raft.leader, leader != id,
+            agreement.comparisonAskedAt == .min || now - agreement.comparisonAskedAt >= Self.comparisonAskMilliseconds
+        else { return }
+        agreement.comparisonAskedAt = now
+        output.messages.append(Envelope(to: leader, .stateReport(state.appliedIndex, hash: state.stateHash)))
     }
 
     mutating func judge(_ index: LogIndex, _ hash: UInt64, from peer: PeerID) {
         let members = raft.configuration.withData
-        guard raft.isLeader, members.contains(peer), isCompared(index, raft.entry(at: index)?.kind) else { return }
+        guard raft.isLeader, members.contains(peer) else { return }
+        guard isCompared(index) else {
+            duties.isComparisonWanted = true
+            return
+        }
+        if index <= state.appliedIndex, peer != id, agreement.hash(at: index) == nil {
+            duties.isComparisonWanted = true
+        }
         switch agreement.take(index, hash, from: peer, members) {
         case .none: break
         case .nobody(let hashes): output.alarms.append(.noMajority(index, hashes))
