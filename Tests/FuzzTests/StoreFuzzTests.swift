@@ -74,6 +74,46 @@ private func pieces() -> [[UInt8]] {
         }
     }
 
+    @Test func `revisions of the past, taken apart and walked in place`() throws {
+        let old = KeyValue(
+            key: Key("key"), value: [1, 2, 3], createRevision: Revision(2), modRevision: Revision(2), version: 1)
+        var new = old
+        (new.value, new.modRevision, new.version) = (Array(repeating: 7, count: 300), Revision(300), 2)
+        let deletion = KeyValue(
+            key: Key("key"), value: [], createRevision: .zero, modRevision: Revision(301), version: 0)
+        let all = [
+            RevisionEvents(revision: Revision(2), events: [KVEvent(kind: .put, current: old, previous: nil)]),
+            RevisionEvents(revision: Revision(300), events: [KVEvent(kind: .put, current: new, previous: old)]),
+            RevisionEvents(
+                revision: Revision(301),
+                events: [
+                    KVEvent(kind: .delete, current: deletion, previous: new),
+                    KVEvent(kind: .put, current: old, previous: nil)
+                ])
+        ]
+        let revisions = all.map { item in
+            var writer = ByteWriter()
+            writer.put(item)
+            return writer.bytes
+        }
+        try fuzz("revisions", revisions, count: 5_000) { bytes in
+            var reader = ByteReader(bytes)
+            let whole: RevisionEvents
+            do throws(DecodeError) { whole = try reader.revisionEvents() } catch {
+                #expect(throws: DecodeError.self) { _ = try EncodedRevision(bytes) }
+                return
+            }
+            let encoded = try EncodedRevision(bytes)
+            var events: [KVEvent] = []
+            try encoded.forEach { _, event in
+                events.append(
+                    KVEvent(kind: event.kind, current: event.current.record, previous: event.previous?.record))
+            }
+            #expect(encoded.revision == whole.revision && encoded.rest.count == reader.remaining)
+            #expect(events == whole.events)
+        }
+    }
+
     @Test func `configurations`() {
         fuzz("configurations", StoreCorpus.configurations) { bytes in
             guard let configuration = Configuration(decoding: bytes) else { return }

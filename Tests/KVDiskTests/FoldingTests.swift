@@ -51,7 +51,10 @@ private struct Follower {
     mutating func close() { disk = nil }
 
     func history(after: Revision, through: Revision) throws -> [RevisionEvents] {
-        try disk?.state.history(after: after, through: through) ?? []
+        let found = try disk?.state.history(after: after, through: through) ?? []
+        let encoded = try disk?.state.encodedHistory(after: after, through: through) ?? []
+        #expect(try encoded.map { try RevisionEvents(copying: $0) } == found)
+        return found
     }
 
     mutating func reopen() throws -> StateMachine {
@@ -59,6 +62,19 @@ private struct Follower {
         let opened = try ReplicaDisk(path: path, initial: .empty)
         disk = opened
         return opened.machine
+    }
+}
+
+extension RevisionEvents {
+    /// Of what is walked in place.
+    init(copying encoded: EncodedRevision) throws {
+        var events: [KVEvent] = []
+        try encoded.forEach { place, event in
+            #expect(place == events.count)
+            events.append(
+                KVEvent(kind: event.kind, current: event.current.record, previous: event.previous?.record))
+        }
+        self.init(revision: encoded.revision, events: events)
     }
 }
 
@@ -125,6 +141,11 @@ private struct Follower {
         #expect(found.stateHash == follower.machine.stateHash && found.view.keyCount == 1)
         let read = try follower.history(after: Revision(large.rawValue - 1), through: large)
         #expect(read.map(\.events) == [events])
+        var places: [Int] = []
+        read.first?.forEach { place, event in
+            if event.current.record == events[place].current { places.append(place) }
+        }
+        #expect(places == Array(0..<24))
         follower.apply(.compact(follower.machine.revision))
         for _ in 0..<2 {
             follower.apply(.txn(Txn(success: [.put(Key("after"), [1])])))

@@ -116,6 +116,31 @@ struct Directory {
         #expect(disk.restored.snapshot.index == LogIndex(60))
     }
 
+    @Test(arguments: [true, false])
+    func `a revision of the past that was altered is not given out, and no start believes the rest`(
+        _ isEncoded: Bool
+    ) throws {
+        let directory = try Directory(compacted: 40)
+        defer { removeAll(directory.path) }
+        let file = directory.path + "/state.sqlite"
+        // Of the value; what is before and behind it says nothing about that.
+        let altered = "CAST(substr(events, 1, 9) || x'77' || substr(events, 11) AS BLOB)"
+        try execute("UPDATE history SET events = \(altered) WHERE revision = 20", file)
+        do {
+            let store = try StateStore(path: file)
+            let before = try store.encodedHistory(after: Revision(9), through: Revision(19))
+            #expect(before.map(\.revision.rawValue) == Array(10...19))
+            #expect(throws: DiskError.self) {
+                if isEncoded {
+                    _ = try store.encodedHistory(after: Revision(9), through: Revision(30))
+                } else {
+                    _ = try store.history(after: Revision(9), through: Revision(30))
+                }
+            }
+        }
+        #expect(try ReplicaDisk(path: directory.path, initial: .empty).isStateDamaged)
+    }
+
     @Test func `without the copy nobody knows who takes part, until a leader says so`() throws {
         let directory = try Directory(compacted: 40)
         defer { removeAll(directory.path) }

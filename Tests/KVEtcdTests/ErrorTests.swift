@@ -149,7 +149,7 @@ import Testing
 
     @Test func `a snapshot for which there is no place on the disk is refused`() async throws {
         let face = try await Face(etcd: { $0.snapshotDirectory = "/nowhere" })
-        for i in 0..<4 { try await face.put("large/\(i)", String(repeating: "x", count: 1_000_000)) }
+        for i in 0..<12 { try await face.put("large/\(i)", String(repeating: "x", count: 1_000_000)) }
         var settings = GRPCChannelConfiguration()
         settings.receiveBufferBytesMax = 1000
         let idle = GRPCChannel(
@@ -169,14 +169,14 @@ import Testing
         await idle.close()
         // Who reads needs no place.
         var bytes = 0
-        for _ in 0..<20 where bytes < 4_000_000 {
+        for _ in 0..<20 where bytes < 12_000_000 {
             let whole = try await face.channel.serverStream(path, [])
             bytes = 0
             do throws(GRPCStatus) { while let piece = try await whole.next() { bytes += piece.count } } catch {
                 #expect(error == refusal)
             }
         }
-        #expect(bytes > 4_000_000)
+        #expect(bytes > 12_000_000)
         try await face.end()
     }
 

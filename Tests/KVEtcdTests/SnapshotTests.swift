@@ -76,6 +76,43 @@ import Testing
         try await face.end()
     }
 
+    @Test func `who is late is sent the rest from aside, all of it in order`() async throws {
+        let face = try await Face()
+        for i in 0..<12 { try await face.put("large/\(i)", String(repeating: "\(i)", count: 500_000)) }
+        var settings = GRPCChannelConfiguration()
+        settings.receiveBufferBytesMax = 1000
+        let late = GRPCChannel(
+            target: .tcp(host: "127.0.0.1", port: face.port, tls: nil), configuration: settings, group: face.group)
+        let call = try await late.serverStream("/etcdserverpb.Maintenance/Snapshot", [])
+        var file = try blob(try await call.next() ?? [])
+        try await eventually("the rest is put aside") { isHeld("\(face.directory)/snapshot-") }
+        while let message = try await call.next() { file += try blob(message) }
+        let path = "\(face.directory)/file"
+        let descriptor = open(path, O_RDWR | O_CREAT, 0o600)
+        #expect(file.withUnsafeBytes { write(descriptor, $0.baseAddress, $0.count) } == file.count)
+        close(descriptor)
+        // With the right digest.
+        #expect(try SnapshotContents(path: path).records.count == 12)
+        try await eventually("the file is gone") { !isHeld("\(face.directory)/snapshot-") }
+        await late.close()
+        try await face.end()
+    }
+
+    private func blob(_ message: [UInt8]) throws -> [UInt8] {
+        var reader = ProtobufReader(message)
+        while try reader.next() { if reader.field == 3 { return try reader.byteArray() } }
+        return []
+    }
+
+    /// This process has a file open whose name began so.
+    private func isHeld(_ name: String) -> Bool {
+        (0..<1024).contains { descriptor in
+            var target = [UInt8](repeating: 0, count: 256)
+            let count = readlink("/proc/self/fd/\(descriptor)", &target, target.count)
+            return count > 0 && String(decoding: target.prefix(count), as: UTF8.self).contains(name)
+        }
+    }
+
     /// Its bytes; 0: it was refused or given up.
     private func snapshot(_ face: Face) async throws -> Int {
         let call = try await face.channel.serverStream("/etcdserverpb.Maintenance/Snapshot", [])

@@ -85,7 +85,7 @@ extension Session {
         return figure
     }
 
-    /// Puts of ten clients while a million old versions are compacted away.
+    /// Puts of ten clients while old versions are compacted away.
     func compaction(versions: Int) throws -> [Figure] {
         let system = servers.system
         try fill(keys: versions, valueBytes: 128, isSameKeys: true)

@@ -51,6 +51,22 @@ package struct ByteWriter: Sendable {
     }
 }
 
+/// A number in groups of seven bits, the lowest first.
+@inline(__always)
+func varint(_ byte: () throws(DecodeError) -> UInt8) throws(DecodeError) -> UInt64 {
+    var value: UInt64 = 0
+    var shift: UInt64 = 0
+    while shift < 64 {
+        let next = try byte()
+        let bits = UInt64(next & 0x7f)
+        if shift == 63, bits > 1 { throw DecodeError() }
+        value |= bits << shift
+        if next & 0x80 == 0 { return value }
+        shift += 7
+    }
+    throw DecodeError()
+}
+
 /// Takes values from bytes.
 package struct ByteReader: Sendable {
     private let bytes: [UInt8]
@@ -81,17 +97,7 @@ package struct ByteReader: Sendable {
     }
 
     package mutating func unsigned() throws(DecodeError) -> UInt64 {
-        var value: UInt64 = 0
-        var shift: UInt64 = 0
-        while shift < 64 {
-            let next = try byte()
-            let bits = UInt64(next & 0x7f)
-            if shift == 63, bits > 1 { throw DecodeError() }
-            value |= bits << shift
-            if next & 0x80 == 0 { return value }
-            shift += 7
-        }
-        throw DecodeError()
+        try varint { () throws(DecodeError) in try byte() }
     }
 
     package mutating func signed() throws(DecodeError) -> Int64 {

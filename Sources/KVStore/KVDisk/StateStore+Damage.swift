@@ -17,9 +17,27 @@ extension StateStore {
         try decode(bytes) { (r: inout ByteReader) throws(DecodeError) in
             let item = try r.revisionEvents()
             guard !r.isAtEnd else { return item }
-            guard try r.fixed() == Self.sum([Array(bytes.dropLast(8))]) else { throw DecodeError() }
+            guard try r.fixed() == Self.sum(before: 8, bytes) else { throw DecodeError() }
             return item
         }
+    }
+
+    /// The same without values of it being made.
+    func encodedRevision(_ bytes: [UInt8]) throws(DiskError) -> EncodedRevision {
+        do {
+            let item = try EncodedRevision(bytes)
+            var sum = ByteReader(bytes, from: item.rest.lowerBound)
+            guard !sum.isAtEnd else { return item }
+            guard try sum.fixed() == Self.sum(before: 8, bytes), sum.isAtEnd else { throw DecodeError() }
+            return item
+        } catch { throw .damaged("state.sqlite: a row cannot be read") }
+    }
+
+    /// Of all but the last bytes.
+    private static func sum(before last: Int, _ bytes: [UInt8]) -> UInt64 {
+        var hash = Hash64()
+        bytes.withUnsafeBytes { hash.add(UnsafeRawBufferPointer(rebasing: $0.dropLast(last))) }
+        return hash.value
     }
 
     func condemningDamage<T: Sendable>(_ body: (inout Guarded) throws(DiskError) -> T) throws(DiskError) -> T {

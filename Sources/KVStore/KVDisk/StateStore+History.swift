@@ -11,21 +11,41 @@ extension StateStore {
     /// Revisions after one and through another that are still kept, oldest first: some of them, as many as the two limits
     /// allow, but one at least. A revision that is missing at the front was compacted, or at the end is not written yet.
     package func history(after: Revision, through: Revision) throws(DiskError) -> [RevisionEvents] {
+        try rows(after, through) { (row, parts) throws(DiskError) in
+            let item = try parts.whole(try revisionEvents(row))
+            return (item, item.revision, item.bytes)
+        }
+    }
+
+    /// The same as the bytes that they are kept as.
+    package func encodedHistory(after: Revision, through: Revision) throws(DiskError) -> [EncodedRevision] {
+        try rows(after, through) { (row, parts) throws(DiskError) in
+            let item = try parts.whole(try encodedRevision(row))
+            return (item, item.revision, item.bytes)
+        }
+    }
+
+    private func rows<Item: Sendable>(
+        _ after: Revision, _ through: Revision,
+        _ item: ([UInt8], HistoryParts) throws(DiskError) -> (Item, Revision, bytes: Int)
+    ) throws(DiskError) -> [Item] {
         try doubtingDamage { _ throws(DiskError) in
             let statement = try database.prepare(
                 "SELECT events FROM history WHERE revision > ?1 AND revision <= ?2 ORDER BY revision LIMIT ?3")
             try statement.bind(1, after.rawValue).bind(2, through.rawValue).bind(3, Self.historyRowsMax)
             defer { statement.reset() }
             let parts = try HistoryParts(self)
-            var found: [RevisionEvents] = []
+            var found: [Item] = []
             var bytes = 0
+            var last: Revision?
             while bytes < Self.historyBytesMax, try statement.step() {
-                let item = try parts.whole(try revisionEvents(statement.bytes(0)))
-                bytes += item.bytes
-                guard item.revision > after, found.last.map({ $0.revision.next == item.revision }) ?? true else {
-                    throw .damaged("state.sqlite: no history before \(item.revision)")
+                let (next, revision, count) = try item(statement.bytes(0), parts)
+                guard revision > after, last.map({ $0.next == revision }) ?? true else {
+                    throw .damaged("state.sqlite: no history before \(revision)")
                 }
-                found.append(item)
+                bytes += count
+                last = revision
+                found.append(next)
             }
             return found
         }
@@ -81,20 +101,39 @@ struct HistoryParts {
     }
 
     func whole(_ first: RevisionEvents) throws(DiskError) -> RevisionEvents {
-        guard !isEmpty else { return first }
         var item = first
+        try forEach(of: first.revision) { row throws(DiskError) in
+            let part = try store.revisionEvents(row)
+            item.events += part.events
+            return part.revision
+        }
+        return item
+    }
+
+    func whole(_ first: EncodedRevision) throws(DiskError) -> EncodedRevision {
+        var item = first
+        try forEach(of: first.revision) { row throws(DiskError) in
+            let part = try store.encodedRevision(row)
+            item.append(part)
+            return part.revision
+        }
+        return item
+    }
+
+    /// `body` answers the revision of the part.
+    private func forEach(
+        of revision: Revision, _ body: ([UInt8]) throws(DiskError) -> Revision
+    ) throws(DiskError) {
+        guard !isEmpty else { return }
         let rest = try store.database.prepare("SELECT part, events FROM more WHERE revision = ?1 ORDER BY part")
-            .bind(1, first.revision.rawValue)
+            .bind(1, revision.rawValue)
         defer { rest.reset() }
         var last: Int64 = 0
         while try rest.step() {
-            let part = try store.revisionEvents(rest.bytes(1))
-            guard rest.integer(0) == last &+ 1, part.revision == first.revision else {
-                throw .damaged("state.sqlite: a part of revision \(first.revision) is missing")
+            guard rest.integer(0) == last &+ 1, try body(rest.bytes(1)) == revision else {
+                throw .damaged("state.sqlite: a part of revision \(revision) is missing")
             }
             last &+= 1
-            item.events += part.events
         }
-        return item
     }
 }

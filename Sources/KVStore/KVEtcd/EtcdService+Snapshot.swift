@@ -82,7 +82,7 @@ private final class SnapshotSpool: Sendable {
 
     deinit { close(descriptor) }
 
-    func write(_ bytes: [UInt8], at offset: Int) throws {
+    func write(_ bytes: UnsafeRawBufferPointer, at offset: Int) throws {
         try DescriptorBytes.write(bytes, to: descriptor, at: offset)
     }
 
@@ -96,8 +96,10 @@ private final class SnapshotSpool: Sendable {
 private final class SnapshotStream: @unchecked Sendable {
     /// Of one message.
     private static let pieceBytes = BoltWriter.pieceBytes
-    /// Who makes the file waits so long for a client, at once and in all.
-    private static let waitMilliseconds = 50
+    /// Whoever makes the file is ahead of the client by no more than this.
+    private static let aheadBytesMax = 4 << 20
+    /// And waits so long for it, at once and in all.
+    private static let waitMilliseconds = 200
     private static let waitsMillisecondsMax: Int64 = 5000
 
     /// What the thread and the event loop share. The disk is never waited for while it is held: the event loop has other
@@ -119,8 +121,8 @@ private final class SnapshotStream: @unchecked Sendable {
     private let bytes: Int
     private let state = Mutex(State())
     private let writable = DispatchSemaphore(value: 0)
+    private let digest = SnapshotDigest()
     // Of the thread alone.
-    private var digest = SHA256()
     private var waited: Int64 = 0
 
     init(_ service: EtcdService, _ call: GRPCServerCall, _ slot: SnapshotSlot, bytes: Int) {
@@ -131,21 +133,22 @@ private final class SnapshotStream: @unchecked Sendable {
     }
 
     /// By the thread: the next piece.
-    func take(_ piece: [UInt8]) throws {
+    func take(_ piece: UnsafeRawBufferPointer) throws {
         guard !call.isClosed else { throw SnapshotUnwanted() }
-        digest.update(data: piece)
         let isDirect = state.withLock { $0.spool == nil }
         guard isDirect, isTaken() else { return try putAside(piece) }
-        guard piece.count > Self.pieceBytes else { return send(piece) }
         for start in stride(from: 0, to: piece.count, by: Self.pieceBytes) {
-            send(Array(piece[start..<min(start + Self.pieceBytes, piece.count)]))
+            let (message, blob) = send(
+                UnsafeRawBufferPointer(rebasing: piece[start..<min(start + Self.pieceBytes, piece.count)]))
+            digest.add(message, blob)
         }
     }
 
     /// By the thread: that was all.
     func end() throws {
+        let whole = digest.finish()
         let isDirect = state.withLock { state in
-            state.digest = Array(digest.finalize())
+            state.digest = whole
             return state.spool == nil
         }
         if isDirect { finish() }
@@ -153,7 +156,7 @@ private final class SnapshotStream: @unchecked Sendable {
 
     /// The client takes more, at once or within a moment.
     private func isTaken() -> Bool {
-        if call.isWritable { return true }
+        if call.pendingBytes < Self.aheadBytesMax { return true }
         let left = Self.waitsMillisecondsMax - waited
         guard left > 0 else { return false }
         call.onWritable { [writable] in writable.signal() }
@@ -164,11 +167,12 @@ private final class SnapshotStream: @unchecked Sendable {
         return isWritable
     }
 
-    private func putAside(_ piece: [UInt8]) throws {
+    private func putAside(_ piece: UnsafeRawBufferPointer) throws {
         let directory = service.configuration.snapshotDirectory ?? service.replica.configuration.dataDirectory
         let (known, offset) = state.withLock { ($0.spool, $0.written) }
         let spool = try known ?? SnapshotSpool(in: directory)
         try spool.write(piece, at: offset)
+        digest.add(Array(piece), 0..<piece.count)
         state.withLock { state in
             state.spool = spool
             state.written += piece.count
@@ -176,29 +180,56 @@ private final class SnapshotStream: @unchecked Sendable {
         if known == nil { awaitClient() }
     }
 
-    private func send(_ piece: [UInt8]) {
+    /// Answers the message, and where the piece is in it.
+    private func send(_ piece: UnsafeRawBufferPointer) -> ([UInt8], Range<Int>) {
         let sent = state.withLock { state in
             state.sent += piece.count
             return state.sent
         }
-        send(piece, remaining: bytes - sent)
+        return send(piece, remaining: bytes - sent)
     }
 
-    private func send(_ blob: [UInt8], remaining: Int) {
+    private func send(_ blob: UnsafeRawBufferPointer, remaining: Int) -> ([UInt8], Range<Int>) {
         var writer = ProtobufWriter(capacity: blob.count + 128)
         service.header().write(&writer)
         writer.int(2, max(0, remaining))
         writer.byteArray(3, blob)
+        let end = writer.bytes.count
         writer.string(4, service.configuration.version)
         call.send(writer.bytes)
+        return (writer.bytes, (end - blob.count)..<end)
     }
 
+    /// Whoever asks for another when it has this one finds the place free; whoever leaves it untaken keeps the place.
     private func finish() {
-        send(state.withLock { $0.digest ?? [] }, remaining: 0)
-        // Whoever asks for another when it has this one finds the place free.
-        slot.giveBack()
+        (state.withLock { $0.digest ?? [] }).withUnsafeBytes { _ = send($0, remaining: 0) }
+        giveUpLater()
+        call.onWritable { [self] in
+            state.withLock { $0.stall }?.cancel()
+            slot.giveBack()
+        }
         call.finish()
     }
+}
+
+/// SHA-256 of pieces in their order, on a thread of its own.
+private final class SnapshotDigest: @unchecked Sendable {
+    /// Pieces that wait for it.
+    private static let waitingMax = 128
+    private let queue = DispatchQueue(label: "snapshot-digest")
+    private let room = DispatchSemaphore(value: waitingMax)
+    /// Of the queue alone.
+    private var hash = SHA256()
+
+    func add(_ bytes: [UInt8], _ part: Range<Int>) {
+        room.wait()
+        queue.async { [self] in
+            hash.update(data: bytes[part])
+            room.signal()
+        }
+    }
+
+    func finish() -> [UInt8] { queue.sync { Array(hash.finalize()) } }
 }
 
 // MARK: From aside
@@ -212,7 +243,7 @@ extension SnapshotStream {
                 if let spool, start < end {
                     let piece = try spool.read(at: start, min(Self.pieceBytes, end - start))
                     state.withLock { $0.taken += piece.count }
-                    send(piece)
+                    piece.withUnsafeBytes { _ = send($0) }
                     continue
                 }
                 // The thread is slower than the client now.

@@ -19,9 +19,9 @@ package struct StoreExport: Sendable {
 }
 
 extension StoreExport {
-    /// Revisions from disk, oldest first, a few at a time; see `StateStore.history`.
-    package func history(after: Revision, through: Revision) throws -> [RevisionEvents] {
-        try store.history(after: after, through: through)
+    /// Revisions from disk, oldest first, a few at a time; see `StateStore.encodedHistory`.
+    package func history(after: Revision, through: Revision) throws -> [EncodedRevision] {
+        try store.encodedHistory(after: after, through: through)
     }
 
     /// Which revision was the first of which second, as far as this member noted that.

@@ -120,29 +120,6 @@ package struct ProtobufReader {
     }
 }
 
-extension ProtobufWriter {
-    /// What a number takes in a field below 16.
-    @inline(__always)
-    package static func bytes(_ value: Int64) -> Int { value == 0 ? 0 : 1 + length(UInt64(bitPattern: value)) }
-
-    /// What bytes take in a field below 16.
-    package static func bytes(_ value: [UInt8]) -> Int {
-        value.isEmpty ? 0 : 1 + length(UInt64(value.count)) + value.count
-    }
-
-    private static func length(_ varint: UInt64) -> Int { max(1, (70 - varint.leadingZeroBitCount) / 7) }
-
-    /// What stands between messages in a file.
-    package mutating func raw(_ other: [UInt8]) { bytes += other }
-    package mutating func raw(_ byte: UInt8) { bytes.append(byte) }
-    package mutating func raw(bigEndian value: UInt64) {
-        withUnsafeBytes(of: value.bigEndian) { bytes.append(contentsOf: $0) }
-    }
-
-    /// Its room stays.
-    package mutating func removeAll() { bytes.removeAll(keepingCapacity: true) }
-}
-
 /// Builds one message. Default values (0, false, empty) are left out, as proto3 does.
 package struct ProtobufWriter {
     package private(set) var bytes: [UInt8] = []
@@ -180,6 +157,12 @@ package struct ProtobufWriter {
     }
 
     package mutating func byteArray(_ field: Int, _ value: [UInt8]) {
+        guard !value.isEmpty else { return }
+        payload(field, value)
+    }
+
+    /// The same from memory that is only lent.
+    package mutating func byteArray(_ field: Int, _ value: UnsafeRawBufferPointer) {
         guard !value.isEmpty else { return }
         payload(field, value)
     }

@@ -31,23 +31,3 @@ package struct BoltError: Error, Hashable, Sendable, CustomStringConvertible {
     package let description: String
     init(_ description: String) { self.description = description }
 }
-
-/// Little-endian numbers into bytes.
-struct PageBytes {
-    var bytes: [UInt8] = []
-
-    mutating func put<Number: FixedWidthInteger>(_ value: Number) {
-        withUnsafeBytes(of: value.littleEndian) { bytes.append(contentsOf: $0) }
-    }
-
-    mutating func header(page: UInt64, flags: UInt16, count: Int, overflow: Int) {
-        put(page)
-        put(flags)
-        put(UInt16(clamping: count))
-        put(UInt32(clamping: overflow))
-    }
-
-    mutating func pad(to count: Int) {
-        if bytes.count < count { bytes.append(contentsOf: repeatElement(0, count: count - bytes.count)) }
-    }
-}

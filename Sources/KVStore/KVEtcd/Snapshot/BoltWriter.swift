@@ -2,8 +2,6 @@
 // remembered. The first two pages tell where the tree begins and how long the file is, which is known at the end: all is
 // counted first, without a byte of it being made, and then written by what was found.
 
-import NetGRPC
-
 /// Where the tree of a file begins, and how many pages it has.
 package struct BoltPlan: Hashable, Sendable {
     let root: UInt64
@@ -15,8 +13,8 @@ package struct BoltPlan: Hashable, Sendable {
 package final class BoltWriter {
     private struct Element {
         var flags: UInt32
-        var keyBytes: Int
-        var valueBytes: Int
+        var keyBytes: UInt32
+        var valueBytes: UInt32
     }
     private struct Child {
         /// Empty while it is counted.
@@ -27,13 +25,16 @@ package final class BoltWriter {
     /// So many bytes of pages go on at once, or more where one record has more.
     package static let pieceBytes = 32 << 10
     private let plan: BoltPlan?
-    private let sink: ([UInt8]) throws -> Void
+    private let sink: (UnsafeRawBufferPointer) throws -> Void
     private var nextPage: UInt64 = 2
     /// Pages that have not gone on yet.
-    private var gathered = PageBytes()
-    /// What the next leaf holds: the elements, and their keys and values one after the other.
+    private let gathered = PageBuffer(capacity: pieceBytes + BoltFormat.pageBytes)
+    /// What the next leaf holds: how many elements, what is known of each unless it is only counted, and their keys and
+    /// values one after the other.
+    private var elementsCount = 0
+    private var firstKeyBytes = 0
     private var elements: [Element] = []
-    private var contents = ProtobufWriter()
+    private let contents = PageBuffer()
     private var elementsBytes = BoltFormat.pageHeaderBytes
     private var children: [Child] = []
     private var lastKey: [UInt8]?
@@ -46,11 +47,11 @@ package final class BoltWriter {
     }
 
     /// The sink is given the file, piece by piece from its first byte on.
-    package init(_ plan: BoltPlan, to sink: @escaping ([UInt8]) throws -> Void) {
+    package init(_ plan: BoltPlan, to sink: @escaping (UnsafeRawBufferPointer) throws -> Void) {
         self.plan = plan
         self.sink = sink
         for page in 0..<2 {
-            gathered.bytes += BoltWriter.meta(page: UInt64(page), plan)
+            writeMeta(page: UInt64(page), plan)
             gathered.pad(to: (page + 1) * BoltFormat.pageBytes)
         }
     }
@@ -61,8 +62,8 @@ package final class BoltWriter {
     package func bucket(_ name: String, _ fill: (BoltWriter) throws -> Void = { _ in }) throws {
         lastKey = nil
         try fill(self)
-        var value = PageBytes()
-        if elements.isEmpty, children.isEmpty {
+        let value = PageBuffer()
+        if elementsCount == 0, children.isEmpty {
             value.put(UInt64(0))
             value.put(UInt64(0))
             value.header(page: 0, flags: BoltFormat.leafFlag, count: 0, overflow: 0)
@@ -70,28 +71,24 @@ package final class BoltWriter {
             value.put(try finishTree())
             value.put(UInt64(0))
         }
-        buckets.append((Array(name.utf8), value.bytes))
+        buckets.append((Array(name.utf8), Array(value.bytes)))
     }
 
     /// The next key of the bucket.
     package func add(_ key: [UInt8], _ value: [UInt8]) throws {
         if let lastKey, !lastKey.lexicographicallyPrecedes(key) { throw BoltError("keys are out of order") }
-        guard !key.isEmpty, key.count + value.count < 1 << 30 else { throw BoltError("a record of this size") }
+        guard !key.isEmpty else { throw BoltError("a record without a key") }
         lastKey = key
         try append(0, key, value)
     }
 
     /// The next key of the bucket, of so many bytes, which must follow the last one, and its value; both are asked for
     /// only when they are written.
-    package func add(keyBytes: Int, valueBytes: Int, _ write: (inout ProtobufWriter) -> Void) throws {
-        try make(room: BoltFormat.elementBytes + keyBytes + valueBytes)
-        elements.append(Element(flags: 0, keyBytes: keyBytes, valueBytes: valueBytes))
+    @inline(__always)
+    func add(keyBytes: Int, valueBytes: Int, _ write: (inout RecordWriter) -> Void) throws {
+        try make(room: keyBytes, valueBytes, flags: 0)
         guard !isCounting else { return }
-        let before = contents.bytes.count
-        write(&contents)
-        guard contents.bytes.count == before + keyBytes + valueBytes else {
-            throw BoltError("a record of another size")
-        }
+        guard contents.record(keyBytes + valueBytes, write) else { throw BoltError("a record of another size") }
     }
 
     /// Writes what is left.
@@ -101,26 +98,23 @@ package final class BoltWriter {
         }
         let found = BoltPlan(root: try finishTree(), end: nextPage)
         if let plan, plan != found { throw BoltError("the file is \(found) and was to be \(plan)") }
-        if !gathered.bytes.isEmpty { try sink(gathered.bytes) }
+        if gathered.count > 0 { try sink(gathered.bytes) }
         return found
     }
 
-    private static func meta(page: UInt64, _ plan: BoltPlan) -> [UInt8] {
-        var meta = PageBytes()
-        meta.put(BoltFormat.magic)
-        meta.put(BoltFormat.version)
-        meta.put(UInt32(BoltFormat.pageBytes))
-        meta.put(UInt32(0))
-        meta.put(plan.root)
-        meta.put(UInt64(0))
-        meta.put(BoltFormat.noFreelist)
-        meta.put(plan.end)
-        meta.put(page)
-        meta.put(BoltFormat.checksum(meta.bytes))
-        var bytes = PageBytes()
-        bytes.header(page: page, flags: BoltFormat.metaFlag, count: 0, overflow: 0)
-        bytes.bytes += meta.bytes
-        return bytes.bytes
+    private func writeMeta(page: UInt64, _ plan: BoltPlan) {
+        gathered.header(page: page, flags: BoltFormat.metaFlag, count: 0, overflow: 0)
+        let start = gathered.count
+        gathered.put(BoltFormat.magic)
+        gathered.put(BoltFormat.version)
+        gathered.put(UInt32(BoltFormat.pageBytes))
+        gathered.put(UInt32(0))
+        gathered.put(plan.root)
+        gathered.put(UInt64(0))
+        gathered.put(BoltFormat.noFreelist)
+        gathered.put(plan.end)
+        gathered.put(page)
+        gathered.put(BoltFormat.checksum(gathered.bytes[start...]))
     }
 }
 
@@ -128,43 +122,51 @@ package final class BoltWriter {
 
 extension BoltWriter {
     private func append(_ flags: UInt32, _ key: [UInt8], _ value: [UInt8]) throws {
-        try make(room: BoltFormat.elementBytes + key.count + value.count)
-        elements.append(Element(flags: flags, keyBytes: key.count, valueBytes: value.count))
+        try make(room: key.count, value.count, flags: flags)
         guard !isCounting else { return }
-        contents.raw(key)
-        contents.raw(value)
+        contents.append(key)
+        contents.append(value)
     }
 
     /// In the leaf that is being filled, or in the next one.
-    private func make(room bytes: Int) throws {
-        if !elements.isEmpty, elementsBytes + bytes > BoltFormat.pageBytes { try flushLeaf() }
+    @inline(__always)
+    private func make(room keyBytes: Int, _ valueBytes: Int, flags: UInt32) throws {
+        let bytes = BoltFormat.elementBytes + keyBytes + valueBytes
+        guard bytes < 1 << 30 else { throw BoltError("a record of \(bytes) bytes") }
+        if elementsCount > 0, elementsBytes + bytes > BoltFormat.pageBytes { try flushLeaf() }
         elementsBytes += bytes
+        if elementsCount == 0 { firstKeyBytes = keyBytes }
+        elementsCount += 1
+        guard !isCounting else { return }
+        elements.append(Element(flags: flags, keyBytes: UInt32(keyBytes), valueBytes: UInt32(valueBytes)))
     }
 
     private func flushLeaf() throws {
-        guard let first = elements.first else { return }
+        guard elementsCount > 0 else { return }
         let page = try allocate(elementsBytes) { page, overflow, out in
             out.header(page: page, flags: BoltFormat.leafFlag, count: elements.count, overflow: overflow)
-            var position = elements.count * BoltFormat.elementBytes
-            for (i, element) in elements.enumerated() {
+            var position = UInt32(clamping: elements.count * BoltFormat.elementBytes)
+            for element in elements {
                 out.put(element.flags)
-                out.put(UInt32(clamping: position - i * BoltFormat.elementBytes))
-                out.put(UInt32(clamping: element.keyBytes))
-                out.put(UInt32(clamping: element.valueBytes))
-                position += element.keyBytes + element.valueBytes
+                out.put(position)
+                out.put(element.keyBytes)
+                out.put(element.valueBytes)
+                // The next one's place is told from where it is itself.
+                position = position + element.keyBytes + element.valueBytes - UInt32(BoltFormat.elementBytes)
             }
-            out.bytes += contents.bytes
+            out.append(contents.bytes)
         }
-        let key = isCounting ? [] : Array(contents.bytes[..<first.keyBytes])
-        children.append(Child(key: key, keyBytes: first.keyBytes, page: page))
+        let key = isCounting ? [] : Array(contents.bytes[..<firstKeyBytes])
+        children.append(Child(key: key, keyBytes: firstKeyBytes, page: page))
         elements.removeAll(keepingCapacity: true)
+        elementsCount = 0
         contents.removeAll()
         elementsBytes = BoltFormat.pageHeaderBytes
     }
 
     /// Branch pages over the leaves until one page is left: the root.
     private func finishTree() throws -> UInt64 {
-        if !elements.isEmpty || children.isEmpty { try flushLeaf() }
+        if elementsCount > 0 { try flushLeaf() }
         if children.isEmpty { try writeEmptyLeaf() }
         while children.count > 1 { children = try branches(children) }
         guard let root = children.first?.page else { throw BoltError("an empty tree") }
@@ -210,22 +212,22 @@ extension BoltWriter {
                 out.put(child.page)
                 position += child.keyBytes
             }
-            for child in below { out.bytes += child.key }
+            for child in below { out.append(child.key) }
         }
     }
 
     /// The next pages for so many bytes, filled by `body` from their number and how many more there are than one.
-    private func allocate(_ bytes: Int, _ body: (UInt64, Int, inout PageBytes) -> Void) throws -> UInt64 {
+    private func allocate(_ bytes: Int, _ body: (UInt64, Int, PageBuffer) -> Void) throws -> UInt64 {
         let page = nextPage
         let count = max(1, (bytes + BoltFormat.pageBytes - 1) / BoltFormat.pageBytes)
         nextPage += UInt64(count)
         guard !isCounting else { return page }
-        let end = gathered.bytes.count + count * BoltFormat.pageBytes
-        body(page, count - 1, &gathered)
+        let end = gathered.count + count * BoltFormat.pageBytes
+        body(page, count - 1, gathered)
         gathered.pad(to: end)
-        if gathered.bytes.count >= Self.pieceBytes {
+        if gathered.count >= Self.pieceBytes {
             try sink(gathered.bytes)
-            gathered.bytes.removeAll(keepingCapacity: true)
+            gathered.removeAll()
         }
         return page
     }

@@ -40,7 +40,7 @@ package struct SnapshotWriter {
     }
 
     /// Gives the file to the sink, piece by piece.
-    package func write(_ plan: BoltPlan, to sink: @escaping ([UInt8]) throws -> Void) throws {
+    package func write(_ plan: BoltPlan, to sink: @escaping (UnsafeRawBufferPointer) throws -> Void) throws {
         _ = try compose(BoltWriter(plan, to: sink))
     }
 
@@ -60,7 +60,9 @@ package struct SnapshotWriter {
         for name in ["alarm", "auth", "authRoles", "authUsers", "cluster", "members_removed"] { try file.bucket(name) }
         try file.bucket("key") { file in
             try writeKept(to: file)
-            try forEachChange { item in try SnapshotWriter.write(item, to: file) }
+            try forEachChange { revision, place, event in
+                try SnapshotWriter.write(event, SnapshotKey(main: revision.rawValue, sub: Int64(place)), to: file)
+            }
         }
         try file.bucket("lease") { file in
             for lease in export.leases { try file.add(bigEndian(UInt64(bitPattern: lease.id.rawValue)), value(lease)) }
@@ -99,7 +101,8 @@ package struct SnapshotWriter {
         if first != base.next { base = first.map { Revision($0.rawValue - 1) } ?? floor }
     }
 
-    private func forEachChange(_ body: (RevisionEvents) throws -> Void) throws {
+    /// `body` is given each change with its revision and its place within that one.
+    private func forEachChange(_ body: (Revision, Int, EventView) throws -> Void) throws {
         let floor = export.snapshot.windowFloor
         var next = base
         while next < floor {
@@ -108,12 +111,12 @@ package struct SnapshotWriter {
                 last.revision.rawValue - next.rawValue == Int64(items.count)
             else { throw BoltError("revision \(next.next) is not there any more, or not yet") }
             guard isWanted() else { throw SnapshotUnwanted() }
-            for item in items { try body(item) }
+            for item in items { try item.forEach { try body(item.revision, $0, $1) } }
             next = last.revision
         }
         guard isWanted() else { throw SnapshotUnwanted() }
         guard let recent = export.snapshot.recent(after: next) else { throw BoltError("a gap after revision \(next)") }
-        for item in recent { try body(item) }
+        for item in recent { try item.forEach { try body(item.revision, $0, $1) } }
     }
 
     /// What was there at `base`, in the order of its revisions.
@@ -125,10 +128,8 @@ package struct SnapshotWriter {
             if record.modRevision <= base { kept.append(record) }
             return true
         }
-        try forEachChange { item in
-            for event in item.events {
-                if let previous = event.previous, previous.modRevision <= base { kept.append(previous) }
-            }
+        try forEachChange { _, _, event in
+            if let previous = event.previous, previous.modRevision <= base { kept.append(previous.record) }
         }
         return kept.sorted { ($0.modRevision, $0.key) < ($1.modRevision, $1.key) }
     }
@@ -146,38 +147,42 @@ extension SnapshotWriter {
             guard place % Self.recordsPerQuestion > 0 || isWanted() else { throw SnapshotUnwanted() }
             sub = record.modRevision == last ? sub + 1 : 0
             last = record.modRevision
-            try Self.write(record, SnapshotKey(main: last.rawValue, sub: sub), to: file)
+            let key = SnapshotKey(main: last.rawValue, sub: sub)
+            try record.withView { try Self.write($0, key, to: file) }
         }
     }
 
-    private static func write(_ item: RevisionEvents, to file: BoltWriter) throws {
-        for sub in item.events.indices {
-            var key = SnapshotKey(main: item.revision.rawValue, sub: Int64(sub))
-            guard item.events[sub].kind == .delete else {
-                try write(item.events[sub].current, key, to: file)
-                continue
-            }
-            key.isTombstone = true
-            let name = item.events[sub].current.key.bytes
-            try file.add(keyBytes: SnapshotKey.count + 1, valueBytes: ProtobufWriter.bytes(name)) { out in
-                key.write(&out)
-                out.byteArray(1, name)
-            }
+    @inline(__always)
+    private static func write(_ event: EventView, _ key: SnapshotKey, to file: BoltWriter) throws {
+        guard event.kind == .delete else { return try write(event.current, key, to: file) }
+        var key = key
+        key.isTombstone = true
+        let name = event.current.key
+        try file.add(keyBytes: SnapshotKey.count + 1, valueBytes: RecordWriter.bytes(name)) { out in
+            key.write(&out)
+            out.field(1, name)
         }
     }
 
-    private static func write(_ record: KeyValue, _ key: SnapshotKey, to file: BoltWriter) throws {
+    @inline(__always)
+    private static func write(_ record: RecordView, _ key: SnapshotKey, to file: BoltWriter) throws {
         try file.add(keyBytes: SnapshotKey.count, valueBytes: bytes(record)) { out in
             key.write(&out)
-            out.fields(of: record)
+            out.field(1, record.key)
+            out.field(2, record.createRevision.rawValue)
+            out.field(3, record.modRevision.rawValue)
+            out.field(4, record.version)
+            out.field(5, record.value)
+            out.field(6, record.lease.rawValue)
         }
     }
 
     /// Of a record's fields.
-    private static func bytes(_ record: KeyValue) -> Int {
-        ProtobufWriter.bytes(record.key.bytes) + ProtobufWriter.bytes(record.createRevision.rawValue)
-            + ProtobufWriter.bytes(record.modRevision.rawValue) + ProtobufWriter.bytes(record.version)
-            + ProtobufWriter.bytes(record.value) + ProtobufWriter.bytes(record.lease.rawValue)
+    @inline(__always)
+    private static func bytes(_ record: RecordView) -> Int {
+        RecordWriter.bytes(record.key) + RecordWriter.bytes(record.createRevision.rawValue)
+            + RecordWriter.bytes(record.modRevision.rawValue) + RecordWriter.bytes(record.version)
+            + RecordWriter.bytes(record.value) + RecordWriter.bytes(record.lease.rawValue)
     }
 
     private func value(_ lease: Lease) -> [UInt8] {
@@ -246,17 +251,14 @@ struct SnapshotKey {
         self.sub = sub
     }
 
-    var bytes: [UInt8] {
-        var writer = ProtobufWriter(capacity: Self.count + 1)
-        write(&writer)
-        return writer.bytes
-    }
+    var bytes: [UInt8] { bigEndian(UInt64(bitPattern: main)) + Array("_".utf8) + bigEndian(UInt64(bitPattern: sub)) }
 
-    func write(_ out: inout ProtobufWriter) {
-        out.raw(bigEndian: UInt64(bitPattern: main))
-        out.raw(UInt8(ascii: "_"))
-        out.raw(bigEndian: UInt64(bitPattern: sub))
-        if isTombstone { out.raw(UInt8(ascii: "t")) }
+    @inline(__always)
+    func write(_ out: inout RecordWriter) {
+        out.put(bigEndian: UInt64(bitPattern: main))
+        out.put(UInt8(ascii: "_"))
+        out.put(bigEndian: UInt64(bitPattern: sub))
+        if isTombstone { out.put(UInt8(ascii: "t")) }
     }
 
     /// nil: the bytes are something else.
@@ -273,11 +275,14 @@ struct SnapshotKey {
 /// All bytes or an error.
 enum DescriptorBytes {
     static func write(_ bytes: [UInt8], to descriptor: Int32, at offset: Int) throws {
+        try bytes.withUnsafeBytes { try write($0, to: descriptor, at: offset) }
+    }
+
+    static func write(_ bytes: UnsafeRawBufferPointer, to descriptor: Int32, at offset: Int) throws {
         var done = 0
         while done < bytes.count {
-            let count = bytes[done...].withUnsafeBytes {
-                pwrite(descriptor, $0.baseAddress, $0.count, off_t(offset + done))
-            }
+            let rest = UnsafeRawBufferPointer(rebasing: bytes[done...])
+            let count = pwrite(descriptor, rest.baseAddress, rest.count, off_t(offset + done))
             if count < 0, errno == EINTR { continue }
             guard count > 0 else {
                 throw BoltError("the snapshot cannot be written: \(String(cString: strerror(errno)))")
