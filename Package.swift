@@ -160,6 +160,7 @@ let package = Package(
                 ])
             ]),
         // Tests
+        .target(name: "TestSupport", path: "Tests/TestSupport", swiftSettings: strict),
         tests("ArchitectureTests", []),
         tests("RaftTests", ["Raft"]),
         tests("APITests", ["API"]),
@@ -167,12 +168,15 @@ let package = Package(
         tests("KVDiskTests", ["KVDisk", "KVCore", "Raft", "CSQLite"]),
         tests(
             "KVReplicaTests",
-            ["KVReplica", "KVDisk", "CSQLite", "KVCore", "Raft", "NetPKI", nio, posix, embedded, logging]),
+            [
+                "TestSupport", "KVReplica", "KVDisk", "CSQLite", "KVCore", "Raft", "NetPKI", nio, posix, embedded,
+                logging
+            ]),
         tests(
             "KVEtcdTests",
             [
-                "KVEtcd", "KVReplica", "KVCore", "KVDisk", "Raft", "NetGRPC", "NetPKI", "CSQLite", nio, posix, crypto,
-                logging
+                "TestSupport", "KVEtcd", "KVReplica", "KVCore", "KVDisk", "Raft", "NetGRPC", "NetPKI", "CSQLite", nio,
+                posix, crypto, logging
             ]),
         tests("NetTests", ["NetHTTP", "NetGRPC", "NetDNS", "NetBalancer", "NetPKI", nio, posix, http1, ssl, logging]),
         tests(
@@ -190,14 +194,14 @@ let package = Package(
                 logging
             ]),
         tests("SimulationTests", ["Simulation", "KVCore", "KVDisk", "Raft"]),
-        tests("ClusterTests", ["Worker", "Master", "NetPKI", "API"]),
+        tests("ClusterTests", ["TestSupport", "Worker", "Master", "NetPKI", "API"]),
         tests(
             "FuzzTests",
             [
                 "KVCore", "KVDisk", "KVReplica", "KVEtcd", "Raft", "API", "NetDNS", "NetGRPC", "NetPKI", nio, embedded,
                 posix, logging
             ]),
-        tests("DurabilityTests", ["Worker", "NetGRPC", nio, posix])
+        tests("DurabilityTests", ["TestSupport", "Worker", "NetGRPC", nio, posix])
     ],
     swiftLanguageModes: [.v6]
 )

@@ -5,6 +5,7 @@ import KVReplica
 import NIOCore
 import NetGRPC
 import Raft
+import TestSupport
 import Testing
 
 /// A request's bytes.
@@ -84,8 +85,8 @@ extension Face {
     /// The faces of all members of a cluster of three. Steady: whoever leads goes on leading while it lives, however late
     /// its threads are.
     static func three(isSteady: Bool = false) async throws -> [Face] {
-        let peers = try (1...3).map {
-            PeerAddress(id: PeerID(UInt64($0)), name: "m\($0)", host: "127.0.0.1", port: try Face.freePort())
+        let peers = (1...3).map {
+            PeerAddress(id: PeerID(UInt64($0)), name: "m\($0)", host: "127.0.0.1", port: FreePort.take())
         }
         var faces: [Face] = []
         for me in peers {

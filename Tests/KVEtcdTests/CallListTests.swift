@@ -3,6 +3,7 @@
 import Glibc
 import NIOCore
 import NetGRPC
+import TestSupport
 import Testing
 
 /// The tree as text.

@@ -1,5 +1,6 @@
 // The operators' commands on members in processes of their own: save, restore to a time, recover, add, promote, remove.
 import Glibc
+import TestSupport
 import Testing
 
 @Suite(
@@ -7,16 +8,13 @@ import Testing
     .timeLimit(.minutes(10)))
 struct CommandTests {
     private func withMembers(_ names: [String], _ body: (Members) async throws -> Void) async throws {
-        let members = try Members(names)
-        do { try await body(members) } catch {
-            members.end()
-            throw error
-        }
-        members.end()
+        let members = Members(names)
+        defer { members.end() }
+        try await body(members)
     }
 
     private func startAll(_ members: Members) throws {
-        for name in members.names { try members.start(name) }
+        for name in members.names { members.start(name) }
         for name in members.names { try #require(members.isServing(name), "\(members.log(name))") }
     }
 
@@ -52,8 +50,8 @@ struct CommandTests {
                 #expect(again.contains("[exit "), "a directory that is there was written over: \(again)")
             }
             // One of the old ones comes back among the new ones.
-            for name in ["a", "b"] { try members.start(name, data: "\(members.folder)/new-\(name)") }
-            try members.start("c")
+            for name in ["a", "b"] { members.start(name, data: "\(members.folder)/new-\(name)") }
+            members.start("c")
             for name in ["a", "b"] { try #require(members.isServing(name), "\(members.log(name))") }
             #expect(count(members, "a", "k/") == 8)
             _ = members.etcdctl("a", "put k/new v")
@@ -64,7 +62,7 @@ struct CommandTests {
             #expect(watched.contains("required revision has been compacted"), "\(watched)")
             // The third of the new ones takes its place.
             members.kill("c")
-            try members.start("c", data: "\(members.folder)/new-c")
+            members.start("c", data: "\(members.folder)/new-c")
             try #require(members.isServing("c"), "\(members.log("c"))")
             #expect(count(members, "c", "k/") == 9)
         }
@@ -110,9 +108,9 @@ struct CommandTests {
             let done = members.tern("member recover --data-dir a --name a --accept-data-loss")
             #expect(done.contains("done: revision 10000000"), "\(done)")
             // The lost ones come back: two of the old cluster, who could elect each other, and who is no member of it.
-            try members.start("a")
+            members.start("a")
             try #require(members.isServing("a"), "\(members.log("a"))")
-            for name in ["b", "c"] { try members.start(name) }
+            for name in ["b", "c"] { members.start(name) }
             try #require(members.isServing("b"))
             _ = members.etcdctl("a", "put side recovered")
             _ = members.etcdctl("b", "put side old")
@@ -124,7 +122,7 @@ struct CommandTests {
             _ = Shell.run("rm -rf \(members.data("b"))")
             let added = members.tern("member add \(members.peer("b")) --endpoint \(members.client("a"))")
             #expect(!added.contains("[exit "), "\(added)")
-            try members.start("b", with: ["a", "b"], "--initial-cluster-state existing")
+            members.start("b", with: ["a", "b"], "--initial-cluster-state existing")
             try #require(members.isServing("b"), "\(members.log("b"))")
             #expect(members.etcdctl("b", "get side --print-value-only") == "recovered\n")
         }
@@ -134,10 +132,10 @@ struct CommandTests {
         try await withMembers(["a", "b", "c"]) { members in
             try startAll(members)
             _ = members.etcdctl("a", "put k v")
-            try members.findPorts("d")
+            members.findPorts("d")
             let added = members.tern("member add \(members.peer("d")) --learner --endpoint \(members.client("b"))")
             try #require(!added.contains("[exit "), "\(added)")
-            try members.start("d", with: ["a", "b", "c", "d"], "--initial-cluster-state existing")
+            members.start("d", with: ["a", "b", "c", "d"], "--initial-cluster-state existing")
             let list = "member list --endpoint \(members.client("a"))"
             try await eventually("d is a learner: \(members.tern(list))") {
                 members.tern(list).contains("\td\tlearner\t")
@@ -152,9 +150,9 @@ struct CommandTests {
             // It counts: with a and b gone, four members have no majority; with one of them back they have.
             for name in ["a", "b"] { members.kill(name, "KILL") }
             #expect(members.etcdctl("d", "--command-timeout=2s put k w").contains("[exit "))
-            try members.start("a")
+            members.start("a")
             try #require(members.isServing("d"), "\(members.log("d"))")
-            try members.start("b")
+            members.start("b")
             try #require(members.isServing("b"))
             let removed = members.tern("member remove \(number) --endpoint \(members.client("a"))")
             #expect(!removed.contains("[exit "), "\(removed)")

@@ -10,6 +10,7 @@ import NIOPosix
 import NetGRPC
 import Raft
 import Synchronization
+import TestSupport
 import Testing
 
 /// A client that says what it is answered.

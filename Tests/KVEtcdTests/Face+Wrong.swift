@@ -1,6 +1,7 @@
 // A member whose state was altered on its disk.
 import CSQLite
 import KVReplica
+import TestSupport
 import Testing
 
 extension Face {

@@ -8,6 +8,7 @@ import NIOCore
 import NIOPosix
 import NetGRPC
 import Raft
+import TestSupport
 import Testing
 
 struct Face {
@@ -37,7 +38,7 @@ struct Face {
         etcd.readOnlyPrefix = readOnly
         etcd.peerScheme = "http"
         adjustEtcd(&etcd)
-        port = try Face.freePort()
+        port = FreePort.take()
         etcd.advertisedURLs = ["http://127.0.0.1:\(port)"]
         server = EtcdServer(
             replica, etcd, host: "127.0.0.1", port: port, tls: nil, group: group, logger: configuration.logger)
@@ -64,23 +65,6 @@ struct Face {
                 }
             }
         }
-    }
-
-    /// A port that nobody listens on just now.
-    static func freePort() throws -> Int {
-        let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
-        defer { close(descriptor) }
-        var address = sockaddr_in()
-        address.sin_family = sa_family_t(AF_INET)
-        address.sin_addr.s_addr = inet_addr("127.0.0.1")
-        var length = socklen_t(MemoryLayout<sockaddr_in>.size)
-        let isBound = withUnsafeMutablePointer(to: &address) { pointer in
-            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                bind(descriptor, $0, length) == 0 && getsockname(descriptor, $0, &length) == 0
-            }
-        }
-        guard isBound else { throw ChannelError.unknownLocalAddress }
-        return Int(UInt16(bigEndian: address.sin_port))
     }
 
     func end(keepsData: Bool = false) async throws {
@@ -128,8 +112,8 @@ struct Face {
 extension Face {
     /// The face of one member of three, and the other two.
     static func ofThree() async throws -> (face: Face, others: [Replica]) {
-        let peers = try (1...3).map {
-            PeerAddress(id: PeerID(UInt64($0)), name: "m\($0)", host: "127.0.0.1", port: try Face.freePort())
+        let peers = (1...3).map {
+            PeerAddress(id: PeerID(UInt64($0)), name: "m\($0)", host: "127.0.0.1", port: FreePort.take())
         }
         var others: [Replica] = []
         for peer in peers[1...] {
@@ -164,12 +148,12 @@ extension Face {
 struct RealEtcd {
     let directory = Shell.temporaryDirectory()
     let endpoint: String
-    private let process: String
+    private let process: ChildProcess
 
     /// `data`: a data directory that is there already.
     init(data: String? = nil, name: String = "m1") throws {
-        let client = try Face.freePort()
-        let peer = try Face.freePort()
+        let client = FreePort.take()
+        let peer = FreePort.take()
         endpoint = "127.0.0.1:\(client)"
         let flags = [
             "--name \(name) --data-dir \(data ?? directory + "/data") --log-level error",
@@ -177,13 +161,12 @@ struct RealEtcd {
             "--listen-peer-urls http://127.0.0.1:\(peer) --initial-advertise-peer-urls http://127.0.0.1:\(peer)",
             "--initial-cluster \(name)=http://127.0.0.1:\(peer)"
         ].joined(separator: " ")
-        process = Shell.run("etcd \(flags) > \(directory)/log 2>&1 & echo $!").filter(\.isNumber)
-        let isUp = "for i in $(seq 600); do curl -sf http://\(endpoint)/health && break; sleep 0.1; done"
-        _ = Shell.run(isUp)
+        process = ChildProcess("etcd \(flags)", in: directory)
+        try #require(Shell.succeeds("curl -sf -m 20 http://\(endpoint)/health"), "\(process.log)")
     }
 
     func end() {
-        Shell.end(process)
+        process.end()
         Shell.remove(directory)
     }
 }

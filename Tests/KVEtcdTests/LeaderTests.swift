@@ -3,6 +3,7 @@ import KVEtcd
 import KVReplica
 import NetGRPC
 import Raft
+import TestSupport
 import Testing
 
 @Suite(.serialized) struct LeaderTests {

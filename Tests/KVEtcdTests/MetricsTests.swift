@@ -3,6 +3,7 @@ import KVCore
 import KVEtcd
 import KVReplica
 import NetGRPC
+import TestSupport
 import Testing
 
 @Suite(.serialized, .enabled(if: Shell.has("curl"))) struct MetricsTests {

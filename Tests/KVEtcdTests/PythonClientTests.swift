@@ -1,5 +1,6 @@
 // A client that is not ours and not Go's: Python's etcd3, over grpcio's own HTTP/2. The same script runs against a real etcd
 // where there is one, so that it asks for nothing that etcd does not do.
+import TestSupport
 import Testing
 
 private enum PythonClient {

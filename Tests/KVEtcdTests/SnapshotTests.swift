@@ -8,6 +8,7 @@ import NIOCore
 import NIOPosix
 import NetGRPC
 import Raft
+import TestSupport
 import Testing
 
 @Suite(.serialized) struct SnapshotTests {

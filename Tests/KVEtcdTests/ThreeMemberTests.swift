@@ -5,6 +5,7 @@ import KVEtcd
 import KVReplica
 import NetGRPC
 import Raft
+import TestSupport
 import Testing
 
 @Suite(.serialized) struct ThreeMemberTests {
@@ -116,7 +117,7 @@ import Testing
     }
 
     private func add(_ faces: [Face], isLearner: Bool) async throws -> (id: UInt64, port: Int) {
-        let port = try Face.freePort()
+        let port = FreePort.take()
         let added = try await faces[1].ask(
             "etcdserverpb.Cluster/MemberAdd",
             request {

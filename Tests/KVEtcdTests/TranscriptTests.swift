@@ -1,6 +1,7 @@
 // Debian's etcdctl, command for command: the recorded transcripts hold for tern and, where the machine has one, for a
 // real etcd. `UPDATE=1` writes down what tern answers; a transcript that etcd contradicts fails all the same.
 import Glibc
+import TestSupport
 import Testing
 
 /// A text of commands, each with what it printed under it.

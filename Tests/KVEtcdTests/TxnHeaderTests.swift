@@ -4,6 +4,7 @@ import KVEtcd
 import NIOCore
 import NIOPosix
 import NetGRPC
+import TestSupport
 import Testing
 
 @Suite(.serialized) struct TxnHeaderTests {

@@ -5,13 +5,14 @@ import KVReplica
 import NIOCore
 import NetGRPC
 import Raft
+import TestSupport
 import Testing
 
 @Suite(.serialized) struct WitnessFaceTests {
     /// The face of the member with this number of three, the third being a witness, and the other two.
     private func three(_ number: Int) async throws -> (face: Face, others: [Replica]) {
-        let peers = try (1...3).map {
-            PeerAddress(id: PeerID(UInt64($0)), name: "m\($0)", host: "127.0.0.1", port: try Face.freePort())
+        let peers = (1...3).map {
+            PeerAddress(id: PeerID(UInt64($0)), name: "m\($0)", host: "127.0.0.1", port: FreePort.take())
         }
         var others: [Replica] = []
         for peer in peers where peer.id != PeerID(UInt64(number)) {
@@ -96,7 +97,7 @@ import Testing
         var endpoints = [witness.endpoint]
         var servers: [EtcdServer] = []
         for other in others {
-            let port = try Face.freePort()
+            let port = FreePort.take()
             let server = EtcdServer(
                 other, EtcdConfiguration(clusterID: 1), host: "127.0.0.1", port: port, tls: nil, group: group,
                 logger: other.configuration.logger)

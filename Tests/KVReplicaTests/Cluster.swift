@@ -5,6 +5,7 @@ import KVCore
 import KVReplica
 import Raft
 import Synchronization
+import TestSupport
 
 struct TestFailure: Error, CustomStringConvertible {
     let description: String
@@ -29,28 +30,6 @@ func removeTree(_ path: String) {
     rmdir(path)
 }
 
-/// A port that was free a moment ago, below those that the system gives to outgoing connections.
-func freePort() -> Int {
-    while true {
-        let port = Int.random(in: 12_000..<32_000)
-        if isFree(port) { return port }
-    }
-}
-
-private func isFree(_ port: Int) -> Bool {
-    let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
-    defer { close(descriptor) }
-    var address = sockaddr_in()
-    address.sin_family = sa_family_t(AF_INET)
-    address.sin_addr.s_addr = UInt32(0x7f00_0001).bigEndian
-    address.sin_port = UInt16(port).bigEndian
-    return withUnsafePointer(to: &address) { pointer in
-        pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { raw in
-            bind(descriptor, raw, socklen_t(MemoryLayout<sockaddr_in>.size)) == 0
-        }
-    }
-}
-
 /// How long what comes by itself may take where any thread may be put off for seconds.
 private let patience = Duration.seconds(60)
 
@@ -69,7 +48,7 @@ final class Cluster: Sendable {
         change: @escaping @Sendable (inout ReplicaConfiguration) -> Void = { _ in }
     ) {
         addresses = (1...count).map {
-            PeerAddress(id: PeerID(UInt64($0)), name: "m\($0)", host: "127.0.0.1", port: freePort())
+            PeerAddress(id: PeerID(UInt64($0)), name: "m\($0)", host: "127.0.0.1", port: FreePort.take())
         }
         self.isSteady = isSteady
         self.tls = tls

@@ -30,11 +30,8 @@ private func execute(_ sql: String, _ file: String) throws {
 }
 
 @Suite(.serialized) struct DamageTests {
-    /// The third member is away: without the damaged one's log nothing could be agreed on.
-    @Test(arguments: Harm.allCases, [true, false])
-    private func `a member with a damaged state acknowledges by its log and takes the leader's state`(
-        _ kind: Harm, hasCopy: Bool
-    ) async throws {
+    /// With a hundred keys. The others: who is not the leader, and the first one's log does not tell all of them any more.
+    private func threeWithCutLogs() async throws -> (Cluster, leader: Replica, others: [PeerAddress]) {
         let cluster = Cluster(3) { configuration in
             configuration.checkpointMilliseconds = 50
             configuration.logTailEntries = 8
@@ -43,8 +40,17 @@ private func execute(_ sql: String, _ file: String) throws {
         let leader = try await cluster.leader()
         for i in 0..<100 { _ = try await leader.propose(put("k\(i)", "v\(i)")) }
         let others = cluster.addresses.filter { $0.id != leader.configuration.id }
-        guard let hurt = cluster[others[0].id] else { throw TestFailure("it is not there") }
-        try await eventually("its log was cut") { await hurt.compactedLogIndex() > .zero }
+        let first = try #require(cluster[others[0].id])
+        try await eventually("its log was cut") { await first.compactedLogIndex() > .zero }
+        return (cluster, leader, others)
+    }
+
+    /// The third member is away: without the damaged one's log nothing could be agreed on.
+    @Test(arguments: Harm.allCases, [true, false])
+    private func `a member with a damaged state acknowledges by its log and takes the leader's state`(
+        _ kind: Harm, hasCopy: Bool
+    ) async throws {
+        let (cluster, leader, others) = try await threeWithCutLogs()
         await cluster.stop(others[0].id)
         await cluster.stop(others[1].id)
         let folder = "\(cluster.directory)/\(others[0].name)"
@@ -72,16 +78,8 @@ private func execute(_ sql: String, _ file: String) throws {
     }
 
     @Test func `a verdict of the others outlives a restart`() async throws {
-        let cluster = Cluster(3) { configuration in
-            configuration.checkpointMilliseconds = 50
-            configuration.logTailEntries = 8
-        }
-        try await cluster.startAll()
-        let leader = try await cluster.leader()
-        for i in 0..<100 { _ = try await leader.propose(put("k\(i)", "v\(i)")) }
-        let others = cluster.addresses.filter { $0.id != leader.configuration.id }
-        guard let wrong = cluster[others[0].id] else { throw TestFailure("it is not there") }
-        try await eventually("its log was cut") { await wrong.compactedLogIndex() > .zero }
+        let (cluster, leader, others) = try await threeWithCutLogs()
+        let wrong = try #require(cluster[others[0].id])
         // Nobody is there who could send it another one.
         await cluster.stop(others[1].id)
         await cluster.stop(leader.configuration.id)

@@ -5,6 +5,7 @@ import KVReplica
 import NetPKI
 import Raft
 import Synchronization
+import TestSupport
 import Testing
 
 @Suite(.serialized) struct MembershipTests {
@@ -156,7 +157,7 @@ import Testing
         try await cluster.startAll()
         let leader = try await cluster.leader()
         for i in 0..<50 { _ = try await leader.propose(put("k\(i)", "v")) }
-        let address = PeerAddress(id: PeerID(4), name: "m4", host: "127.0.0.1", port: freePort())
+        let address = PeerAddress(id: PeerID(4), name: "m4", host: "127.0.0.1", port: FreePort.take())
         var configuration = ReplicaConfiguration(
             dataDirectory: cluster.directory + "/m4", id: address.id, name: "m4", clusterID: 7,
             initialPeers: cluster.addresses + [address], listenHost: "127.0.0.1", listenPort: address.port, tls: nil)
@@ -188,7 +189,7 @@ import Testing
         let id = try #require(cluster.replicas.first { $0 !== leader }).configuration.id
         for i in 0..<20 { _ = try await leader.propose(put("k\(i)", "v")) }
         await cluster.halt(id)
-        let moved = freePort()
+        let moved = FreePort.take()
         let known = try #require(await leader.directory().first { $0.id == id })
         try await leader.updateMember(Member(id: id, name: known.name, host: known.host, port: moved))
         for i in 0..<600 {

@@ -3,6 +3,7 @@
 import KVCore
 import KVReplica
 import Raft
+import TestSupport
 import Testing
 
 @Suite(.serialized) struct PeerLossTests {
@@ -32,7 +33,7 @@ import Testing
 
     @Test func `a leader whose connections are reset and made again is followed on`() async throws {
         let book = LogBook()
-        let behind = freePort()
+        let behind = FreePort.take()
         let cluster = Cluster(3, isSteady: true) { configuration in
             configuration.logger = book.logger
             if configuration.id == PeerID(1) { configuration.listenPort = behind }

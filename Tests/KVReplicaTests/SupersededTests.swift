@@ -4,6 +4,7 @@ import KVCore
 import KVReplica
 import Raft
 import Synchronization
+import TestSupport
 import Testing
 
 @Suite(.serialized) struct SupersededTests {
@@ -77,7 +78,7 @@ import Testing
     @Test func `members whose addresses take connections are found to run`() async throws {
         let cluster = Cluster(2, isSteady: true)
         try await cluster.startAll()
-        let silent = PeerAddress(id: PeerID(9), name: "m9", host: "127.0.0.1", port: freePort())
+        let silent = PeerAddress(id: PeerID(9), name: "m9", host: "127.0.0.1", port: FreePort.take())
         let all = (cluster.addresses + [silent]).map {
             Member(id: $0.id, name: $0.name, host: $0.host, port: $0.port)
         }

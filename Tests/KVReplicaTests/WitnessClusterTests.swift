@@ -6,6 +6,7 @@ import KVReplica
 import NIOPosix
 import Raft
 import Synchronization
+import TestSupport
 import Testing
 
 private let witness = PeerID(3)
@@ -98,7 +99,7 @@ private func holds(_ path: String, _ wanted: [UInt8]) -> Bool {
         try await cluster.startAll()
         var leader = try await cluster.leader()
         for i in 0..<20 { _ = try await leader.propose(put("k\(i)", "v")) }
-        let fourth = PeerAddress(id: PeerID(4), name: "m4", host: "127.0.0.1", port: freePort())
+        let fourth = PeerAddress(id: PeerID(4), name: "m4", host: "127.0.0.1", port: FreePort.take())
         var configuration = ReplicaConfiguration(
             dataDirectory: cluster.directory + "/m4", id: fourth.id, name: "m4",
             clusterID: leader.configuration.clusterID, initialPeers: cluster.addresses + [fourth],
