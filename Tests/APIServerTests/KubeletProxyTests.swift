@@ -76,13 +76,17 @@ private func pod(_ name: String, node: String?) -> JSON {
         #expect(unknown.status == 400 && unknown.body["message"] == "container zz is not valid for pod p")
         let plain = try server.json("POST", "/api/v1/namespaces/default/pods/p/exec?command=ls&stdout=1")
         #expect(plain.status == 400 && plain.body["message"] == "Upgrade request required")
-        let exec = try server.curl(
-            "GET", "/api/v1/namespaces/default/pods/p/exec?command=ls&command=-l&stdout=true&tty=false",
-            headers: [
-                "connection: Upgrade", "upgrade: websocket", "sec-websocket-version: 13",
-                "sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==", "sec-websocket-protocol: v5.channel.k8s.io"
-            ],
-            more: ["--http1.1", "--max-time", "2"])
+        var exec = (status: 0, body: "")
+        // The connection stays open: whoever asks ends it, and waits longer when too little came.
+        for seconds in [2, 10, 60] where !exec.body.contains("target=") {
+            exec = try server.curl(
+                "GET", "/api/v1/namespaces/default/pods/p/exec?command=ls&command=-l&stdout=true&tty=false",
+                headers: [
+                    "connection: Upgrade", "upgrade: websocket", "sec-websocket-version: 13",
+                    "sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==", "sec-websocket-protocol: v5.channel.k8s.io"
+                ],
+                more: ["--http1.1", "--max-time", "\(seconds)"])
+        }
         #expect(exec.status == 101, "\(exec)")
         #expect(exec.body.contains("target=/exec/default/p/c?command=ls&command=-l&output=1&tty=0;"), "\(exec)")
         await kubelet.server.stop(grace: .seconds(1))

@@ -75,22 +75,18 @@ private func configMap(_ name: String, _ data: JSON = [:], labels: JSON = [:]) -
     @Test func `a watch shows what is there, each change, and selection by label`() async throws {
         let server = try await TestServer()
         #expect(try server.json("POST", configMaps, body: configMap("w1", labels: ["app": "x"])).status == 201)
-        let changes = Thread {
-            do {
-                Thread.sleep(forTimeInterval: 0.5)
-                _ = try server.json("POST", configMaps, body: configMap("w2", labels: ["app": "x"]))
-                _ = try server.json("POST", configMaps, body: configMap("other", labels: ["app": "y"]))
-                _ = try server.json(
-                    "PATCH", configMaps + "/w1", body: ["metadata": ["labels": ["app": "y"]]],
-                    contentType: "application/merge-patch+json")
-                _ = try server.json("DELETE", configMaps + "/w2")
-            } catch { Issue.record(error) }
-        }
-        changes.start()
-        let answer = try server.curl("GET", configMaps + "?watch=1&timeoutSeconds=3&labelSelector=app%3Dx")
-        let events = try answer.body.split(separator: "\n").map { try JSON.parse(String($0)) }
-        #expect(answer.status == 200)
-        #expect(
+        let watch = try server.watch(configMaps + "?watch=1&labelSelector=app%3Dx")
+        defer { watch.end() }
+        // What was there before is told of: what comes now are changes.
+        #expect(try await watch.events { !$0.isEmpty }.count == 1)
+        _ = try server.json("POST", configMaps, body: configMap("w2", labels: ["app": "x"]))
+        _ = try server.json("POST", configMaps, body: configMap("other", labels: ["app": "y"]))
+        _ = try server.json(
+            "PATCH", configMaps + "/w1", body: ["metadata": ["labels": ["app": "y"]]],
+            contentType: "application/merge-patch+json")
+        _ = try server.json("DELETE", configMaps + "/w2")
+        let events = try await watch.events { $0.count >= 4 }
+        try #require(
             events.map { "\($0["type"]?.string ?? "") \($0["object"]?.name ?? "")" } == [
                 "ADDED w1", "ADDED w2", "DELETED w1", "DELETED w2"
             ])
@@ -99,14 +95,14 @@ private func configMap(_ name: String, _ data: JSON = [:], labels: JSON = [:]) -
         #expect(
             left.labels == ["app": "x"]
                 && (Int(left.resourceVersion) ?? 0) > (Int(events[1]["object"]?.resourceVersion ?? "") ?? 0))
-        let resumed = try server.curl(
-            "GET",
-            configMaps
-                + "?watch=1&timeoutSeconds=1&resourceVersion=\(events[1]["object"]?.resourceVersion ?? "")&labelSelector=app%3Dx&allowWatchBookmarks=true"
-        )
-        let replay = try resumed.body.split(separator: "\n").map { try JSON.parse(String($0)) }
+        let after = events[1]["object"]?.resourceVersion ?? ""
+        let resumed = try server.watch(
+            configMaps + "?watch=1&resourceVersion=\(after)&labelSelector=app%3Dx&allowWatchBookmarks=true")
+        defer { resumed.end() }
+        let replay = try await resumed.events { $0.count >= 3 && $0.contains { $0["type"] == "BOOKMARK" } }
         #expect(replay.filter { $0["type"] != "BOOKMARK" }.map { $0["object"]?.name } == ["w1", "w2"])
         #expect(replay.contains { $0["type"] == "BOOKMARK" })
+        #expect(try server.curl("GET", configMaps + "?watch=1&timeoutSeconds=1").status == 200)
         await server.stop()
     }
 

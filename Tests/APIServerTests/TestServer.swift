@@ -8,6 +8,7 @@ import NIOCore
 import NIOPosix
 import NetHTTP
 import NetPKI
+import Synchronization
 
 final class TestServer: Sendable {
     let replica: Replica
@@ -141,17 +142,25 @@ final class TestServer: Sendable {
             ["--kubeconfig", directory + "/kubeconfig", "--cache-dir", directory + "/cache"] + arguments)
     }
 
+    private var adminArguments: [String] {
+        ["--cacert", directory + "/ca.crt", "--cert", directory + "/admin.crt", "--key", directory + "/admin.key"]
+    }
+
+    /// A watch that goes on until it is ended.
+    func watch(_ path: String) throws -> CurlWatch {
+        try CurlWatch(["-sSN", "--max-time", "240"] + adminArguments + ["https://127.0.0.1:\(port)\(path)"])
+    }
+
     /// A request with the admin's certificate: status, then body.
     func curl(
         _ method: String, _ path: String, body: String? = nil, contentType: String = "application/json",
         headers: [String] = [], user: String? = nil, more: [String] = []
     ) throws -> (status: Int, body: String) {
-        var arguments =
-            ["-sS", "--cacert", directory + "/ca.crt", "-X", method, "-w", "\n%{http_code}", "--max-time", "60"] + more
+        var arguments = ["-sS", "-X", method, "-w", "\n%{http_code}", "--max-time", "60"] + more
         if let user {
-            arguments += ["-H", "authorization: Bearer \(user)"]
+            arguments += ["--cacert", directory + "/ca.crt", "-H", "authorization: Bearer \(user)"]
         } else {
-            arguments += ["--cert", directory + "/admin.crt", "--key", directory + "/admin.key"]
+            arguments += adminArguments
         }
         for header in headers { arguments += ["-H", header] }
         if let body {
@@ -170,6 +179,57 @@ final class TestServer: Sendable {
     ) throws -> (status: Int, body: JSON) {
         let answer = try curl(method, path, body: body?.text, contentType: contentType, user: user)
         return (answer.status, try JSON.parse(answer.body))
+    }
+}
+
+/// The lines of an answer that goes on, as JSON, as they come.
+final class CurlWatch: Sendable {
+    private struct State {
+        var rest = Data()
+        var events: [JSON] = []
+        var failure: (any Error)?
+    }
+    private let process: Process
+    private let state = Mutex(State())
+
+    fileprivate init(_ arguments: [String]) throws {
+        process = Process()
+        process.executableURL = URL(fileURLWithPath: "/usr/bin/curl")
+        process.arguments = arguments
+        process.standardInput = FileHandle.nullDevice
+        let out = Pipe()
+        process.standardOutput = out
+        try process.run()
+        let thread = Thread { [self] in
+            while case let piece = out.fileHandleForReading.availableData, !piece.isEmpty { take(piece) }
+        }
+        thread.start()
+    }
+
+    private func take(_ piece: Data) {
+        state.withLock { state in
+            state.rest.append(piece)
+            while let end = state.rest.firstIndex(of: 10) {
+                do { state.events.append(try JSON.parse(Array(state.rest[..<end]))) } catch { state.failure = error }
+                state.rest = Data(state.rest[(end + 1)...])
+            }
+        }
+    }
+
+    /// All events so far, once they are as wished; what there is when that does not come about.
+    func events(until isEnough: ([JSON]) -> Bool) async throws -> [JSON] {
+        let end = ContinuousClock.now + .seconds(60)
+        while true {
+            let (events, failure) = state.withLock { ($0.events, $0.failure) }
+            if let failure { throw failure }
+            if isEnough(events) || ContinuousClock.now > end { return events }
+            try await Task.sleep(for: .milliseconds(5))
+        }
+    }
+
+    func end() {
+        process.terminate()
+        process.waitUntilExit()
     }
 }
 

@@ -14,19 +14,19 @@ extension ClusterTests {
         let short = try authority.issue(
             CertificateSpec(
                 commonName: "system:node:w2", organizations: ["system:nodes"], dnsNames: ["w2"],
-                ipAddresses: ["10.89.0.22"], validitySeconds: 30))
+                ipAddresses: ["10.89.0.22"], validitySeconds: 3660), now: wallClockSeconds() - 3600)
         try cluster.tern("kill", "w2")
         try cluster.shell("rm -f \(folder)/kubelet-serving.*")
         try PEMFile.write(short.keyPEM, to: "\(folder)/kubelet.key")
         try PEMFile.write(short.certificatePEM, to: "\(folder)/kubelet.crt", mode: 0o644)
         try cluster.tern("start", "w2")
-        try await cluster.eventually("both certificates are new") {
+        try await cluster.eventually("both certificates are new", seconds: 150) {
             let client = try ClientCertificate(pem: try PEMFile.read("\(folder)/kubelet.crt"))
             let serving = try ClientCertificate(pem: try PEMFile.read("\(folder)/kubelet-serving.crt"))
             return [client, serving].allSatisfy { $0.notAfter > wallClockSeconds() + 86_400 }
         }
         // The old one is over now: what runs must use the new ones, the node's towards the API and the kubelet's own.
-        try await cluster.eventually("the short certificate has ended") {
+        try await cluster.eventually("the short certificate has ended", seconds: 120) {
             try ClientCertificate(pem: short.certificatePEM).notAfter < wallClockSeconds()
         }
         try cluster.kubectl("wait", "--for=condition=Ready=True", "node/w2", "--timeout=60s")

@@ -3,6 +3,7 @@
 // It takes itself down; what an earlier run that was killed has left is taken down first.
 import API
 import Glibc
+import TestSupport
 import Testing
 import Worker
 
@@ -19,27 +20,6 @@ final class TestCluster: Sendable {
     let binary: String
     private let environment: [String: String]
 
-    /// The program beside the test bundle.
-    static var binary: String? {
-        var buffer = [CChar](repeating: 0, count: 4096)
-        let arguments = CommandLine.arguments
-        let bundle = arguments.firstIndex(of: "--test-bundle-path").flatMap {
-            arguments.indices.contains($0 + 1) ? arguments[$0 + 1] : nil
-        }
-        let count = readlink("/proc/self/exe", &buffer, buffer.count - 1)
-        let own = count > 0 ? String(decoding: buffer[..<count].map { UInt8(bitPattern: $0) }, as: UTF8.self) : ""
-        for path in [bundle, own].compactMap(\.self) {
-            var folder = path
-            while let slash = folder.lastIndex(of: "/") {
-                folder = String(folder[..<slash])
-                if Files.exists("\(folder)/ternPackageTests.xctest"), Files.exists("\(folder)/tern") {
-                    return "\(folder)/tern"
-                }
-            }
-        }
-        return nil
-    }
-
     /// The folder of the kubectl on PATH; `make test` sees to it that there is one.
     static var tools: String? {
         guard let found = Subprocess.find("kubectl"), Files.exists(found), let slash = found.lastIndex(of: "/") else {
@@ -48,13 +28,13 @@ final class TestCluster: Sendable {
         return String(found[..<slash])
     }
 
-    static var isPossible: Bool { geteuid() == 0 && binary != nil && tools != nil }
+    static var isPossible: Bool { geteuid() == 0 && TernProgram.path != nil && tools != nil }
 
     private static let checkout = #filePath.split(separator: "/").dropLast(3).reduce("") { "\($0)/\($1)" }
 
     init() throws {
         try Self.removeAbandoned()
-        guard let binary = Self.binary, let tools = Self.tools else {
+        guard let binary = TernProgram.path, let tools = Self.tools else {
             throw TestClusterError(description: "no program")
         }
         self.binary = binary
@@ -103,8 +83,14 @@ final class TestCluster: Sendable {
         return result.status == 0 ? try JSON.parse(Array(result.output.utf8)) : .null
     }
 
-    var leader: String {
-        get throws { try tern("leader").filter { !$0.isWhitespace } }
+    /// Who leads, once somebody does.
+    func leader(besides former: String? = nil) async throws -> String {
+        var found = ""
+        try await eventually("somebody leads") {
+            found = try self.tern("leader").filter { !$0.isWhitespace }
+            return !found.isEmpty && found != former
+        }
+        return found
     }
 
     /// Waits until the condition holds; a failure names what was awaited. An error counts as "not yet".

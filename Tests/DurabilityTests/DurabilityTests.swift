@@ -1,6 +1,7 @@
 // What was acknowledged is on the disk: power cuts of a real file system, death at counted system calls, failing and
 // full disks, under writers. `ROUNDS=n` makes it longer.
 import Glibc
+import TestSupport
 import Testing
 import Worker
 
@@ -19,7 +20,7 @@ func withFolder(_ body: (_ folder: String, _ port: Int) async throws -> Void) as
 }
 
 @Suite(
-    .serialized, .enabled(if: StoreProcess.program != nil, "needs the program beside the tests"),
+    .serialized, .enabled(if: TernProgram.path != nil, "needs the program beside the tests"),
     .timeLimit(.minutes(15)))
 struct DurabilityTests {
     @Test(.enabled(if: LoopDisk.isPossible, "needs root, mkfs.ext4 and loop devices"))
@@ -31,7 +32,8 @@ struct DurabilityTests {
     /// The proof that the test above would notice.
     @Test(.enabled(if: LoopDisk.isPossible && Subprocess.find("strace") != nil, "needs root, loop devices, strace"))
     func `a store whose syncs do nothing is caught by a power cut`() async throws {
-        let broken = try await powerCuts(afterMilliseconds: [200, 300, 400], injection: "fdatasync:retval=0")
+        let broken = try await powerCuts(
+            afterMilliseconds: [200, 300, 400, 200, 300, 400], injection: "fdatasync:retval=0")
         #expect(!broken.isEmpty)
     }
 
@@ -66,7 +68,7 @@ struct DurabilityTests {
         _ disk: LoopDisk, _ store: StoreProcess, _ promises: Promises, afterMilliseconds: Int
     ) async throws {
         try await promises.write(to: store) {
-            try await Task.sleep(for: .milliseconds(afterMilliseconds))
+            try await promises.grow(by: 10, afterMilliseconds: afterMilliseconds, in: store)
             try disk.cutPower()
             // What goes on after the cut must not be acknowledged.
             try await Task.sleep(for: .milliseconds(50))
@@ -114,7 +116,7 @@ struct DurabilityTests {
         if try await store.becomesReady() {
             try await check(store, promises, mayDie: true)
             try await promises.write(to: store) {
-                for _ in 0..<30 where !store.hasEnded { try await Task.sleep(for: .milliseconds(10)) }
+                try await promises.grow(by: 100, afterMilliseconds: 300, in: store)
             }
         }
         let isDead = store.hasEnded
@@ -162,7 +164,7 @@ struct DurabilityTests {
             let store = try StoreProcess(folder: folder, data: "\(folder)/data", port: port, injection: injection)
             #expect(try await store.becomesReady())
             try await promises.write(to: store) {
-                for _ in 0..<milliseconds / 10 where !store.hasEnded { try await Task.sleep(for: .milliseconds(10)) }
+                try await promises.grow(by: 100, afterMilliseconds: milliseconds, in: store)
             }
             #expect(!store.hasEnded, "\(store.lastWords)")
             #expect(try await store.becomesReady())

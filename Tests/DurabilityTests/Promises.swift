@@ -1,5 +1,6 @@
 // What a store acknowledged, kept outside of it: each writer counts up in a key of its own. What is stored must be at
 // least what was acknowledged, and never more than what was tried.
+import NIOCore
 import Synchronization
 
 final class Promises: Sendable {
@@ -29,6 +30,18 @@ final class Promises: Sendable {
         }
     }
 
+    /// For the time, and until so many more were acknowledged, or the store has ended; for a minute at most.
+    func grow(by count: Int, afterMilliseconds: Int, in store: StoreProcess) async throws {
+        let before = acknowledged
+        let begin = ContinuousClock.now
+        while !store.hasEnded, ContinuousClock.now - begin < .seconds(60) {
+            if ContinuousClock.now - begin >= .milliseconds(afterMilliseconds), acknowledged >= before + count {
+                return
+            }
+            try await Task.sleep(for: .milliseconds(5))
+        }
+    }
+
     /// Writers at work for the time of `body`.
     func write(to store: StoreProcess, writers: Int = 4, during body: () async throws -> Void) async throws {
         let tasks = (0..<writers).map { number in
@@ -36,7 +49,7 @@ final class Promises: Sendable {
                 let key = "\(Self.prefix)\(number)"
                 while !Task.isCancelled, !store.hasEnded {
                     let value = next(key)
-                    if await store.put(key, String(value)) { acknowledge(key, value) }
+                    if await store.put(key, String(value), within: .seconds(2)) { acknowledge(key, value) }
                 }
             }
         }

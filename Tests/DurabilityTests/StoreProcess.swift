@@ -4,6 +4,7 @@ import Glibc
 import NIOCore
 import NIOPosix
 import NetGRPC
+import TestSupport
 import Worker
 
 struct StoreError: Error, CustomStringConvertible {
@@ -22,7 +23,7 @@ final class StoreProcess: Sendable {
         folder: String, data: String, port: Int, roomMegabytes: Int? = nil, injection: String? = nil,
         flags: [String] = []
     ) throws {
-        guard let program = Self.program else { throw StoreError(description: "no program beside the tests") }
+        guard let program = TernProgram.path else { throw StoreError(description: "no program beside the tests") }
         log = "\(folder)/log"
         self.port = port
         let peer = port + 1
@@ -81,7 +82,7 @@ final class StoreProcess: Sendable {
         let end = ContinuousClock.now + .seconds(60)
         while ContinuousClock.now < end {
             if hasEnded { return false }
-            if isListening, await put("ready", "yes") { return true }
+            if isListening, await put("ready", "yes", within: .seconds(10)) { return true }
             try await Task.sleep(for: .milliseconds(5))
         }
         throw StoreError(description: "not ready within a minute: \(lastWords)")
@@ -103,12 +104,12 @@ final class StoreProcess: Sendable {
     }
 
     /// True when it was acknowledged; false: nobody knows.
-    func put(_ key: String, _ value: String) async -> Bool {
+    func put(_ key: String, _ value: String, within patience: TimeAmount = .seconds(60)) async -> Bool {
         var writer = ProtobufWriter()
         writer.string(1, key)
         writer.string(2, value)
         do {
-            _ = try await channel.unary("/etcdserverpb.KV/Put", writer.bytes, timeout: .seconds(2))
+            _ = try await channel.unary("/etcdserverpb.KV/Put", writer.bytes, timeout: patience)
             return true
         } catch { return false }
     }
@@ -116,7 +117,7 @@ final class StoreProcess: Sendable {
     /// nil: it was done; else in the server's words.
     func refusal(_ path: String, _ message: [UInt8]) async -> String? {
         do {
-            _ = try await channel.unary(path, message, timeout: .seconds(2))
+            _ = try await channel.unary(path, message, timeout: .seconds(60))
             return nil
         } catch { return "\(error)" }
     }
@@ -128,7 +129,7 @@ final class StoreProcess: Sendable {
         writer.string(2, prefix + "~")
         let answer: [UInt8]
         do {
-            answer = try await channel.unary("/etcdserverpb.KV/Range", writer.bytes, timeout: .seconds(2))
+            answer = try await channel.unary("/etcdserverpb.KV/Range", writer.bytes, timeout: .seconds(60))
         } catch { return nil }
         var found: [String: Int] = [:]
         var reader = ProtobufReader(answer)
@@ -143,21 +144,5 @@ final class StoreProcess: Sendable {
             found[key] = Int(value)
         }
         return found
-    }
-
-    /// The program beside the test bundle.
-    static var program: String? {
-        let arguments = CommandLine.arguments
-        var folder =
-            arguments.firstIndex(of: "--test-bundle-path").flatMap {
-                arguments.indices.contains($0 + 1) ? arguments[$0 + 1] : nil
-            } ?? arguments.first ?? ""
-        while let slash = folder.lastIndex(of: "/") {
-            folder = String(folder[..<slash])
-            if Files.exists("\(folder)/ternPackageTests.xctest"), Files.exists("\(folder)/tern") {
-                return "\(folder)/tern"
-            }
-        }
-        return nil
     }
 }
