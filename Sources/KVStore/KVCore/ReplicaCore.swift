@@ -54,6 +54,11 @@ package struct ReplicaOutput: Sendable {
 package struct ReplicaSave: Sendable {
     package var raft: Save
     package var state: StateMachine?
+
+    package init(raft: Save, state: StateMachine? = nil) {
+        self.raft = raft
+        self.state = state
+    }
 }
 
 /// Who leads, for those who act only where the leader is.

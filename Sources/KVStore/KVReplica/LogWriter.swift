@@ -8,9 +8,14 @@ import Raft
 import Synchronization
 
 /// The log's thread.
-final class LogWriter: Sendable {
+package final class LogWriter: Sendable {
+    private enum Step {
+        case save(ReplicaSave)
+        /// The state that is there was found to be wrong.
+        case distrust
+    }
     private struct Queue {
-        var saves: [ReplicaSave] = []
+        var steps: [Step] = []
         var isScheduled = false
     }
     private let log: LogStore
@@ -21,9 +26,8 @@ final class LogWriter: Sendable {
     private let saved: @Sendable (SaveID, _ count: Int, _ seconds: Double) -> Void
     private let failed: @Sendable (DiskError) -> Void
     private let isAbandoned = Atomic<Bool>(false)
-    private let mustDistrust = Atomic<Bool>(false)
 
-    init(
+    package init(
         log: LogStore, state: StateStore, syncs: DurationHistogram,
         saved: @escaping @Sendable (SaveID, Int, Double) -> Void,
         failed: @escaping @Sendable (DiskError) -> Void
@@ -35,26 +39,18 @@ final class LogWriter: Sendable {
         self.failed = failed
     }
 
-    func submit(_ save: ReplicaSave) {
+    package func submit(_ save: ReplicaSave) { add(.save(save)) }
+
+    /// In its turn: a state that was given before is condemned too, one that is given later takes its place.
+    package func distrustState() { add(.distrust) }
+
+    private func add(_ step: Step) {
         let isFirst = queue.withLock { queue in
-            queue.saves.append(save)
+            queue.steps.append(step)
             defer { queue.isScheduled = true }
             return !queue.isScheduled
         }
         if isFirst { thread.submit { [self] in drain() } }
-    }
-
-    /// Before any state that is installed later, also when batches are being saved one after the other.
-    func distrustState() {
-        mustDistrust.store(true, ordering: .releasing)
-        thread.submit { [self] in
-            guard !isAbandoned.load(ordering: .relaxed) else { return }
-            guarded { () throws(DiskError) in try distrustIfTold() }
-        }
-    }
-
-    private func distrustIfTold() throws(DiskError) {
-        if mustDistrust.exchange(false, ordering: .acquiringAndReleasing) { try distrust() }
     }
 
     private func distrust() throws(DiskError) {
@@ -74,7 +70,7 @@ final class LogWriter: Sendable {
 
     /// `isAbandoned`: what is queued is not done, as in a crash. A disk that is full or hangs is not waited for: nothing of
     /// it was acknowledged. Answers whether the thread has ended.
-    func end(isAbandoned: Bool) -> Bool {
+    package func end(isAbandoned: Bool) -> Bool {
         self.isAbandoned.store(isAbandoned, ordering: .relaxed)
         if thread.end(within: ReplicaLoop.endSeconds) { return true }
         self.isAbandoned.store(true, ordering: .relaxed)
@@ -85,12 +81,9 @@ final class LogWriter: Sendable {
         while let batch = take() {
             guard !isAbandoned.load(ordering: .relaxed) else { return }
             let began = Clock.milliseconds()
-            let isSaved = guarded { () throws(DiskError) in
-                try distrustIfTold()
-                try save(batch)
-            }
-            guard isSaved else { return }
-            if let last = batch.last { saved(last.raft.id, batch.count, Double(Clock.milliseconds() - began) / 1000) }
+            var done: (last: SaveID, count: Int)?
+            guard guarded({ () throws(DiskError) in done = try perform(batch) }) else { return }
+            if let done { saved(done.last, done.count, Double(Clock.milliseconds() - began) / 1000) }
         }
         guarded { () throws(DiskError) in try unlessFull { () throws(DiskError) in try log.prepare() } }
     }
@@ -102,17 +95,24 @@ final class LogWriter: Sendable {
         }
     }
 
-    private func take() -> [ReplicaSave]? {
+    private func take() -> [Step]? {
         queue.withLock { queue in
-            defer { queue.saves = [] }
-            queue.isScheduled = !queue.saves.isEmpty
-            return queue.saves.isEmpty ? nil : queue.saves
+            defer { queue.steps = [] }
+            queue.isScheduled = !queue.steps.isEmpty
+            return queue.steps.isEmpty ? nil : queue.steps
         }
     }
 
-    private func save(_ batch: [ReplicaSave]) throws(DiskError) {
+    /// Answers the last save and how many there were.
+    private func perform(_ batch: [Step]) throws(DiskError) -> (last: SaveID, count: Int)? {
         var plain: [Save] = []
-        for one in batch {
+        var done: (last: SaveID, count: Int)?
+        for step in batch {
+            guard case .save(let one) = step else {
+                try distrust()
+                continue
+            }
+            done = (one.raft.id, (done?.count ?? 0) + 1)
             if let machine = one.state, let snapshot = one.raft.snapshot {
                 try saveRetrying(plain)
                 plain = []
@@ -121,6 +121,7 @@ final class LogWriter: Sendable {
             plain.append(one.raft)
         }
         try saveRetrying(plain)
+        return done
     }
 
     /// A full disk was rolled back: the same batch may be tried until there is room.

@@ -328,6 +328,8 @@ extension ReplicaLoop {
     private func obey(_ output: ReplicaOutput) {
         counters.messagesSentTotal += UInt64(output.messages.count)
         for envelope in output.messages { transport?.send(envelope) }
+        // Before the state that takes its place.
+        if output.condemnsState { logWriter?.distrustState() }
         if let save = output.save {
             transport?.flush()
             if save.state != nil { counters.snapshotsReceivedTotal += 1 }
@@ -354,7 +356,6 @@ extension ReplicaLoop {
             reads.removeValue(forKey: ticket)?(failure)
         }
         if let news = output.leadership { announce(news) }
-        if output.condemnsState { logWriter?.distrustState() }
         for alarm in output.alarms {
             configuration.logger.critical("states differ", metadata: ["alarm": "\(alarm)"])
         }
