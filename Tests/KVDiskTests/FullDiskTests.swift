@@ -24,7 +24,6 @@ private func whileFull(_ file: String, _ body: () throws -> Void) throws {
     var status = stat()
     #expect(stat(file, &status) == 0, "no file \(file)")
     lengths.withLock { $0[status.st_ino] = Int(status.st_size) }
-    let system = try #require(sqlite3_vfs_find(nil))
     let direct: @convention(c) (Int32, UnsafeRawPointer?, Int, off_t) -> Int = { descriptor, bytes, count, offset in
         guard fits(descriptor, Int(offset), count) else {
             errno = ENOSPC
@@ -39,15 +38,10 @@ private func whileFull(_ file: String, _ body: () throws -> Void) throws {
         }
         return write(descriptor, bytes, count)
     }
-    for name in ["pwrite", "pwrite64"] {
-        _ = system.pointee.xSetSystemCall(system, name, unsafeBitCast(direct, to: sqlite3_syscall_ptr.self))
-    }
-    _ = system.pointee.xSetSystemCall(system, "write", unsafeBitCast(sequential, to: sqlite3_syscall_ptr.self))
-    defer {
-        lengths.withLock { _ = $0.removeValue(forKey: status.st_ino) }
-        for name in ["pwrite", "pwrite64", "write"] { _ = system.pointee.xSetSystemCall(system, name, nil) }
-    }
-    try body()
+    defer { lengths.withLock { _ = $0.removeValue(forKey: status.st_ino) } }
+    let placed = unsafeBitCast(direct, to: sqlite3_syscall_ptr.self)
+    let calls = ["pwrite": placed, "pwrite64": placed, "write": unsafeBitCast(sequential, to: sqlite3_syscall_ptr.self)]
+    try whileReplacing(calls, body)
 }
 
 @Suite(.serialized) struct FullDiskTests {

@@ -131,6 +131,28 @@ private func page(_ file: String, of key: String, times: Int) throws -> Int {
         #expect(!disk.restored.isNewborn && disk.restored.entries.count == 60 && disk.restored.voteMark == nil)
     }
 
+    /// The state may be behind what the log says of who takes part.
+    @Test func `who is alone by its log alone cannot do without its mark, who has others there can`() throws {
+        let alone = Configuration(voters: [PeerID(1)])
+        for (before, after) in [(three, alone), (alone, three)] {
+            let directory = try Directory(before, compacted: 0)
+            defer { removeAll(directory.path) }
+            do {
+                let disk = try open(directory, before)
+                let entry = Entry(term: Term(4), index: LogIndex(61), kind: .configuration, data: after.encode())
+                let hard = HardState(term: Term(4), vote: nil, commit: LogIndex(61))
+                try disk.log.save([Save(id: SaveID(rawValue: 9), hardState: hard, entries: [entry], snapshot: nil)])
+            }
+            faults.add(directory.path + "/raft.mark", 0..<48)
+            if after == alone {
+                #expect(throws: DiskError.self) { try open(directory, before) }
+            } else {
+                #expect(try open(directory, before).restored.isNewborn)
+            }
+            faults.lift()
+        }
+    }
+
     @Test func `records of a newer program are refused, not taken for damage`() throws {
         let directory = try Directory(compacted: 0)
         defer { removeAll(directory.path) }
@@ -158,7 +180,6 @@ private func page(_ file: String, of key: String, times: Int) throws -> Int {
 private let pages = Faults()
 
 private func whileFailing(_ body: () throws -> Void) throws {
-    let system = try #require(sqlite3_vfs_find(nil))
     let direct: @convention(c) (Int32, UnsafeMutableRawPointer?, Int, off_t) -> Int = {
         descriptor, into, count, offset in
         guard !pages.fails(descriptor, Int(offset), count) else {
@@ -174,15 +195,10 @@ private func whileFailing(_ body: () throws -> Void) throws {
         }
         return read(descriptor, into, count)
     }
-    for name in ["pread", "pread64"] {
-        _ = system.pointee.xSetSystemCall(system, name, unsafeBitCast(direct, to: sqlite3_syscall_ptr.self))
-    }
-    _ = system.pointee.xSetSystemCall(system, "read", unsafeBitCast(sequential, to: sqlite3_syscall_ptr.self))
-    defer {
-        pages.lift()
-        for name in ["pread", "pread64", "read"] { _ = system.pointee.xSetSystemCall(system, name, nil) }
-    }
-    try body()
+    defer { pages.lift() }
+    let placed = unsafeBitCast(direct, to: sqlite3_syscall_ptr.self)
+    let calls = ["pread": placed, "pread64": placed, "read": unsafeBitCast(sequential, to: sqlite3_syscall_ptr.self)]
+    try whileReplacing(calls, body)
 }
 
 @Suite(.serialized) struct StateReadErrorTests {
@@ -234,15 +250,41 @@ private func whileFailing(_ body: () throws -> Void) throws {
         let directory = try Directory(compacted: 40)
         defer { removeAll(directory.path) }
         let file = directory.path + "/state.sqlite"
-        var handle: OpaquePointer?
-        #expect(sqlite3_open_v2(file, &handle, SQLITE_OPEN_READWRITE, nil) == SQLITE_OK)
-        #expect(sqlite3_exec(handle, "PRAGMA user_version = 2", nil, nil, nil) == SQLITE_OK)
-        sqlite3_close_v2(handle)
+        try execute("PRAGMA user_version = 2", file)
         var before = stat(), after = stat()
         #expect(stat(file, &before) == 0)
         let disk = try ReplicaDisk(path: directory.path, initial: .empty)
         #expect(disk.isStateDamaged && stat(file, &after) == 0 && after.st_ino != before.st_ino)
         try disk.state.install(directory.machine, three)
+    }
+
+    @Test func `who is alone and cannot read its state is refused before the file is moved: a later start may read it`()
+        throws
+    {
+        let alone = Configuration(voters: [PeerID(1)])
+        for isNoted in [true, false] {
+            let directory = try Directory(alone, compacted: 40)
+            defer { removeAll(directory.path) }
+            let file = directory.path + "/state.sqlite"
+            // What a process leaves behind that met such a page, or a file that cannot even be opened.
+            if isNoted { try execute("PRAGMA user_version = 2", file) } else { unlink(file + "-wal") }
+            var before = stat(), after = stat()
+            #expect(stat(file, &before) == 0)
+            try whileFailing {
+                if !isNoted { pages.add(file, 0..<4096) }
+                for _ in 0..<2 {
+                    do {
+                        _ = try ReplicaDisk(path: directory.path, initial: alone)
+                        Issue.record("started")
+                    } catch { #expect("\(error)".contains("tern snapshot restore"), "\(error)") }
+                    #expect(stat(file, &after) == 0 && after.st_ino == before.st_ino)
+                    #expect(access(file + ".damaged", F_OK) != 0)
+                }
+            }
+            if isNoted { try execute("PRAGMA user_version = 0", file) }
+            let disk = try ReplicaDisk(path: directory.path, initial: alone)
+            #expect(!disk.isStateDamaged && disk.machine.stateHash == directory.machine.stateHash)
+        }
     }
 
     @Test func `a state that is distrusted is so at the next start, until another one is installed`() throws {

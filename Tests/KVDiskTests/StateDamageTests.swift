@@ -9,7 +9,7 @@ import Testing
 
 private let alone = Configuration(voters: [PeerID(1)])
 
-private func execute(_ sql: String, _ file: String) throws {
+func execute(_ sql: String, _ file: String) throws {
     var handle: OpaquePointer?
     defer { sqlite3_close_v2(handle) }
     #expect(sqlite3_open_v2(file, &handle, SQLITE_OPEN_READWRITE, nil) == SQLITE_OK)

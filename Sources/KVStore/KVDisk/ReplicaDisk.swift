@@ -38,9 +38,7 @@ package struct ReplicaDisk: Sendable {
         let read = reading ?? FileReading.real
         let mark = try directory.openMark(read)
         let members = MembersFile(path)
-        let state = try StateStore.open(
-            path: directory.statePath, cluster: cluster, members: members
-        ) { () throws(DiskError) in try directory.setAsideState() }
+        let state = try StateStore.openOrStandIn(path: directory.statePath, cluster: cluster, members: members)
         try self.init(
             state, initial: initial, directory: directory,
             anew: { () throws(DiskError) in

@@ -53,6 +53,19 @@ package final class StateStore: Sendable {
         path: String, vfs: String? = nil, cluster: UInt64? = nil, members: (any MembersMedium)? = nil,
         setAside: () throws(DiskError) -> Void
     ) throws(DiskError) -> StateStore {
+        let stood = try openOrStandIn(path: path, vfs: vfs, cluster: cluster, members: members)
+        guard let damage = stood.unreadable else { return stood }
+        try setAside()
+        let store = try StateStore(path: path, vfs: vfs, cluster: cluster, members: members)
+        store.condemnAtStart(damage)
+        return store
+    }
+
+    /// What is no database is not touched: an empty store stands in for it until it is known whether its owner can do
+    /// without it.
+    static func openOrStandIn(
+        path: String, vfs: String? = nil, cluster: UInt64?, members: (any MembersMedium)?
+    ) throws(DiskError) -> StateStore {
         var damage = ""
         // A second look: a disk may fail once.
         for _ in 0..<2 {
@@ -63,9 +76,9 @@ package final class StateStore: Sendable {
                 damage = text
             }
         }
-        try setAside()
-        let store = try StateStore(path: path, vfs: vfs, cluster: cluster, members: members)
+        let store = try StateStore(path: ":memory:", cluster: cluster, members: members)
         store.condemnAtStart(damage)
+        store.database.isUnreadable = true
         return store
     }
 
