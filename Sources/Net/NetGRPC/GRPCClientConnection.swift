@@ -28,6 +28,7 @@ final class GRPCClientConnection: Sendable {
     ) -> EventLoopFuture<GRPCClientConnection> {
         let ready = loop.makePromise(of: GRPCClientConnection.self)
         var bootstrap = ClientBootstrap(group: loop).connectTimeout(configuration.connectTimeout)
+        if let resolver = configuration.resolver { bootstrap = bootstrap.resolver(resolver(loop)) }
         var tls: (ClientTLS, String)?
         if case .tcp(let host, _, let settings) = target {
             bootstrap = bootstrap.channelOption(.tcpOption(.tcp_nodelay), value: 1)

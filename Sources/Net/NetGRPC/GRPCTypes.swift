@@ -1,6 +1,7 @@
 // The values of the gRPC border: status, metadata, settings. They must never hold a channel.
 import NIOCore
 import NIOHPACK
+import NIOPosix
 import NetPKI
 
 /// Status codes of gRPC (names are the protocol's).
@@ -49,6 +50,8 @@ package struct GRPCChannelConfiguration: Sendable {
     /// PING while calls are open; a dead peer is found in the sum of both. nil sends none.
     package var pingInterval: TimeAmount? = .seconds(10)
     package var pingTimeout: TimeAmount = .seconds(10)
+    /// How a name becomes addresses, one for each dial, on its loop. nil: as the system does it.
+    package var resolver: (@Sendable (any EventLoop) -> any Resolver & Sendable)?
 
     package init() {}
 }

@@ -35,6 +35,32 @@ private struct TestService: GRPCService {
     }
 }
 
+/// A name with two addresses; at the first nobody listens.
+private struct TwoAddresses: Resolver {
+    let loop: any EventLoop
+
+    func initiateAQuery(host: String, port: Int) -> EventLoopFuture<[SocketAddress]> {
+        loop.makeCompletedFuture {
+            try ["127.0.0.2", "127.0.0.1"].map { try SocketAddress(ipAddress: $0, port: port) }
+        }
+    }
+
+    func initiateAAAAQuery(host: String, port: Int) -> EventLoopFuture<[SocketAddress]> {
+        loop.makeSucceededFuture([])
+    }
+
+    func cancelQueries() {}
+}
+
+/// Where any thread may be put off for seconds.
+private var patient: GRPCChannelConfiguration {
+    var configuration = GRPCChannelConfiguration()
+    configuration.connectTimeout = .seconds(60)
+    configuration.callTimeout = .seconds(60)
+    configuration.pingTimeout = .seconds(60)
+    return configuration
+}
+
 private func withGRPC(
     _ address: GRPCServerConfiguration.Address, tls: ServerTLS? = nil, _ body: (Int) async throws -> Void
 ) async throws {
@@ -77,7 +103,8 @@ private func exercise(_ channel: GRPCChannel, user: String) async throws {
 struct GRPCTests {
     @Test func `the end of a request never overtakes its message`() async throws {
         try await withGRPC(.tcp(host: "127.0.0.1", port: 0)) { port in
-            let channel = GRPCChannel(target: .tcp(host: "127.0.0.1", port: port, tls: nil), group: testGroup)
+            let channel = GRPCChannel(
+                target: .tcp(host: "127.0.0.1", port: port, tls: nil), configuration: patient, group: testGroup)
             // Streams open on the loop while these tasks send: the two meet in every possible order.
             try await withThrowingTaskGroup(of: Void.self) { tasks in
                 for task in 0..<8 {
@@ -97,7 +124,8 @@ struct GRPCTests {
 
     @Test func `all four kinds of call work over TCP`() async throws {
         try await withGRPC(.tcp(host: "127.0.0.1", port: 0)) { port in
-            let channel = GRPCChannel(target: .tcp(host: "127.0.0.1", port: port, tls: nil), group: testGroup)
+            let channel = GRPCChannel(
+                target: .tcp(host: "127.0.0.1", port: port, tls: nil), configuration: patient, group: testGroup)
             try await exercise(channel, user: "nobody")
             await channel.close()
         }
@@ -107,7 +135,8 @@ struct GRPCTests {
         async throws
     {
         try await withGRPC(.tcp(host: "127.0.0.1", port: 0)) { port in
-            let channel = GRPCChannel(target: .tcp(host: "127.0.0.1", port: port, tls: nil), group: testGroup)
+            let channel = GRPCChannel(
+                target: .tcp(host: "127.0.0.1", port: port, tls: nil), configuration: patient, group: testGroup)
             for size in [0, 10, 300_000] {
                 var writer = ProtobufWriter()
                 writer.byteArray(1, [UInt8](repeating: 7, count: size))
@@ -137,19 +166,38 @@ struct GRPCTests {
         try await withGRPC(.tcp(host: "127.0.0.1", port: 0), tls: tls) { port in
             let channel = GRPCChannel(
                 target: .tcp(host: "127.0.0.1", port: port, tls: try pki.clientTLS(identity: pki.client)),
-                group: testGroup)
+                configuration: patient, group: testGroup)
             try await exercise(channel, user: "alice")
             await channel.close()
             let bare = GRPCChannel(
-                target: .tcp(host: "127.0.0.1", port: port, tls: try pki.clientTLS()), group: testGroup)
+                target: .tcp(host: "127.0.0.1", port: port, tls: try pki.clientTLS()),
+                configuration: patient, group: testGroup)
             await #expect(throws: GRPCStatus.self) { try await bare.unary("/t.T/Echo", []) }
             await bare.close()
         }
     }
 
+    @Test(arguments: [false, true])
+    func `of a name with two addresses of which the first refuses the other one is used`(isSecure: Bool) async throws {
+        let pki = TestPKI.shared
+        let server = try ServerTLS(
+            certificatePEM: pki.server.certificatePEM, keyPEM: pki.server.keyPEM, clientCAPEM: pki.ca.certificatePEM,
+            policy: .optional, alpn: ["h2"])
+        var configuration = patient
+        configuration.resolver = { TwoAddresses(loop: $0) }
+        try await withGRPC(.tcp(host: "127.0.0.1", port: 0), tls: isSecure ? server : nil) { port in
+            let tls = isSecure ? try pki.clientTLS() : nil
+            let channel = GRPCChannel(
+                target: .tcp(host: "localhost", port: port, tls: tls), configuration: configuration, group: testGroup)
+            try await exercise(channel, user: "nobody")
+            await channel.close()
+        }
+    }
+
     @Test func `a channel over a Unix socket comes back after the server was restarted`() async throws {
         try await withFolder { folder in
-            let channel = GRPCChannel(target: .unix(path: folder + "/s"), group: testGroup)
+            let channel = GRPCChannel(
+                target: .unix(path: folder + "/s"), configuration: patient, group: testGroup)
             await #expect(throws: GRPCStatus.self) { try await channel.unary("/t.T/Echo", []) }
             for _ in 0..<2 {
                 try await withGRPC(.unix(path: folder + "/s")) { _ in try await exercise(channel, user: "nobody") }
@@ -160,7 +208,8 @@ struct GRPCTests {
 
     @Test func `deadlines and cancellation end a call on both sides`() async throws {
         try await withGRPC(.tcp(host: "127.0.0.1", port: 0)) { port in
-            let channel = GRPCChannel(target: .tcp(host: "127.0.0.1", port: port, tls: nil), group: testGroup)
+            let channel = GRPCChannel(
+                target: .tcp(host: "127.0.0.1", port: port, tls: nil), configuration: patient, group: testGroup)
             do throws(GRPCStatus) {
                 _ = try await channel.unary("/t.T/Slow", [], timeout: .milliseconds(50))
                 Issue.record("it was answered")
@@ -183,7 +232,8 @@ struct GRPCTests {
         let taken = try await ServerBootstrap(group: testGroup).bind(host: "127.0.0.1", port: 0).get()
         let port = try #require(taken.localAddress?.port)
         try await taken.close()
-        let channel = GRPCChannel(target: .tcp(host: "127.0.0.1", port: port, tls: nil), group: testGroup)
+        let channel = GRPCChannel(
+            target: .tcp(host: "127.0.0.1", port: port, tls: nil), configuration: patient, group: testGroup)
         for _ in 0..<3 {
             let failure = await #expect(throws: GRPCStatus.self) {
                 let call = try await channel.serverStream("/t.T/Many", [])
@@ -196,8 +246,6 @@ struct GRPCTests {
 
     @Test func `two thousand calls run on one connection`() async throws {
         try await withGRPC(.tcp(host: "127.0.0.1", port: 0)) { port in
-            var patient = GRPCChannelConfiguration()
-            patient.callTimeout = .seconds(60)
             let channel = GRPCChannel(
                 target: .tcp(host: "127.0.0.1", port: port, tls: nil), configuration: patient, group: testGroup)
             try await withThrowingTaskGroup(of: Void.self) { group in
