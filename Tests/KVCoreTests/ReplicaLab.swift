@@ -163,3 +163,17 @@ struct ReplicaLab {
         run(.txn(Txn(success: [.put(Key(key), [1])])), at: i)
     }
 }
+
+extension ReplicaLab {
+    /// Agreement on the state is asked for often.
+    static func agreeing(_ count: Int) -> ReplicaLab {
+        var limits = ReplicaLimits()
+        limits.hashEntries = 8
+        return ReplicaLab(count, limits: limits)
+    }
+
+    /// Some keys, the same each time.
+    mutating func write(_ count: Int, at i: Int) {
+        for number in 0..<count { put("key\(number)", at: i) }
+    }
+}

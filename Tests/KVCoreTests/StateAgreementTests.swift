@@ -3,17 +3,7 @@ import KVCore
 import Raft
 import Testing
 
-private func agreeingLab(_ count: Int) -> ReplicaLab {
-    var limits = ReplicaLimits()
-    limits.hashEntries = 8
-    return ReplicaLab(count, limits: limits)
-}
-
 extension ReplicaLab {
-    fileprivate mutating func write(_ count: Int, at i: Int) {
-        for number in 0..<count { put("key\(number)", at: i) }
-    }
-
     fileprivate var hashes: [UInt64] { cores.map(\.state.stateHash) }
 
     /// With what its log and its state hold.
@@ -34,7 +24,7 @@ extension ReplicaLab {
 }
 
 @Test func `a follower whose state differs is fenced and takes the leader's`() {
-    var lab = agreeingLab(3)
+    var lab = ReplicaLab.agreeing(3)
     let leader = lab.elect(), other = (leader + 1) % 3
     lab.write(4, at: leader)
     lab.cores[other].flipState()
@@ -50,7 +40,7 @@ extension ReplicaLab {
 }
 
 @Test func `a leader whose state differs hands over and is repaired`() {
-    var lab = agreeingLab(3)
+    var lab = ReplicaLab.agreeing(3)
     let leader = lab.elect()
     lab.write(4, at: leader)
     lab.cores[leader].flipState()
@@ -101,7 +91,7 @@ extension ReplicaLab {
 }
 
 @Test func `a verdict is to be remembered by the disk, once`() {
-    var lab = agreeingLab(3)
+    var lab = ReplicaLab.agreeing(3)
     let leader = lab.elect(), other = (leader + 1) % 3
     lab.write(20, at: leader)
     lab.cut = [other]
@@ -113,7 +103,7 @@ extension ReplicaLab {
 }
 
 @Test func `two that differ know only that something is wrong`() {
-    var lab = agreeingLab(2)
+    var lab = ReplicaLab.agreeing(2)
     let leader = lab.elect()
     lab.write(4, at: leader)
     lab.cores[leader].flipState()
@@ -124,7 +114,7 @@ extension ReplicaLab {
 }
 
 @Test func `a fenced replica grants no read before it is repaired`() {
-    var lab = agreeingLab(3)
+    var lab = ReplicaLab.agreeing(3)
     let leader = lab.elect(), other = (leader + 1) % 3
     lab.write(20, at: leader)
     let index = LogIndex(lab.cores[other].state.appliedIndex.rawValue / 8 * 8)
@@ -141,7 +131,7 @@ extension ReplicaLab {
 }
 
 @Test func `a fenced replica leads when nobody else can, until somebody else can`() {
-    var lab = agreeingLab(3)
+    var lab = ReplicaLab.agreeing(3)
     let leader = lab.elect(), other = (leader + 1) % 3, third = (leader + 2) % 3
     lab.write(20, at: leader)
     lab.cut = [third]
@@ -156,7 +146,7 @@ extension ReplicaLab {
 }
 
 @Test func `a damaged state right behind the log's beginning is replaced, though nobody writes`() throws {
-    var lab = agreeingLab(3)
+    var lab = ReplicaLab.agreeing(3)
     let leader = lab.elect(), other = (leader + 1) % 3
     lab.write(20, at: leader)
     lab.pass(500)
@@ -172,7 +162,7 @@ extension ReplicaLab {
 }
 
 @Test func `a verdict from somebody who does not lead is not believed`() {
-    var lab = agreeingLab(3)
+    var lab = ReplicaLab.agreeing(3)
     let leader = lab.elect(), other = (leader + 1) % 3
     lab.write(20, at: leader)
     let index = LogIndex(lab.cores[other].state.appliedIndex.rawValue / 8 * 8)

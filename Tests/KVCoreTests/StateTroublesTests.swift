@@ -3,24 +3,14 @@ import KVCore
 import Raft
 import Testing
 
-private func lab(_ count: Int) -> ReplicaLab {
-    var limits = ReplicaLimits()
-    limits.hashEntries = 8
-    return ReplicaLab(count, limits: limits)
-}
-
 extension ReplicaLab {
-    fileprivate mutating func write(_ count: Int, at i: Int) {
-        for number in 0..<count { put("key\(number)", at: i) }
-    }
-
     fileprivate var troubles: [StateTroubles] { cores.map(\.stateTroubles) }
 }
 
 @Test(arguments: [true, false]) func `whose state is wrong is known at every member until it has another one`(
     isLeader: Bool
 ) {
-    var lab = lab(3)
+    var lab = ReplicaLab.agreeing(3)
     let leader = lab.elect(), wrong = isLeader ? leader : (leader + 1) % 3, good = (leader + 2) % 3
     lab.write(4, at: leader)
     #expect(!lab.troubles.contains { !$0.isEmpty })
@@ -38,7 +28,7 @@ extension ReplicaLab {
 }
 
 @Test func `what was said of a state does not outlive who said it`() {
-    var lab = lab(3)
+    var lab = ReplicaLab.agreeing(3)
     let leader = lab.elect(), wrong = (leader + 1) % 3
     lab.write(4, at: leader)
     lab.holdsPieces = true
@@ -53,7 +43,7 @@ extension ReplicaLab {
 }
 
 @Test func `that no majority agrees on a state is known at every member until one does`() {
-    var lab = lab(2)
+    var lab = ReplicaLab.agreeing(2)
     let leader = lab.elect(), other = 1 - leader
     lab.write(4, at: leader)
     lab.cores[leader].flipState()

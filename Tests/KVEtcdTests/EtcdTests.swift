@@ -99,35 +99,6 @@ import Testing
         try await face.end()
     }
 
-    @Test func `a range streamed in pieces is the range`() async throws {
-        let face = try await Face()
-        for i in 0..<40 { try await face.put("s/\(i)", String(repeating: "x", count: 50_000)) }
-        var request = ProtobufWriter()
-        request.string(1, "s/")
-        request.string(2, "s0")
-        request.int64(3, 30)
-        let call = try await face.channel.serverStream("/etcdserverpb.KV/RangeStream", request.bytes)
-        var keys = 0
-        var pieces: [(hasHeader: Bool, count: Int64)] = []
-        while let message = try await call.next() {
-            var outer = ProtobufReader(message)
-            var piece = (hasHeader: false, count: Int64(0))
-            while try outer.next() {
-                var reader = try outer.message()
-                while try reader.next() {
-                    if reader.field == 1 { piece.hasHeader = true }
-                    if reader.field == 2 { keys += 1 }
-                    if reader.field == 4 { piece.count = try reader.int64() }
-                }
-            }
-            pieces.append(piece)
-        }
-        #expect(keys == 30 && pieces.count > 2)
-        #expect(pieces.dropLast().allSatisfy { !$0.hasHeader && $0.count == 0 })
-        #expect(pieces.last?.hasHeader == true && pieces.last?.count == 40)
-        try await face.end()
-    }
-
     @Test func `events of one revision come in fragments to who wants them`() async throws {
         let face = try await Face()
         let call = try await face.channel.open("/etcdserverpb.Watch/Watch")

@@ -1,11 +1,13 @@
 // The way back: files of tern and of etcd become new clusters; damaged and hostile files become errors.
 import Glibc
 import KVCore
+import KVDisk
 import KVEtcd
 import KVReplica
 import NetGRPC
 import Raft
 import Synchronization
+import TestSupport
 import Testing
 
 @Suite(.serialized) struct RestoreTests {
@@ -98,6 +100,51 @@ import Testing
         #expect(throws: (any Error).self) { try SnapshotContents(path: path, target: .time(ends[0].time)) }
         Shell.remove(folder)
         Shell.remove(old.directory)
+    }
+
+    /// The keys k/9, k/10, ... were written at those revisions, and each at a time of its own.
+    private func directory(_ folder: String, _ times: [Int64]) throws {
+        let me = Member(id: PeerID(1), name: "m1", host: "127.0.0.1", port: 2380)
+        try NewStore(records: OrderedTree(), leases: [], revision: Revision(8)).write(
+            to: folder, members: [me], me: me.id, cluster: 77)
+        let disk = try ReplicaDisk(path: folder, initial: .empty, cluster: 77)
+        var machine = disk.machine
+        var commands = [Command.openSession]
+        for i in times.indices { commands.append(.txn(Txn(success: [.put(Key("k/\(9 + i)"), [1])]))) }
+        for (serial, command) in commands.enumerated() {
+            let id = ProposalID(client: ClientID(rawValue: 5), serial: UInt64(serial), settledBelow: UInt64(serial))
+            let data = EntryFormat.entry(
+                logTime: Int64(serial), proposal: EntryFormat.encode(ClientProposal(id: id, command: command)))
+            _ = machine.apply(Entry(term: Term(1), index: machine.appliedIndex.next, data: data))
+        }
+        var changes = machine.takeChanges()
+        changes.configuration = Configuration(voters: [me.id])
+        changes.times = times.enumerated().map {
+            RevisionTime(revision: Revision(Int64(9 + $0)), unixMilliseconds: $1)
+        }
+        try disk.state.write(changes)
+        _ = try disk.state.checkpoint()
+    }
+
+    @Test func `of a clock that was set back the last time counts that it showed a second`() throws {
+        let folder = Shell.temporaryDirectory()
+        defer { Shell.remove(folder) }
+        // Set back after 10, and after 14.
+        try directory(
+            "\(folder)/data", [100_200, 101_500, 90_000, 91_400, 101_100, 102_000, 95_500, 104_000])
+        let path = "\(folder)/snap"
+        let descriptor = open(path, O_RDWR | O_CREAT | O_TRUNC, 0o600)
+        try SnapshotWriter(try StoppedStore("\(folder)/data").export()).writeWithDigest(to: descriptor)
+        close(descriptor)
+        let expected: [(time: Int64, revision: Int64)] = [
+            (90_999, 11), (91_999, 12), (94_999, 12), (95_999, 15), (101_999, 15), (103_999, 15), (104_999, 16)
+        ]
+        for (time, revision) in expected {
+            let contents = try SnapshotContents(path: path, target: .time(time))
+            #expect(contents.target == Revision(revision), "at \(time)")
+            #expect(contents.records.count == Int(revision) - 8, "at \(time)")
+        }
+        #expect(throws: (any Error).self) { try SnapshotContents(path: path, target: .time(89_999)) }
     }
 
     @Test func `a stopped member is saved and recovered with everything in its log`() async throws {

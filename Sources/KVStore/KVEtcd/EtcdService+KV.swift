@@ -55,16 +55,14 @@ extension EtcdService {
         }
     }
 
-    /// The same answer in pieces: keys only, and in the last piece everything else.
+    /// The same answer in pieces, all of one view: keys only, and in the last piece everything else.
     func rangeStream(_ call: GRPCServerCall, _ message: [UInt8]) throws(GRPCStatus) {
         let (request, isSerializable) = try EtcdRequests.range(ProtobufReader(message))
         let begin: @Sendable () -> Void = { [self] in
             view(call, at: request.revision, request.range) { [self] view in
                 let revision = request.revision == nil ? view.revision : nil
-                ReadPool.run(call, visiting: view.visits(request)) { [self] in
-                    let result = view.range(request)
-                    call.eventLoop.execute { [self] in stream(call, result, from: 0, header(revision)) }
-                }
+                let pieces = RangePieces(request, in: view, bytesMax: Self.chunkBytes)
+                stream(call, pieces, header(revision), isFirst: true)
             }
         }
         if isSerializable { return begin() }
@@ -76,29 +74,18 @@ extension EtcdService {
         }
     }
 
-    /// As fast as the client takes it.
-    private func stream(_ call: GRPCServerCall, _ result: RangeResult, from start: Int, _ header: EtcdHeader) {
-        var next = start
-        while !call.isClosed {
-            guard call.isWritable else {
-                let reached = next
-                return call.onWritable { [self] in stream(call, result, from: reached, header) }
+    /// As fast as the client takes it: the next piece is not looked for before the last one is on its way.
+    private func stream(_ call: GRPCServerCall, _ pieces: RangePieces, _ header: EtcdHeader, isFirst: Bool = false) {
+        guard !call.isClosed else { return }
+        guard call.isWritable else { return call.onWritable { [self] in stream(call, pieces, header) } }
+        ReadPool.run(call, visiting: pieces.visits, isDone: !isFirst) { [self] in
+            var rest = pieces
+            let piece = rest.take()
+            let message = piece.items.isEmpty && !piece.isLast ? nil : ProtobufWriter.piece(piece, header)
+            call.eventLoop.execute { [self, rest] in
+                if let message { call.send(message) }
+                if piece.isLast { call.finish() } else { stream(call, rest, header) }
             }
-            let first = next
-            var bytes = 0
-            while next < result.items.count, bytes < Self.chunkBytes {
-                bytes += result.items[next].bytes
-                next += 1
-            }
-            let isLast = next >= result.items.count
-            var writer = ProtobufWriter()
-            writer.message(1) { piece in
-                if isLast { header.write(&piece) }
-                for item in result.items[first..<next] { piece.record(2, item) }
-                if isLast { piece.bool(3, result.more); piece.int64(4, result.count) }
-            }
-            call.send(writer.bytes)
-            if isLast { return call.finish() }
         }
     }
 
@@ -180,6 +167,18 @@ extension EtcdService {
             try await asking { () async throws(ProposeError) in try await replica.compact(to: revision) }
             return ProtobufWriter.response(header())
         }
+    }
+}
+
+extension ProtobufWriter {
+    fileprivate static func piece(_ piece: RangePieces.Piece, _ header: EtcdHeader) -> [UInt8] {
+        var writer = ProtobufWriter()
+        writer.message(1) { inner in
+            if piece.isLast { header.write(&inner) }
+            for item in piece.items { inner.record(2, item) }
+            if piece.isLast { inner.bool(3, piece.more); inner.int64(4, piece.count) }
+        }
+        return writer.bytes
     }
 }
 
