@@ -1,21 +1,20 @@
 // Three processes of `tern kv` over mutual TLS, operated with Debian's etcdctl, and three of a real etcd beside them
 // with the same certificates, where the machine has one: both print the same.
 import Glibc
+import TestSupport
 import Testing
 
 /// Three members of one program, in a folder of their own.
-private struct Processes {
+private final class Processes {
     let folder = Shell.temporaryDirectory()
-    private var processes: [String] = []
+    private var processes: [ChildProcess] = []
     private var endpoints: [String] = []
     private let names = ["a", "b", "c"]
 
     /// `program`: what takes etcd's flags.
-    init(_ program: String) throws {
+    init(_ program: String) {
         Certificates.make(in: folder)
-        var free: Set<Int> = []
-        while free.count < 2 * names.count { free.insert(try Face.freePort()) }
-        let ports = names.map { _ in (client: free.removeFirst(), peer: free.removeFirst()) }
+        let ports = names.map { _ in (client: FreePort.take(), peer: FreePort.take()) }
         let cluster = zip(names, ports).map { "\($0)=https://127.0.0.1:\($1.peer)" }.joined(separator: ",")
         for (name, port) in zip(names, ports) {
             let client = "https://127.0.0.1:\(port.client)"
@@ -26,10 +25,9 @@ private struct Processes {
                 "--initial-advertise-peer-urls \(peer) --initial-cluster \(cluster)",
                 "--cert-file server.crt --key-file server.key --client-cert-auth --trusted-ca-file ca.crt",
                 "--peer-cert-file server.crt --peer-key-file server.key --peer-client-cert-auth",
-                "--peer-trusted-ca-file ca.crt"
+                "--peer-trusted-ca-file ca.crt --peer-cert-allowed-hostname localhost"
             ].joined(separator: " ")
-            let command = "cd \(folder); \(program) \(flags) > \(name).log 2>&1 & echo $!"
-            processes.append(Shell.run(command).filter(\.isNumber))
+            processes.append(ChildProcess("\(program) \(flags)", in: folder, log: "\(name).log"))
             endpoints.append("127.0.0.1:\(port.client)")
         }
     }
@@ -42,13 +40,8 @@ private struct Processes {
         ]
     }
 
-    /// Until all three know who leads.
-    func areUp() -> Bool {
-        let isUp = "timeout 20 etcdctl endpoint health > /dev/null 2>&1"
-        let up = Shell.run(
-            "for i in $(seq 120); do \(isUp) && echo up && break; sleep 0.5; done", environment: environment)
-        return up == "up\n"
-    }
+    /// Once all three know who leads.
+    func areUp() -> Bool { Shell.succeeds("timeout 20 etcdctl endpoint health", environment: environment) }
 
     /// Several commands of one step may go to several members: a moment for the last of them to hear it.
     func answers(_ transcript: Transcript, stretch: Double) -> [(command: String, output: String)] {
@@ -62,9 +55,7 @@ private struct Processes {
     var logs: String { Shell.run("tail -n 5 \(folder)/*.log") }
 
     func end() {
-        for process in processes {
-            _ = Shell.run("kill \(process); while kill -0 \(process) 2> /dev/null; do sleep 0.05; done")
-        }
+        for process in processes { process.end() }
         Shell.remove(folder)
     }
 }
@@ -82,15 +73,15 @@ private struct Processes {
     private func answers(
         _ program: String, _ transcript: Transcript, stretch: Double
     ) throws -> [(command: String, output: String)] {
-        let members = try Processes(program)
+        let members = Processes(program)
         defer { members.end() }
         try #require(members.areUp(), "\(members.logs)")
         return members.answers(transcript, stretch: stretch)
     }
 
-    @Test(.enabled(if: Program.isThere))
+    @Test(.enabled(if: canRunProgram))
     func `etcdctl operates three processes over mutual TLS as recorded`() async throws {
-        try await compare("\(Program.path) kv", isWriting: getenv("UPDATE") != nil)
+        try await compare("\(TernProgram.command) kv", isWriting: getenv("UPDATE") != nil)
     }
 
     @Test(.enabled(if: Shell.has("etcd"))) func `three processes of etcd are operated alike`() async throws {

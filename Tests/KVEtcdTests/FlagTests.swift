@@ -7,6 +7,7 @@ import NIOCore
 import NetGRPC
 import NetPKI
 import Raft
+import TestSupport
 import Testing
 
 @Suite struct FlagTests {
@@ -41,12 +42,12 @@ import Testing
     @Test func `limits and the rules of TLS go through, and empty ones say nothing`() throws {
         let flags = try read([
             "--max-txn-ops=10", "--max-request-bytes", "1000000", "--max-concurrent-streams=9",
-            "--tls-min-version=TLS1.3", "--tls-max-version=", "--cipher-suites="
+            "--tls-min-version=TLS1.3", "--tls-max-version=", "--cipher-suites=", "--peer-cert-allowed-cn=a,b"
         ])
         #expect(
             flags.arguments == [
                 "--max-txn-ops=10", "--max-request-bytes=1000000", "--max-concurrent-streams=9",
-                "--tls-min-version=TLS1.3"
+                "--tls-min-version=TLS1.3", "--peer-cert-allowed-cn=a,b"
             ])
         #expect(flags.warnings.isEmpty)
     }

@@ -1,36 +1,8 @@
 // The program itself, started as etcd is started: with the flags of kubeadm's manifest and with variables. Skipped where
 // it is not built.
 import Glibc
+import TestSupport
 import Testing
-
-/// A `tern kv` of its own process and folder.
-struct Program {
-    static let path = #filePath.split(separator: "/").dropLast(3).reduce("") { "\($0)/\($1)" } + "/.build/release/tern"
-    /// Built, and from these sources: one that lay there does not count.
-    static var isThere: Bool {
-        guard access(path, X_OK) == 0, Shell.has("curl"), Shell.has("openssl") else { return false }
-        return Shell.run("\(path) kv --help").contains("--listen-metrics-urls")
-    }
-
-    let folder: String
-    private let process: String
-
-    init(folder: String, _ command: String) {
-        self.folder = folder
-        process = Shell.run("cd \(folder); \(command) > log 2>&1 & echo $!").filter(\.isNumber)
-    }
-
-    /// Waits until a probe is answered with 200, and answers what it printed.
-    func wait(_ url: String) -> Bool {
-        let probe = "curl -s -o /dev/null -w '%{http_code}' \(url)"
-        return Shell.run("for i in $(seq 600); do [ \"$(\(probe))\" = 200 ] && echo up && break; sleep 0.1; done")
-            == "up\n"
-    }
-
-    var log: String { Shell.run("cat \(folder)/log") }
-
-    func end() { Shell.end(process) }
-}
 
 /// An authority and one certificate of it for everybody, made by openssl: `ca.crt`, `server.crt`, `server.key`.
 enum Certificates {
@@ -50,16 +22,23 @@ enum Certificates {
     }
 }
 
-@Suite(.serialized, .enabled(if: Program.isThere)) struct ProgramTests {
+/// What these tests need.
+let canRunProgram = Shell.has("curl") && Shell.has("openssl") && TernProgram.knows("--listen-metrics-urls", of: "kv")
+
+@Suite(.serialized, .enabled(if: canRunProgram)) struct ProgramTests {
+    /// Once a probe is answered with 200.
+    private func answers(_ url: String) -> Bool {
+        Shell.succeeds("[ \"$(curl -s -m 20 -o /dev/null -w '%{http_code}' \(url))\" = 200 ]")
+    }
+
     @Test func `the flags of a kubeadm manifest start a member`() throws {
         let folder = Shell.temporaryDirectory()
         defer { Shell.remove(folder) }
         Certificates.make(in: folder)
-        let (client, peer, monitor) = (try Face.freePort(), try Face.freePort(), try Face.freePort())
-        let program = Program(
-            folder: folder,
+        let (client, peer, monitor) = (FreePort.take(), FreePort.take(), FreePort.take())
+        let program = ChildProcess(
             """
-            \(Program.path) kv --advertise-client-urls=https://127.0.0.2:\(client) --cert-file=server.crt \
+            \(TernProgram.command) kv --advertise-client-urls=https://127.0.0.2:\(client) --cert-file=server.crt \
             --client-cert-auth=true --data-dir=data --experimental-initial-corrupt-check=true \
             --experimental-watch-progress-notify-interval=5s \
             --initial-advertise-peer-urls=https://127.0.0.2:\(peer) --initial-cluster=cp=https://127.0.0.2:\(peer) \
@@ -68,14 +47,14 @@ enum Certificates {
             --peer-cert-file=server.crt --peer-client-cert-auth=true --peer-key-file=server.key \
             --peer-trusted-ca-file=ca.crt --snapshot-count=10000 --trusted-ca-file=ca.crt --tls-min-version=TLS1.3 \
             --max-txn-ops=64 --max-request-bytes=1000000 --max-concurrent-streams=4294967295
-            """)
+            """, in: folder)
         defer { program.end() }
-        #expect(program.wait("http://127.0.0.1:\(monitor)/readyz"), "\(program.log)")
-        #expect(program.wait("http://127.0.0.1:\(monitor)/livez"))
-        #expect(program.wait("'http://127.0.0.1:\(monitor)/health?serializable=true'"))
+        #expect(answers("http://127.0.0.1:\(monitor)/readyz"), "\(program.log)")
+        #expect(answers("http://127.0.0.1:\(monitor)/livez"))
+        #expect(answers("'http://127.0.0.1:\(monitor)/health?serializable=true'"))
         for host in ["127.0.0.1", "127.0.0.2"] {
             let tls = "--cacert \(folder)/ca.crt --cert \(folder)/server.crt --key \(folder)/server.key"
-            #expect(program.wait("\(tls) https://\(host):\(client)/health"), "\(program.log)")
+            #expect(answers("\(tls) https://\(host):\(client)/health"), "\(program.log)")
             // Without a certificate nobody is let in.
             let bare =
                 "curl -s -o /dev/null -w '%{http_code}' --cacert \(folder)/ca.crt https://\(host):\(client)/health"
@@ -89,10 +68,30 @@ enum Certificates {
         #expect(program.log.contains("--snapshot-count has no effect"))
     }
 
+    @Test func `names of members' certificates that cannot be asked for are refused`() {
+        let folder = Shell.temporaryDirectory()
+        defer { Shell.remove(folder) }
+        Certificates.make(in: folder)
+        let (client, peer) = (FreePort.take(), FreePort.take())
+        let tls = "--peer-cert-file server.crt --peer-key-file server.key --peer-trusted-ca-file ca.crt"
+        for (scheme, flags) in [
+            ("https", "\(tls) --peer-cert-allowed-cn a --peer-cert-allowed-hostname b"),
+            ("http", "--peer-cert-allowed-cn a")
+        ] {
+            let url = "\(scheme)://127.0.0.1:\(peer)"
+            let said = Shell.run(
+                """
+                cd \(folder); timeout 60 \(TernProgram.command) kv --listen-client-urls http://127.0.0.1:\(client) \
+                --listen-peer-urls \(url) --initial-advertise-peer-urls \(url) --initial-cluster default=\(url) \(flags)
+                """)
+            #expect(said.contains("allowed") && said.contains("[exit ") && !said.contains("[exit 124]"), "\(said)")
+        }
+    }
+
     @Test func `variables start a member, and its numbers stay when it is started again`() throws {
         let folder = Shell.temporaryDirectory()
         defer { Shell.remove(folder) }
-        let (client, peer) = (try Face.freePort(), try Face.freePort())
+        let (client, peer) = (FreePort.take(), FreePort.take())
         let variables = """
             ETCD_NAME=v ETCD_DATA_DIR=data ETCD_LISTEN_CLIENT_URLS=http://127.0.0.1:\(client) \
             ETCD_ADVERTISE_CLIENT_URLS=http://127.0.0.1:\(client) ETCD_LISTEN_PEER_URLS=http://127.0.0.1:\(peer) \
@@ -100,10 +99,10 @@ enum Certificates {
             """
         var identities: Set<String> = []
         for token in ["one", "two"] {
-            let program = Program(
-                folder: folder, "\(variables) ETCD_INITIAL_CLUSTER_TOKEN=\(token) \(Program.path) kv")
+            let program = ChildProcess(
+                "\(variables) ETCD_INITIAL_CLUSTER_TOKEN=\(token) \(TernProgram.command) kv", in: folder)
             defer { program.end() }
-            #expect(program.wait("http://127.0.0.1:\(client)/readyz"), "\(program.log)")
+            #expect(answers("http://127.0.0.1:\(client)/readyz"), "\(program.log)")
             identities.insert(Shell.run("cat \(folder)/data/identity"))
         }
         #expect(identities.count == 1)

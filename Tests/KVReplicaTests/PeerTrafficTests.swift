@@ -9,28 +9,8 @@ import NIOPosix
 import NetPKI
 import Raft
 import Synchronization
+import TestSupport
 import Testing
-
-/// Keeps what is logged.
-final class LogBook: Sendable {
-    private struct Handler: LogHandler {
-        var metadata = Logger.Metadata()
-        var logLevel = Logger.Level.info
-        let book: LogBook
-        subscript(metadataKey key: String) -> Logger.Metadata.Value? {
-            get { metadata[key] }
-            set { metadata[key] = newValue }
-        }
-        func log(event: LogEvent) { book.note("\(event.message) \(event.metadata ?? [:])") }
-    }
-    private let lines = Mutex<[String]>([])
-
-    var logger: Logger { Logger(label: "test") { _ in Handler(book: self) } }
-    private func note(_ line: String) { lines.withLock { $0.append(line) } }
-    func lines(with words: String...) -> [String] {
-        lines.withLock { $0.filter { line in words.allSatisfy { line.contains($0) } } }
-    }
-}
 
 /// Passes connections on to a port and keeps what its callers say, connection by connection.
 final class Listener: Sendable {
@@ -200,7 +180,7 @@ final class Listener: Sendable {
     }
 
     @Test func `frames that were really sent change nothing when they are sent again`() async throws {
-        let behind = freePort()
+        let behind = FreePort.take()
         let cluster = Cluster(3, isSteady: true) { if $0.id == PeerID(3) { $0.listenPort = behind } }
         let listener = Listener()
         let third = cluster.addresses[2]
@@ -211,7 +191,7 @@ final class Listener: Sendable {
         if first.configuration.id != third.id { try await first.transferLeadership(to: third.id) }
         let one = try #require(cluster[PeerID(1)])
         for i in 0..<50 { _ = try await one.propose(put("a", "\(i)")) }
-        try await one.addMember(PeerAddress(id: PeerID(9), name: "m9", host: "127.0.0.1", port: freePort()))
+        try await one.addMember(PeerAddress(id: PeerID(9), name: "m9", host: "127.0.0.1", port: FreePort.take()))
         try await one.removeMember(PeerID(9))
         try await one.transferLeadership(to: PeerID(1))
         for i in 0..<50 { _ = try await one.propose(put("a", "later \(i)")) }

@@ -38,6 +38,7 @@ extension EtcdFlags {
         name data-dir listen-client-urls advertise-client-urls listen-peer-urls initial-advertise-peer-urls
         initial-cluster initial-cluster-state initial-cluster-token initial-witness listen-metrics-urls metrics
         cert-file key-file trusted-ca-file peer-cert-file peer-key-file peer-trusted-ca-file
+        peer-cert-allowed-cn peer-cert-allowed-hostname
         quota-backend-bytes disk-free-bytes-min auto-compaction-retention auto-compaction-mode log-level
         max-txn-ops max-request-bytes max-concurrent-streams tls-min-version tls-max-version cipher-suites
         """
@@ -88,7 +89,7 @@ extension EtcdFlags {
         "discovery": noDiscovery, "discovery-srv": noDiscovery, "discovery-srv-name": noDiscovery,
         "discovery-endpoints": noDiscovery, "discovery-token": noDiscovery,
         "client-crl-file": noRevocation, "peer-crl-file": noRevocation,
-        "client-cert-allowed-hostname": noNames, "peer-cert-allowed-cn": noNames, "peer-cert-allowed-hostname": noNames,
+        "client-cert-allowed-hostname": noNames,
         "client-cert-file": oneCertificate, "client-key-file": oneCertificate,
         "peer-client-cert-file": oneCertificate, "peer-client-key-file": oneCertificate,
         "listen-client-http-urls": "gRPC and HTTP/1.1 share --listen-client-urls"

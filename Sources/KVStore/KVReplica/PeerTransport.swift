@@ -159,6 +159,13 @@ final class PeerTransport: @unchecked Sendable {
             channel.close(promise: nil)
         }
         let session = InboundPeer()
+        var verdict: PeerVerdict?
+        if let serverTLS, let names = configuration.tls?.names {
+            let (handler, made) = serverTLS.makeHandler()
+            try channel.pipeline.syncOperations.addHandler(handler)
+            session.admit = { try Self.admit(made, handler, serverTLS, names) }
+            verdict = made
+        }
         let reader = FrameReader(
             onFrame: { [self] bytes in try received(bytes, session, channel) },
             onBatchEnd: events.batchEnded,
@@ -166,16 +173,28 @@ final class PeerTransport: @unchecked Sendable {
                 late.cancel()
                 // It holds the reader, which holds it.
                 session.greeted = {}
+                session.admit = {}
                 inbound.removeValue(forKey: key)
-                if let error { refused(address, "\(error)") }
+                if let error { refused(address, verdict?.failure.map { "\(error): \($0)" } ?? "\(error)") }
             })
         reader.frameBytesMax = PeerProtocol.helloBytesMax
         session.greeted = {
             late.cancel()
             reader.frameBytesMax = PeerProtocol.frameBytesMax
         }
-        if let serverTLS { try channel.pipeline.syncOperations.addHandler(serverTLS.makeHandler().handler) }
         try channel.pipeline.syncOperations.addHandler(reader)
+    }
+
+    /// Whoever has a certificate of the authority came so far; see `docs/decisions/0018`.
+    private static func admit(
+        _ verdict: PeerVerdict, _ handler: NIOSSLServerHandler, _ tls: ServerTLS, _ names: AllowedNames
+    ) throws {
+        guard !names.isEmpty else { return }
+        tls.completeVerdict(verdict, handler)
+        guard let certificate = verdict.certificate, names.admit(certificate) else {
+            let name = verdict.certificate?.commonName ?? ""
+            throw PeerProtocolError.notForUs("the certificate of '\(name)' is not one of a member's")
+        }
     }
 
     private func received(_ bytes: [UInt8], _ session: InboundPeer, _ channel: any Channel) throws {
@@ -185,6 +204,7 @@ final class PeerTransport: @unchecked Sendable {
             session.tally?.receivedBytes.wrappingAdd(UInt64(bytes.count), ordering: .relaxed)
             return events.received(try PeerMessage(decoding: bytes), sender)
         }
+        try session.admit()
         if PeerLookup.isQuestion(bytes) { return try answer(bytes, channel) }
         if PeerInquiry.isQuestion(bytes) { return try answer(PeerInquiry(question: bytes), channel) }
         let hello = try PeerHello(decoding: bytes)
@@ -212,6 +232,8 @@ final class PeerTransport: @unchecked Sendable {
 private final class InboundPeer {
     var sender: PeerID?
     var tally: PeerTally?
+    /// Called with what is said before the hello was taken; throws when the certificate is not a member's.
+    var admit: () throws -> Void = {}
     /// Called once, when the hello was taken.
     var greeted: () -> Void = {}
 }

@@ -21,14 +21,20 @@ package struct PeerAddress: Hashable, Sendable {
     var member: Member { Member(id: id, name: name, host: host, port: port) }
 }
 
-/// Mutual TLS between peers, as PEM texts; both sides must show a certificate of `authority`.
+/// Mutual TLS between peers, as PEM texts; both sides must show a certificate of `authority`, and who dials one that is
+/// among `names`.
 package struct PeerTLS: Hashable, Sendable {
     package var certificatePEM: String
     package var keyPEM: String
     package var authorityPEM: String
     package var rules: TLSRules
-    package init(certificatePEM: String, keyPEM: String, authorityPEM: String, rules: TLSRules = TLSRules()) {
+    package var names: AllowedNames
+    package init(
+        certificatePEM: String, keyPEM: String, authorityPEM: String, rules: TLSRules = TLSRules(),
+        names: AllowedNames = AllowedNames()
+    ) {
         self.rules = rules
+        self.names = names
         self.certificatePEM = certificatePEM
         self.keyPEM = keyPEM
         self.authorityPEM = authorityPEM

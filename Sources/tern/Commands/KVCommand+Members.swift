@@ -32,7 +32,7 @@ extension KVCommand {
         var configuration = ReplicaConfiguration(
             dataDirectory: folder, id: me.id, name: name, clusterID: numbers.cluster, initialPeers: numbers.peers,
             listenHost: peer.host == "localhost" ? "127.0.0.1" : peer.host, listenPort: peer.port,
-            tls: peer.isSecure ? try peerTLS() : nil, logger: logger)
+            tls: try peerTLS(isSecure: peer.isSecure), logger: logger)
         // Who joins is given its numbers by the others.
         configuration.configuredClusterID = fnv64(initialClusterToken)
         configuration.joins = initialClusterState == "existing"

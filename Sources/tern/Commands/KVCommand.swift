@@ -46,6 +46,10 @@ struct KVCommand: AsyncParsableCommand {
     @Option(help: "Key for members.") var peerKeyFile: String?
     @Option(help: "Authority of members' certificates.") var peerTrustedCaFile: String?
     @Flag(help: "Members must show a certificate; they always do with TLS.") var peerClientCertAuth = false
+    @Option(help: "Common names, with commas between: members' certificates bear one of them. [default: any]")
+    var peerCertAllowedCn: String?
+    @Option(help: "Hosts, with commas between: members' certificates are good for one of them. [default: any]")
+    var peerCertAllowedHostname: String?
     @Option(help: "Writes are refused above so many bytes of current state. 0: 2 GiB; below 0: never.")
     var quotaBackendBytes: Int64 = 0
     @Option(
@@ -202,13 +206,19 @@ struct KVCommand: AsyncParsableCommand {
             rules: try tlsRules())
     }
 
-    func peerTLS() throws -> PeerTLS {
+    func peerTLS(isSecure: Bool) throws -> PeerTLS? {
+        let names = try AllowedNames(commonNames: peerCertAllowedCn, hosts: peerCertAllowedHostname)
+        guard isSecure else {
+            guard names.isEmpty else { throw ValidationError("--peer-cert-allowed-*: members show no certificates") }
+            return nil
+        }
         guard let peerCertFile, let peerKeyFile, let peerTrustedCaFile else {
             throw ValidationError(
                 "https for members needs --peer-cert-file, --peer-key-file and --peer-trusted-ca-file")
         }
         return PeerTLS(
             certificatePEM: try PEMFile.read(peerCertFile), keyPEM: try PEMFile.read(peerKeyFile),
-            authorityPEM: try PEMFile.read(peerTrustedCaFile), rules: try tlsRules())
+            authorityPEM: try PEMFile.read(peerTrustedCaFile), rules: try tlsRules(),
+            names: names)
     }
 }
