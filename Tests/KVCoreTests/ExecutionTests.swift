@@ -119,6 +119,35 @@ private struct Slow {
     #expect(told.allSatisfy { $0 <= 100 })
 }
 
+@Test func `what looks at few keys again and again takes long too`() {
+    var limits = ReplicaLimits()
+    limits.applyKeysMax = 50
+    limits.applyWorkMax = 45
+    var lab = ReplicaLab(1, limits: limits)
+    let leader = lab.elect()
+    for number in 0..<20 { lab.put("key\(number)", at: leader) }
+    let look = Op.range(RangeRequest(.all))
+    lab.busy = [leader]
+    let often = lab.propose(.txn(Txn(success: [look, look, look])), at: leader)
+    lab.settle()
+    #expect(lab.executions[leader] != nil && lab.outcomes[often] == nil)
+    lab.execute(leader)
+    #expect(lab.outcomes[often] != nil)
+    let once = (0..<12).map { _ in lab.propose(.txn(Txn(success: [look])), at: leader) }
+    var rounds: [[Ticket]] = []
+    var saves: [SaveID] = []
+    repeat {
+        for save in saves { lab.cores[leader].saved(save) }
+        saves = []
+        while let output = lab.cores[leader].takeOutput() {
+            if !output.outcomes.isEmpty { rounds.append(output.outcomes.map(\.ticket)) }
+            if let save = output.save { saves.append(save.raft.id) }
+        }
+    } while !saves.isEmpty
+    #expect(Array(rounds.joined()) == once)
+    #expect(rounds.allSatisfy { $0.count <= 3 })
+}
+
 @Test func `who loses leadership while it executes ends with the same state`() {
     var slow = Slow()
     slow.lab.cut = [slow.leader]

@@ -53,8 +53,11 @@ extension StateMachine {
     }
 
     private func work(_ txn: Txn) -> Int {
-        let compared = txn.compares.reduce(0) { $0 + work($1.range) }
-        return (txn.success + txn.failure).reduce(compared) { sum, op in
+        txn.compares.reduce(0) { $0 + work($1.range) } + work(txn.success) + work(txn.failure)
+    }
+
+    private func work(_ ops: [Op]) -> Int {
+        ops.reduce(0) { sum, op in
             switch op {
             case .txn(let nested): sum + work(nested)
             case .delete(let range, _): sum + work(range)

@@ -57,15 +57,15 @@ extension ReplicaCore {
         for entry in committed.entries {
             guard appliedWork < max(1, limits.applyWorkMax) else { break }
             guard understands(entry) else { return committed.drop() }
-            let read = ReadEntry(entry)
-            if state.tree.count > limits.applyKeysMax, state.work(read) > limits.applyKeysMax {
+            let read = ReadEntry(entry), keys = state.work(read)
+            if keys > limits.applyKeysMax {
                 output.execution = Execution(number: committed.nextExecution(), state: state, entry: read)
                 break
             }
             let noticesBefore = output.notices.count
             let applied = state.apply(read)
             note(applied, entry, isTick: read.isTick)
-            appliedWork += 1 + applied.events.count + output.notices.count - noticesBefore
+            appliedWork += 1 + keys + applied.events.count + output.notices.count - noticesBefore
             done += 1
             // Its own report may be the one that shows it to be wrong.
             if isFenced { break }

@@ -98,8 +98,8 @@ package struct ReplicaLimits: Hashable, Sendable {
     package var logBytesFullMax = 512 << 20
     /// A command that deletes or looks at more keys is executed aside.
     package var applyKeysMax = 10_000
-    /// One output applies entries until they, their changes and what watchers are told of them are so many; what is left
-    /// comes with the next.
+    /// One output applies entries until they, the keys that they look at, their changes and what watchers are told of them
+    /// are so many; what is left comes with the next.
     package var applyWorkMax = 10_000
     /// At every so many entries replicas compare their states; the same on all of them.
     package var hashEntries: UInt64 = 256
