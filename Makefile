@@ -3,6 +3,7 @@
 .DEFAULT_GOAL := help
 SEED ?= 1
 COUNT ?= 1
+WEATHER ?= mixed
 FUZZ ?= 50
 WHAT ?=
 RUNS ?= 5
@@ -33,9 +34,9 @@ lint: ## check the format
 format: ## format the code in place
 	swift format --in-place --recursive Sources Tests chaos bench Package.swift
 
-sim: ## run the simulator: SEED=n COUNT=n
+sim: ## run the simulator: SEED=n COUNT=n WEATHER=name
 	$(call quietly,--product tern)
-	.build/release/tern sim --seed $(SEED) --count $(COUNT)
+	.build/release/tern sim --seed $(SEED) --count $(COUNT) --weather $(WEATHER)
 
 chaos: ## faults on a running cluster under load; needs `make up`
 	$(call quietly,--product chaos)

@@ -13,6 +13,12 @@ import Testing
         }
     }
 
+    @Test func `news that a cluster was given up`() {
+        fuzz("superseded", [SupersededNotice(old: 7, new: 8).encode()]) { bytes in
+            do throws(DecodeError) { #expect(try SupersededNotice(decoding: bytes).encode() == bytes) } catch { return }
+        }
+    }
+
     @Test func `questions of who joins, and their answers`() {
         let members = (1...3).map { Member(id: PeerID($0), name: "m\($0)", host: "10.0.0.\($0)", port: 2380) }
         let corpus = [PeerLookup(cluster: 7).encode(), PeerDirectory(cluster: 7, members: members).encode()]
@@ -34,8 +40,10 @@ import Testing
             rmdir(folder)
         }
         try StoreIdentity(cluster: 0xabc, member: PeerID(0xdef)).write(to: folder)
-        let valid = try read(path)
-        try fuzz("identities", [valid], count: 1_000) { bytes in
+        var corpus = [try read(path)]
+        try StoreIdentity(cluster: 1, member: PeerID(2), isWitness: true, supersedes: [3, 4]).write(to: folder)
+        corpus.append(try read(path))
+        try fuzz("identities", corpus, count: 1_000) { bytes in
             try write(bytes, path)
             do {
                 guard let identity = try StoreIdentity(folder) else {

@@ -121,6 +121,25 @@ private func pieces() -> [[UInt8]] {
         }
     }
 
+    @Test func `copies of who takes part`() {
+        let members = (1...3).map { Member(id: PeerID($0), name: "m\($0)", host: "10.0.0.\($0)", port: 2380) }
+        let configurations = StoreCorpus.configurations.compactMap { Configuration(decoding: $0) } + [.empty]
+        let corpus = configurations.enumerated().map { number, configuration in
+            MembersCopy(cluster: number % 2 == 0 ? 7 : nil, configuration: configuration, members: members).encode()
+        }
+        #expect(corpus.allSatisfy { MembersCopy(decoding: $0) != nil })
+        fuzz("members", corpus) { bytes in
+            // With a sum that fits: else what it covers is never looked at.
+            let body = Array(bytes.dropLast(8))
+            var sum = ByteWriter()
+            sum.put(fixed: StateStore.sum([body]))
+            for bytes in [bytes, body + sum.bytes] {
+                guard let copy = MembersCopy(decoding: bytes) else { continue }
+                #expect(MembersCopy(decoding: copy.encode()) == copy)
+            }
+        }
+    }
+
     /// A log as a witness keeps it, and one of many entries: more than one page of a segment.
     @Test(arguments: [true, false]) func `logs of witnesses and long logs`(_ isWitness: Bool) throws {
         let configuration = Configuration(voters: [PeerID(1), PeerID(2), PeerID(3)], witness: PeerID(3))

@@ -71,6 +71,12 @@ private struct CallList {
         "grpc.health.v1.Health": "Check Watch"
     ]
 
+    /// What etcdctl makes those calls for that a transcript shows.
+    private static let etcdctl = [
+        "LeaseRevoke": "lease revoke", "LeaseTimeToLive": "lease timetolive", "LeaseLeases": "lease list",
+        "Defragment": "defrag", "RoleAdd": "role add"
+    ]
+
     private var published: Set<String> {
         Set(Self.published.flatMap { service, methods in methods.split(separator: " ").map { "\(service)/\($0)" } })
     }
@@ -98,7 +104,13 @@ private struct CallList {
             guard name.hasPrefix("Transcripts/") else { return tests[name] }
             return try Tree.text("Tests/KVEtcdTests/\(name)")
         }
-        for row in list.calls { #expect(try source(row.last ?? "") != nil, "\(row)") }
+        for row in list.calls {
+            let text = try #require(try source(row.last ?? ""), "\(row)").lowercased()
+            let method = String(row[0].split(separator: "/").last ?? "")
+            let isTranscript = row.last?.hasPrefix("Transcripts/") == true
+            let word = isTranscript ? Self.etcdctl[method] : method.lowercased()
+            #expect(text.contains(try #require(word, "\(row)")), "\(row): its test does not know it")
+        }
         for row in list.errors {
             let text = try #require(try source(row[4]), "\(row)")
             #expect(

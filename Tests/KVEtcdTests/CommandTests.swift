@@ -100,25 +100,39 @@ struct CommandTests {
         try await withMembers(["a", "b", "c"]) { members in
             try startAll(members)
             for i in 0..<6 { _ = members.etcdctl("c", "put k/\(i) v\(i)") }
-            for name in ["b", "c", "a"] { members.kill(name, "KILL") }
+            for name in ["b", "a"] { members.kill(name, "KILL") }
+            // Not while one of the others may still serve.
+            let early = members.tern("member recover --data-dir a --name a --accept-data-loss")
+            #expect(early.contains("RUNS:  c: ") && early.contains("nothing was changed"), "\(early)")
+            #expect(early.contains("[exit ") && access("\(members.data("a")).before-recovery-1", F_OK) != 0)
+            members.kill("c", "KILL")
             let asked = members.tern("member recover --data-dir a --name a")
             #expect(asked.contains("new:   one voter, a;") && asked.contains("shut out: b, c"), "\(asked)")
             #expect(asked.contains(#/last:  entry \d+ of term [1-9]\d*;/#), "\(asked)")
+            #expect(asked.contains("yours: stop them and never start them"), "\(asked)")
             #expect(asked.contains("nothing was changed") && asked.contains("[exit "), "\(asked)")
             let done = members.tern("member recover --data-dir a --name a --accept-data-loss")
             #expect(done.contains("done: revision 10000000"), "\(done)")
-            // The lost ones come back: two of the old cluster, who could elect each other, and who is no member of it.
-            members.start("a")
-            try #require(members.isServing("a"), "\(members.log("a"))")
+            // The lost ones come back, two of the old cluster, who elect each other; until they reach who was recovered.
             for name in ["b", "c"] { members.start(name) }
             try #require(members.isServing("b"))
+            members.start("a")
+            try #require(members.isServing("a"), "\(members.log("a"))")
             _ = members.etcdctl("a", "put side recovered")
-            _ = members.etcdctl("b", "put side old")
+            for name in ["b", "c"] {
+                try await eventually("\(name) ends: \(members.log(name))") {
+                    members.log(name).contains("was given up") && members.hasEnded(name)
+                }
+                // And does not start again.
+                members.kill(name)
+                members.start(name)
+                try await eventually("\(name) stays ended: \(members.log(name))") { members.hasEnded(name) }
+                #expect(members.log(name).contains("are of a cluster that was given up"), "\(members.log(name))")
+                members.kill(name)
+            }
             #expect(members.etcdctl("a", "get side --print-value-only") == "recovered\n")
-            #expect(members.etcdctl("c", "get side --print-value-only") == "old\n")
             #expect(count(members, "a", "k/") == 6)
             // Emptied, it joins what was recovered.
-            members.kill("b")
             _ = Shell.run("rm -rf \(members.data("b"))")
             let added = members.tern("member add \(members.peer("b")) --endpoint \(members.client("a"))")
             #expect(!added.contains("[exit "), "\(added)")
@@ -159,6 +173,43 @@ struct CommandTests {
             #expect(members.numbers("b").keys.sorted() == ["a", "b", "c"])
             let unknown = members.tern("member remove \(number) --endpoint \(members.client("a"))")
             #expect(unknown.contains("member not found") && unknown.contains("[exit "), "\(unknown)")
+        }
+    }
+
+    @Test func `etcdctl adds a voter and a learner, promotes, and removes`() async throws {
+        try await withMembers(["a", "b", "c"]) { members in
+            try startAll(members)
+            func role(_ name: String) -> String? {
+                for line in members.tern("member list --endpoint \(members.client("a"))").split(separator: "\n") {
+                    let columns = line.split(separator: "\t")
+                    if columns.count > 2, columns[1] == name { return String(columns[2]) }
+                }
+                return nil
+            }
+            members.findPorts("d")
+            let added = members.etcdctl("b", "member add d --peer-urls=\(members.peer("d"))")
+            #expect(added.contains("added to cluster") && added.contains("ETCD_INITIAL_CLUSTER_STATE=\"existing\""))
+            members.start("d", with: ["a", "b", "c", "d"], "--initial-cluster-state existing")
+            try await eventually("d becomes a voter by itself: \(members.log("d"))") { role("d") == "voter" }
+            try #require(members.isServing("d"), "\(members.log("d"))")
+            let voter = try #require(members.numbers("a")["d"])
+            let removed = members.etcdctl("a", "member remove \(voter)")
+            #expect(removed.contains("removed from cluster"), "\(removed)")
+            members.kill("d")
+
+            members.findPorts("e")
+            let learns = members.etcdctl("c", "member add e --learner --peer-urls=\(members.peer("e"))")
+            #expect(learns.contains("added to cluster"), "\(learns)")
+            members.start("e", with: ["a", "b", "c", "e"], "--initial-cluster-state existing")
+            try await eventually("e is a learner") { role("e") == "learner" }
+            let learner = try #require(members.numbers("a")["e"])
+            try await eventually("e is promoted") {
+                members.etcdctl("b", "member promote \(learner)").contains("promoted in cluster")
+            }
+            #expect(role("e") == "voter")
+            #expect(members.etcdctl("a", "member list").split(separator: "\n").count == 4)
+            #expect(members.etcdctl("a", "member remove \(learner)").contains("removed from cluster"))
+            #expect(members.numbers("b").keys.sorted() == ["a", "b", "c"])
         }
     }
 

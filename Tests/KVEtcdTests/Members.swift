@@ -43,6 +43,9 @@ final class Members {
         processes.removeValue(forKey: name)?.end(signal)
     }
 
+    /// Its process is gone, also when it ended by itself.
+    func hasEnded(_ name: String) -> Bool { processes[name]?.isGone ?? true }
+
     func end() {
         for name in processes.keys.sorted() { kill(name, "KILL") }
         Shell.remove(folder)

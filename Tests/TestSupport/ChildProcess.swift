@@ -18,6 +18,12 @@ package final class ChildProcess {
 
     package var log: String { Shell.run("tail -n 200 \(logPath)") }
 
+    /// It has ended, also when that was by itself.
+    package var isGone: Bool {
+        let isAlive = "grep -q '^State:[[:space:]]*[^Z[:space:]]' /proc/\(process)/status 2> /dev/null"
+        return process.isEmpty || !Shell.run("\(isAlive) && echo on").hasPrefix("on")
+    }
+
     /// Returns when it is gone.
     package func end(_ signal: String = "TERM") {
         guard !hasEnded, !process.isEmpty else { return }

@@ -6,7 +6,7 @@ import Raft
 import Synchronization
 
 extension StateStore {
-    static func sum(_ parts: [[UInt8]]) -> UInt64 {
+    package static func sum(_ parts: [[UInt8]]) -> UInt64 {
         var hash = Hash64()
         for part in parts { hash.add(part) }
         return hash.value
