@@ -17,6 +17,10 @@ import Testing
         try await cluster.startAll()
         _ = try await cluster.leader().propose(put("a", "1"))
         for replica in cluster.replicas { try await replica.barrier() }
+        let first = try #require(cluster[PeerID(1)])
+        try await eventually("the leader has entered it") {
+            await first.enteredMembers().contains { $0.id == PeerID(1) }
+        }
         for address in cluster.addresses { await cluster.halt(address.id) }
         // As `tern member recover` does it.
         let folder = "\(cluster.directory)/m1"
