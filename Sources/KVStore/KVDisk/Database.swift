@@ -30,6 +30,8 @@ final class Database: @unchecked Sendable {
     private let handle: OpaquePointer
     private let path: String
     private var statements: [String: Statement] = [:]
+    /// The disk could not write or sync, which is final for this process: a second sync would succeed and mean nothing.
+    private var failure: String?
     /// The disk did not give back a page. SQLite reads a page before it writes it: this file cannot become another.
     var isUnreadable = false
     private static let unreadableCodes: Set<Int32> = [
@@ -46,6 +48,7 @@ final class Database: @unchecked Sendable {
         self.path = path
         try check(code)
         guard !isReadOnly else { throw .failed("\(path) can only be read") }
+        try WALRepetition.run(path, vfs: vfs ?? PacedFiles.name)
         try check(tern_sqlite_no_checkpoint_on_close(handle))
         for pragma in [
             "locking_mode=EXCLUSIVE", "journal_mode=WAL", "synchronous=\(durability.rawValue)", "wal_autocheckpoint=0",
@@ -61,10 +64,18 @@ final class Database: @unchecked Sendable {
     /// Right after it was opened: the file; once it was looked into, also what it says of itself.
     var isReadOnly: Bool { sqlite3_db_readonly(handle, "main") == 1 }
 
-    func execute(_ sql: String) throws(DiskError) { try check(sqlite3_exec(handle, sql, nil, nil, nil)) }
+    func execute(_ sql: String) throws(DiskError) {
+        try refuseAfterFailure()
+        try check(sqlite3_exec(handle, sql, nil, nil, nil))
+    }
+
+    private func refuseAfterFailure() throws(DiskError) {
+        if let failure { throw .failed(failure) }
+    }
 
     /// A prepared statement, ready to be bound; the same text gives the same one.
     func prepare(_ sql: String) throws(DiskError) -> Statement {
+        try refuseAfterFailure()
         if let known = statements[sql] {
             known.reset()
             return known
@@ -92,6 +103,7 @@ final class Database: @unchecked Sendable {
     /// Moves the WAL into the database and syncs both. Answers the pages that were in the WAL; all of them are moved.
     @discardableResult
     func checkpoint() throws(DiskError) -> Int {
+        try refuseAfterFailure()
         var pages: Int32 = 0
         var moved: Int32 = 0
         try check(sqlite3_wal_checkpoint_v2(handle, nil, SQLITE_CHECKPOINT_PASSIVE, &pages, &moved))
@@ -101,6 +113,7 @@ final class Database: @unchecked Sendable {
 
     /// Every page becomes the other's, in one transaction; what the pages were does not matter.
     func become(_ other: Database) throws(DiskError) {
+        try refuseAfterFailure()
         guard let copy = sqlite3_backup_init(handle, "main", other.handle, "main") else {
             try check(sqlite3_errcode(handle))
             throw .failed("\(path): cannot be replaced")
@@ -129,6 +142,9 @@ final class Database: @unchecked Sendable {
             SQLITE_CONSTRAINT, SQLITE_MISMATCH, SQLITE_FORMAT:
             throw .damaged(text)
         case SQLITE_BUSY, SQLITE_LOCKED: throw .locked(text)
+        case SQLITE_IOERR:
+            failure = text
+            throw .failed(text)
         default: throw .failed(text)
         }
     }
