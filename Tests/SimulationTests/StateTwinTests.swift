@@ -1,6 +1,9 @@
 // The shipped state database on the twin of its files, struck at every write and sync.
 
 import Glibc
+import KVCore
+import KVDisk
+import Raft
 import Simulation
 import Testing
 
@@ -67,4 +70,35 @@ func `a start finds what was written, not older than the last checkpoint, and ne
         #expect(lab.complaint == nil, "\(lab.complaint ?? "")")
     }
     #expect(putOff > 5, "too quiet")
+}
+
+private func tick(_ index: UInt64) -> Entry {
+    let id = ProposalID(client: ClientID(rawValue: 5), serial: index, settledBelow: index)
+    let proposal = EntryFormat.encode(ClientProposal(id: id, command: .tick))
+    return Entry(
+        term: Term(1), index: LogIndex(index),
+        data: EntryFormat.entry(logTime: Int64(index) * 300, proposal: proposal))
+}
+
+@Test func `after a failed sync the process that saw it has no database any more`() throws {
+    for seed in 1...20 as ClosedRange<UInt64> {
+        let twin = StateTwin(seed: seed), log = LogTwin(seed: seed)
+        let disk = try ReplicaDisk(try twin.open(), initial: Configuration(voters: [PeerID(1)])) { log }
+        var machine = disk.machine, index: UInt64 = 0, hasFailed = false
+        while !hasFailed, index < 50 {
+            index += 1
+            _ = machine.apply(tick(index))
+            try disk.state.write(machine.takeChanges())
+            twin.files.trouble = .sync
+            do throws(DiskError) { _ = try disk.state.checkpoint() } catch { hasFailed = true }
+            twin.files.trouble = nil
+        }
+        #expect(hasFailed)
+        _ = machine.apply(tick(index + 1))
+        let changes = machine.takeChanges(), state = disk.state
+        #expect(throws: DiskError.self) { _ = try state.checkpoint() }
+        #expect(throws: DiskError.self) { try state.write(changes) }
+        #expect(throws: DiskError.self) { try state.distrust() }
+        twin.end()
+    }
 }

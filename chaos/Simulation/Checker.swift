@@ -126,6 +126,9 @@ extension Checker {
         return "host \(host.id): forgot its vote for \(vote) in term \(old.term)"
     }
 
+    /// What it had saved is gone, by no fault of its own. Its votes still count.
+    mutating func forgive(_ position: Int) { seen[position].durable = HardState() }
+
     /// One vote a term, over all lives of a peer, for itself too.
     private mutating func noteVote(of voter: PeerID, for candidate: PeerID, in term: Term) -> String? {
         let ballot = Ballot(voter: voter, term: term)

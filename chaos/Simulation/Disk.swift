@@ -44,6 +44,8 @@ struct Disk {
     private(set) var isNewborn = false
     /// What the damage took, whether its owner knows it yet or not.
     private(set) var lost: LogIndex?
+    /// Before all of it was taken away: what its owner acknowledged until then may be on its way.
+    var emptied = LogIndex.zero
     private var state: StateDisk
     private(set) var logQueue: [LogOperation] = []
     private(set) var stateQueue: [StateOperation] = []
@@ -86,6 +88,7 @@ struct Disk {
     /// acknowledged it before, and keeps still until it is fetched again.
     func holds(_ id: EntryID) -> Bool {
         if let lost, id.index <= lost { return true }
+        if id.index <= emptied { return true }
         if id.index <= log.base.index || id.index <= state.applied.index { return true }
         return log.term(at: id.index) == id.term
     }
@@ -214,6 +217,9 @@ extension Disk {
 
     var writtenRevision: Revision { state.writtenRevision }
 
+    /// So far no power cut takes the state back.
+    var stateDurable: LogIndex { state.durable.index }
+
     /// How far the state is, synced or not.
     var stateApplied: LogIndex { state.applied.index }
 }
@@ -247,6 +253,8 @@ extension Disk {
         guard !isDamageKnown, lost == nil, let mark = twin.readMark().flatMap(LogMark.init(decoding:)),
             mark.index == last, mark.term == hardState.term, mark.vote == hardState.vote, twin.rot(kind)
         else { return false }
+        // A power cut must not bring an older one back before a start has synced it.
+        twin.settleMark()
         lost = last
         return true
     }
@@ -299,6 +307,9 @@ extension Disk {
         if planted == .commitsTornEntries { restored.hardState.commit = max(restored.hardState.commit, tornCommit) }
         tornCommit = .zero
     }
+
+    /// There is nothing, and its owner takes that for a loss, as a witness does.
+    mutating func expectLoss(upTo index: LogIndex) { (isNewborn, isDamageKnown, lost) = (true, true, index) }
 
     /// It has caught up, and that is durable.
     mutating func forgetNewborn() { (isNewborn, isDamageKnown, lost) = (false, false, nil) }

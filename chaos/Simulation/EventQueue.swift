@@ -17,6 +17,12 @@ enum Event {
     /// Others had their turn: what was put off goes on.
     case goOn(host: Int, life: Int)
     case restart(host: Int)
+    /// Who begins with nothing asks the others; one is asked; it has answered.
+    case inquire(host: Int, life: Int)
+    case asked(Inquiry)
+    case told(Inquiry, tookPart: Bool)
+    /// Somebody looks after a member that was refused.
+    case operate(host: Int)
     case hint(host: Int, lost: PeerID)
     case fault
     /// A fresh leader is cut off or crashes.
@@ -35,6 +41,14 @@ enum Event {
     case request(Request)
     case reply(Reply)
     case giveUp(client: Int, serial: UInt64)
+}
+
+/// The question whether a host ever took part.
+struct Inquiry {
+    var host: Int
+    /// Of its process.
+    var life: Int
+    var other: Int
 }
 
 /// A message on its way, as bytes.

@@ -27,6 +27,8 @@ struct Host {
     var lowUntil: UInt64 = 0
     /// The next write or sync fails.
     var ioError: LogTwin.Trouble?
+    /// The same, of its state database.
+    var stateError: LogTwin.Trouble?
     /// It crashes when its durable work gets here.
     var crashPoint: CrashPoint?
     let planted: PlantedBug?
@@ -44,6 +46,14 @@ struct Host {
     private var hasPromised = false
     /// When its clock jumped last.
     var jumpedAt: UInt64?
+    /// It begins with nothing, and has not heard yet whether it ever had anything.
+    private(set) var newcomer: Newcomer?
+    private var waiting: (life: Life, start: Start)?
+    /// Its data directory was emptied: under its number it must not take part again.
+    var isEmptied = false
+    /// And it was told so: it does not begin any more.
+    private(set) var isRefused = false
+    private let initial: Configuration
     /// The newest version of entries that its program understands.
     var understands = EntryFormat.oldest
 
@@ -104,9 +114,8 @@ struct Host {
         clockRate = plan.leases?.rate(of: id) ?? 1000
         mayLease = plan.leases != nil
         plan.leases?.set(&settings, of: id)
-        disk = Disk(
-            configuration: voters.isEmpty ? .empty : Configuration(voters: voters, witness: witness), seed: seed,
-            planted: planted)
+        initial = voters.isEmpty ? .empty : Configuration(voters: voters, witness: witness)
+        disk = Disk(configuration: initial, seed: seed, planted: planted)
     }
 
     var lastIndex: LogIndex? { life?.raft.lastIndex }
@@ -115,7 +124,8 @@ struct Host {
 
     struct Start {
         var isLogDamaged: Bool
-        var isStateDamaged: Bool
+        var stateDamage: String?
+        var isStateDamaged: Bool { stateDamage != nil }
         /// And it does not know.
         var isStateWrong: Bool
     }
@@ -136,10 +146,16 @@ struct Host {
         if planted == .forgetsPromises { forgetPromises(life, clock) }
         if isDamaged || machine.isFlipped { life.flippedAt = 0 }
         if !isWitness { life.core.watch(life.watch, .all, after: machine.revision) }
-        self.life = life
-        return Start(
-            isLogDamaged: restored.voteMark != nil || restored.isNewborn, isStateDamaged: isDamaged,
+        let start = Start(
+            isLogDamaged: restored.voteMark != nil || restored.isNewborn, stateDamage: isDamaged ? found.damage : nil,
             isStateWrong: machine.isFlipped && !isDamaged)
+        if mustAsk(restored) {
+            newcomer = Newcomer(members: initialMembers.count, others: initialMembers.count - 1, joins: false)
+            waiting = (life, start)
+        } else {
+            self.life = life
+        }
+        return start
     }
 
     /// Now and then somebody starts it with other settings; what it promised before is kept.
@@ -165,7 +181,44 @@ struct Host {
         (initialMembers, membersAtEnd) = ([], nil)
         hasPromised = false
         (copy, forgot, hasNoticed) = (nil, nil, false)
+        (isEmptied, isRefused) = (false, false)
         disk = Disk(configuration: .empty, seed: seed, planted: planted)
+    }
+
+    /// Who joins is told its number by somebody who runs; that it has none of the past is not simulated.
+    private mutating func mustAsk(_ restored: Restored) -> Bool {
+        if planted == .emptiedVotesAtOnce, isEmptied {
+            isEmptied = false
+            return false
+        }
+        return Newcomer.mustAsk(restored, isWitness: isWitness, members: initialMembers.count, joins: false)
+    }
+
+    mutating func note(_ tookPart: Bool, by peer: PeerID) { newcomer?.note(tookPart, by: peer) }
+
+    /// The others know nothing of it: it takes part.
+    mutating func endProbation() -> Start? {
+        defer { (newcomer, waiting) = (nil, nil) }
+        life = waiting?.life
+        return waiting?.start
+    }
+
+    /// One of them knows it: its process ends for good.
+    mutating func refuse() {
+        (newcomer, waiting, isRefused) = (nil, nil, true)
+        _ = disk.crash(survivors: 0)
+    }
+
+    /// Nothing is left in its data directory.
+    mutating func emptyDisk(seed: UInt64) {
+        let lost = disk.lastID
+        disk = Disk(configuration: initial, seed: seed, planted: planted)
+        disk.emptied = lost.index
+        (membersAtEnd, copy, hasPromised) = (nil, nil, false)
+        guard isWitness else { return }
+        disk.expectLoss(upTo: lost.index)
+        // Its leader tells it, too.
+        (forgot, hasNoticed) = (lost, true)
     }
 
     mutating func withDisk<Result>(_ body: (inout Disk) -> Result) -> Result { body(&disk) }

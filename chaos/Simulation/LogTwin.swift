@@ -146,6 +146,11 @@ extension LogTwin {
 
     package func readMark() -> [UInt8]? { hidesMark || isMarkUnreadable ? nil : writtenMarks.last ?? mark }
 
+    /// What was written of it is on the disk.
+    func settleMark() {
+        if let last = writtenMarks.last { (mark, writtenMarks) = (last, []) }
+    }
+
     package func writeMark(_ bytes: [UInt8], isSynced: Bool) throws(DiskError) {
         hidesMark = false
         guard isSynced else {

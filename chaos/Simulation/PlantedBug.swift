@@ -33,6 +33,8 @@ package enum PlantedBug: String, CaseIterable, Sendable {
     case compactsAheadOfCheckpoint
     /// A checkpoint moves pages and syncs nothing.
     case checkpointsWithoutSync
+    /// When a sync of the state database fails, it is tried again, and believed.
+    case retriesStateSync
     /// At start the table of records is taken to be as far as the history is.
     case forgetsUnfolded
     /// A state that was altered on the disk is served.
@@ -79,6 +81,8 @@ package enum PlantedBug: String, CaseIterable, Sendable {
     case expiresByLocalClock
     /// Who begins again with an old copy of its directory is not told what it lost.
     case trustsOldCopies
+    /// A voter whose data directory was emptied takes part at once under its old number.
+    case emptiedVotesAtOnce
     /// Who begins again forgets what it promised to its leader.
     case forgetsPromises
     /// A peer that sends a round's number back is taken to have promised something.

@@ -13,11 +13,13 @@ package struct Report: Sendable, CustomStringConvertible {
         case crashes, powerCuts, lostSaves, bitRot, misdirectedWrites, lostEnds, unreadableLogs, unreadableMarks,
             unreadableStates, segmentsReplaced, statesSetAside, damagedStarts, logsSetAside,
             tornWrites, doubtfulSyncs, segments, segmentsReturned, tornMarks, wipedDisks,
-            oldCopies, noticedCopies
+            oldCopies, noticedCopies, firstStarts, emptiedDisks, refusedStarts, replacedMembers, emptiedWitnesses
         case lowDisks, growthRefused, damagedTogether, damagedLeaders, witnessesAdded, membersChanged
         case diskStalls, slowDisks, slowClusters, fullDisks, fullDiskWrites, failedWrites, failedSyncs
         case partitions, bridges, rings, oneWayPartitions, isolations, flaps, clogs, ambushes, betrayals, pauses
-        case keptRevisions, stateWrites, stateSyncs, tornStateWrites, lostStateWrites, refusedStateWrites, remadeStates
+        case keptRevisions, stateWrites, stateSyncs, tornStateWrites, lostStateWrites, refusedStateWrites,
+            failedStateWrites, failedStateSyncs, doubtfulStateSyncs,
+            remadeStates
         case flippedStates, rottenStates, fencedStates, repairedStates, verdicts, condemnedStarts, wrongStarts
         case witnesses, witnessCounted, witnessReleased, witnessCommits, witnessSnapshots, machinesGone, machinesAbsent
         case leaseReads, leaseStrangers, leaseSwitches, readsByLease, leasesGivenAway, promisesKept, leasesWithoutClock,

@@ -63,6 +63,8 @@ struct World {
     var isHealed = false
     /// Until then some disks had little room.
     var lowUntil: UInt64 = 0
+    /// From which entry on who has it applied knows that a member takes part.
+    var entered: [PeerID: LogIndex] = [:]
     /// A machine that does not come back for now.
     var gone: Int?
     /// Cuts that wait to be mended, by the number of their heal event.
@@ -175,6 +177,7 @@ extension World {
             report.count(.tornStateWrites, host.disk.stateCounts.tears)
             report.count(.lostStateWrites, host.disk.stateCounts.lostWrites)
             report.count(.refusedStateWrites, host.disk.stateCounts.refusals)
+            report.count(.doubtfulStateSyncs, host.disk.stateCounts.doubts)
             report.count(.remadeStates, host.disk.remadeStates)
             report.count(.condemnedStarts, host.disk.condemnedRemakings)
         }

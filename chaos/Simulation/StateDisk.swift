@@ -28,7 +28,9 @@ struct StateDisk {
         var log: LogStore
         var restored: Restored
         var machine: StateMachine
-        var isDamaged: Bool
+        /// Why it is not believed.
+        var damage: String?
+        var isDamaged: Bool { damage != nil }
     }
 
     private let twin: StateTwin
@@ -57,10 +59,13 @@ struct StateDisk {
         self.initial = initial
         self.planted = planted
         twin.files.ignoresSyncs = planted == .checkpointsWithoutSync
+        twin.files.retriesSyncs = planted == .retriesStateSync
     }
 
     /// What is there, or at least will be after a power cut.
     var applied: EntryID { written.applied }
+    /// What no power cut takes.
+    var durable: EntryID { writtenDurably.applied }
     var counts: FileTwin.Counts { twin.files.counts }
     /// The process has ended inside a step.
     var isEnded: Bool { twin.files.isEnded }
@@ -235,7 +240,7 @@ extension StateDisk {
             (isRotten, isCondemned, alteration) = (false, false, nil)
         }
         return Found(
-            log: disk.log, restored: disk.restored, machine: disk.machine, isDamaged: disk.isStateDamaged)
+            log: disk.log, restored: disk.restored, machine: disk.machine, damage: disk.stateDamage)
     }
 }
 

@@ -57,7 +57,13 @@ package final class StateTwin {
             stepsSeen = max(8, files.steps - before)
             files.stepsLeft = nil
         }
-        let result = try body(store)
+        let isTroubled = files.trouble != nil
+        let result: Result
+        do throws(DiskError) { result = try body(store) } catch {
+            // As the shell does when it is told so.
+            if isTroubled, files.trouble == nil { files.end() }
+            throw error
+        }
         if files.isEnded { throw .failed("the process has ended") }
         return result
     }

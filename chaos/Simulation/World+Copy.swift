@@ -7,7 +7,9 @@ import Raft
 extension World {
     /// Puts the files of all hosts aside; one of them will begin again with its own.
     mutating func copyDisks(_ position: Int) {
-        guard !isAnyFlipped, hosts.allSatisfy({ $0.disk.lost == nil && $0.forgot == nil }) else { return }
+        guard !isAnyFlipped, !isAnyEmptied, hosts.allSatisfy({ $0.disk.lost == nil && $0.forgot == nil }) else {
+            return
+        }
         for position in hosts.indices { hosts[position].copy = hosts[position].disk.copy }
         schedule(.bringBack(host: position), after: 50_000, 1_500_000)
     }

@@ -79,6 +79,15 @@ extension World {
         return nil
     }
 
+    /// By one of its database; what the kernel claims is tried soon.
+    private mutating func endByStateError(_ position: Int) -> Int? {
+        let host = hosts[position]
+        report.count((host.stateError ?? host.ioError) == .write ? .failedStateWrites : .failedStateSyncs)
+        crash(position, isPowerCut: false, survivors: 0)
+        if chance(600) { hosts[position].crashPoint = .afterCheckpoint }
+        return nil
+    }
+
     private mutating func endWithoutCause(_ position: Int, _ text: String) -> Int? {
         fail("host \(hosts[position].id) ended, and its disk is well: \(text)")
         return nil
@@ -127,12 +136,13 @@ extension World {
         let clock = Int64(now / 1000) + 1
         let ending = hosts[position].withDisk {
             $0.finishState(
-                crash: host.crashPoint, trouble: host.ioError, isFull: host.fullUntil > now, now: clock)
+                crash: host.crashPoint, trouble: host.stateError ?? host.ioError, isFull: host.fullUntil > now,
+                now: clock)
         }
         switch ending {
         case .full: return waitForRoom(event)
         case .crashed: return crashAtPoint(position)
-        case .failed: return endByError(position)
+        case .failed: return endByStateError(position)
         case .broken(let text): return endWithoutCause(position, text)
         case .done(let synced):
             if let synced { hosts[position].life?.core.stateDurable(at: synced) }

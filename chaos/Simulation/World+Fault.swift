@@ -6,16 +6,20 @@ import Raft
 extension World {
     mutating func injectFault() {
         guard !isHealed else { return }
+        noteEntered()
         schedule(.fault, after: plan.faultEvery / 4, plan.faultEvery * 2)
         let host = Int(below(UInt64(hosts.count)))
         if let leases = plan.leases, chance(leases.sieges) { return besiege() }
         if chance(plan.betrayals) { return prepareBetrayal() }
         if chance(plan.upgrades) { return upgrade(host) }
+        if plan.witness != nil, chance(40) { return emptyOne() }
+        if planted == .retriesStateSync, chance(150) { return troubleState(host) }
         if plan.copies > 0, chance(plan.copies) { return copyDisks(host) }
         if plan.flips > 0, chance(plan.flips), flipState(host, rots: 200) { return }
         switch below(100) {
-        case 0..<14: crash(host, isPowerCut: chance(300))
-        case 14..<18: cutPower()
+        case 0..<12: crash(host, isPowerCut: chance(300))
+        case 12..<15: cutPower()
+        case 15..<18: emptyOne()
         case 18..<22: if let leader = leaders.randomElement(using: &random) { crash(leader, isPowerCut: chance(300)) }
         case 22..<32: armCrash(host)
         case 32..<52: breakLinks(host)
@@ -55,8 +59,16 @@ extension World {
             report.count(.fullDisks)
             hosts[host].fullUntil = until
         case 9: takeRoom(until: until)
+        case 10...11: troubleState(host)
         default: hosts[host].ioError = chance(500) ? .write : .sync
         }
+    }
+
+    /// A write to the database fails, or a sync, after which the kernel claims that all is well. The next loss of power is
+    /// not far then.
+    private mutating func troubleState(_ host: Int) {
+        hosts[host].stateError = chance(250) ? .write : .sync
+        if chance(planted == .retriesStateSync ? 1000 : 500) { hosts[host].crashPoint = .afterCheckpoint }
     }
 
     /// Little is left on some disks: members say so, and refuse what grows where those with room are no quorum.
@@ -85,7 +97,7 @@ extension World {
         hosts[position].membersAtEnd = ended?.configuration
         hosts[position].life = nil
         hosts[position].crashPoint = nil
-        hosts[position].ioError = nil
+        (hosts[position].ioError, hosts[position].stateError) = (nil, nil)
         forgetWatchers(of: position)
         damage(position, ended)
         schedule(.restart(host: position), after: 20_000, restartMax ?? plan.repairMax)
@@ -125,7 +137,8 @@ extension World {
     mutating func betray(_ follower: Int, _ leader: Int) {
         guard !isHealed, hosts[leader].life?.raft.isLeader == true, hosts[follower].life != nil else { return }
         report.count(.betrayals)
-        crash(follower, isPowerCut: false, restartMax: 60_000)
+        let isEmptied = chance(planted == .emptiedVotesAtOnce ? 1000 : 300) && emptyDisk(follower, restartMax: 60_000)
+        if !isEmptied { crash(follower, isPowerCut: false, restartMax: 60_000) }
         crash(leader, isPowerCut: false, restartMax: 2_000_000)
         for position in cuts.indices { mend(position) }
     }
@@ -158,7 +171,7 @@ extension World {
     private mutating func flipState(_ position: Int, rots: UInt64) -> Bool {
         let isSafe = hosts.allSatisfy {
             $0.life?.isFlipped != true && !$0.disk.isStateRotten && $0.disk.lost == nil && $0.forgot == nil
-                && !($0.life?.raft.configuration.isJoint ?? false)
+                && !$0.isEmptied && !($0.life?.raft.configuration.isJoint ?? false)
                 && ($0.life?.raft.configuration.withData.voters.count ?? 3) >= 3
         }
         guard isSafe, plan.voters >= 3, let life = hosts[position].life,
@@ -218,10 +231,10 @@ extension World {
             hosts[position].stalledUntil = min(hosts[position].stalledUntil, now)
             (hosts[position].fullUntil, hosts[position].lowUntil) = (0, 0)
             hosts[position].slowUntil = 0
-            hosts[position].ioError = nil
+            (hosts[position].ioError, hosts[position].stateError) = (nil, nil)
             hosts[position].crashPoint = nil
             hosts[position].pausedUntil = min(hosts[position].pausedUntil, now)
-            if hosts[position].life == nil { boot(position) }
+            if mayBoot(position) { boot(position) }
         }
     }
 }

@@ -18,6 +18,10 @@ extension World {
         case .executed(let host, let life, let done): return endExecution(host, life, done)
         case .goOn(let host, let life): return goOn(host, life)
         case .restart(let host): return restart(host)
+        case .inquire(let host, let life): inquire(host, life)
+        case .asked(let inquiry): hear(inquiry)
+        case .told(let inquiry, let tookPart): return take(inquiry, tookPart: tookPart)
+        case .operate(let host): return operate(host)
         case .hint(let host, let lost): return hint(host, lost: lost)
         case .request(let request): return serve(request)
         case .fault: injectFault()
@@ -34,7 +38,7 @@ extension World {
     }
 
     private mutating func restart(_ position: Int) -> Int? {
-        guard hosts[position].life == nil, position != gone else { return nil }
+        guard position != gone, mayBoot(position) else { return nil }
         report.count(.restarts)
         boot(position)
         return position
@@ -49,7 +53,7 @@ extension World {
                 return endAtStart(position)
             }
             if hosts[position].settings.leaseReads != leases { report.count(.leaseSwitches) }
-            began(position, start)
+            if hosts[position].newcomer != nil { prove(position) } else { began(position, start) }
         } catch { fail("host \(hosts[position].id) cannot start: \(error)") }
     }
 
@@ -62,13 +66,13 @@ extension World {
         schedule(.restart(host: position), after: 1_000, 200_000)
     }
 
-    private mutating func began(_ position: Int, _ start: Host.Start) {
+    mutating func began(_ position: Int, _ start: Host.Start) {
         let disk = hosts[position].disk
         if start.isLogDamaged, disk.lost == nil {
             fail("host \(hosts[position].id): takes its log for damaged, and it never was")
         }
-        if start.isStateDamaged, !disk.isStateRotten {
-            fail("host \(hosts[position].id): takes its state for damaged, and it never was")
+        if let damage = start.stateDamage, !disk.isStateRotten {
+            fail("host \(hosts[position].id): takes its state for damaged, and it never was: \(damage)")
         }
         if disk.isStateCondemned {
             report.count(.condemnedStarts)

@@ -84,7 +84,7 @@ extension World {
     private mutating func returnGone() {
         guard report.violation == nil, let position = gone else { return }
         gone = nil
-        if hosts[position].life == nil { boot(position) }
+        if mayBoot(position) { boot(position) }
         recoverClients("with all machines again")
     }
 

@@ -7,7 +7,7 @@ extension World {
     /// A learner more, a promotion, or a removal; not while a damaged peer needs the others.
     mutating func changeMembers() {
         guard let leader = leaders.randomElement(using: &random), let current = hosts[leader].life?.raft.configuration,
-            !hosts.contains(where: { $0.disk.lost != nil || $0.forgot != nil }), !isAnyFlipped
+            !hosts.contains(where: { $0.disk.lost != nil || $0.forgot != nil }), !isAnyFlipped, !isAnyEmptied
         else { return }
         if let former = hosts.indices.filter({ current.former.contains(hosts[$0].id) }).randomElement(using: &random) {
             return wipe(former)
@@ -40,16 +40,17 @@ extension World {
     /// As many logs are damaged at a time, the leader's or others, as there may be members without a vote: a quorum
     /// never asks those. Where one is a witness, one.
     mutating func damage(_ position: Int, _ ended: RaftCore?) {
-        let damaged = hosts.filter { $0.disk.lost != nil }.count, most = damagedMax
+        let damaged = lossesNow, most = damagedMax
         let isAlone = hosts.allSatisfy { $0.forgot == nil } && !isAnyFlipped
         // What it sent last may still be on its way.
         let isSettled = ended.map { $0.configurationIndex <= $0.commitIndex } ?? true
         guard isAlone, isSettled, damaged < most, plan.voters >= 3, hosts[position].disk.lost == nil,
-            chance(damaged > 0 ? 900 : plan.damage), isSpared(position)
+            !hosts[position].isEmptied, chance(damaged > 0 ? 900 : plan.damage), isSpared(position)
         else { return }
         let kinds: [Report.Counter] = [
             .bitRot, .misdirectedWrites, .lostEnds, .unreadableLogs, .unreadableLogs, .unreadableMarks
         ]
+        if hosts[position].isWitness, chance(500), emptyWitness(position) { return }
         let kind = kinds[Int(below(UInt64(kinds.count)))]
         guard hosts[position].withDisk({ $0.rot(kind) }) else { return }
         report.count(kind)
@@ -63,8 +64,11 @@ extension World {
         crash(other, isPowerCut: false)
     }
 
+    /// Logs that are damaged, and members that lost all.
+    var lossesNow: Int { hosts.filter { $0.disk.lost != nil || $0.isEmptied }.count }
+
     /// Whichever configuration turns out to be the one, also one that lies in a log of somebody who is down.
-    private var damagedMax: Int {
+    var damagedMax: Int {
         let most = hosts.compactMap { host -> Int? in
             guard let members = host.life?.raft.configuration ?? host.membersAtEnd, !members.voters.isEmpty else {
                 return nil
@@ -77,7 +81,7 @@ extension World {
 
     /// With a witness an entry may be on one disk with data only: while it is, that disk is not damaged. What is there
     /// may still be on its way to the witness, committed or not.
-    private func isSpared(_ position: Int) -> Bool {
+    func isSpared(_ position: Int) -> Bool {
         guard plan.witness != nil, !hosts[position].isWitness else { return true }
         let places = hosts.filter { $0.isWitness || $0.id == hosts[position].id }.map(\.disk.lastID)
         return hosts.contains { other in
@@ -99,7 +103,9 @@ extension World {
         let isSettled = leaders.contains { leader in
             hosts[leader].life.map { $0.raft.configurationIndex <= $0.raft.commitIndex } ?? false
         }
-        guard isStranger, isSettled, !leaders.contains(position), id.rawValue < 900 else { return }
+        guard isStranger, isSettled, !hosts[position].isEmptied, !leaders.contains(position), id.rawValue < 900 else {
+            return
+        }
         report.count(.wipedDisks)
         crash(position, isPowerCut: true)
         let isWitness = plan.witness != nil && chance(500)

@@ -24,6 +24,8 @@ extension World {
             report.count(chunk.sequence == 0 ? .snapshotTransfers : .snapshotPieces)
         }
         if isDropped(envelope) { return }
+        // Somebody who wants to change the members waits until the one that lost all is out.
+        if case .change = envelope.message, isAnyEmptied { return report.count(.messagesLost) }
         if case .snapshotAnswer(_, nil) = envelope.message {
             report.count(.snapshotsCutOff)
         }

@@ -54,7 +54,7 @@ extension World {
     /// Every client is done, and everybody in the leader's configuration has applied everything, to the same state, and
     /// told all who watch.
     private var isRecovered: Bool {
-        guard clients.allSatisfy({ $0.errands.isEmpty && $0.current == nil }),
+        guard clients.allSatisfy({ $0.errands.isEmpty && $0.current == nil }), !isAnyEmptied,
             let leader = hosts.compactMap(\.life).first(where: { $0.raft.isLeader }),
             leader.core.state.appliedIndex == leader.raft.lastIndex, leader.core.state.leases.leases.isEmpty,
             !leader.raft.configuration.isJoint, watchers.allSatisfy({ $0.known >= leader.core.state.revision })

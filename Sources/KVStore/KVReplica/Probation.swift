@@ -1,7 +1,6 @@
-// A member that starts with nothing may be new, or may have lost its disk. In the second case it has forgotten what it
-// voted for and which entries it acknowledged, and must not do either again under the same number (Raft §5.1: votes and
-// the log survive). It cannot tell by itself, so it asks the others before it says or does anything: whoever has heard
-// it keep an entry has it in the replicated directory. Those that are new themselves know nobody.
+// A member that starts with nothing asks the others whether it ever took part, before it says or does anything. What
+// their answers amount to is `Newcomer`'s to say; here they are asked until they answer.
+import KVCore
 import Logging
 import NIOCore
 import Raft
@@ -14,8 +13,6 @@ struct Probation: Sendable {
     private let group: any EventLoopGroup
     private let isOver: @Sendable () -> Bool
     private let others: [PeerAddress]
-    /// With itself a quorum of a new cluster; who joins was told its number by somebody who runs.
-    private let answersNeeded: Int
 
     init(
         _ configuration: ReplicaConfiguration, _ group: any EventLoopGroup, isOver: @escaping @Sendable () -> Bool
@@ -24,21 +21,20 @@ struct Probation: Sendable {
         self.group = group
         self.isOver = isOver
         others = configuration.initialPeers.filter { $0.id != configuration.id }
-        answersNeeded = configuration.joins ? min(1, others.count) : configuration.initialPeers.count / 2
     }
 
     /// Whether it took part before; nil when the replica ends meanwhile.
     func outcome() async -> Bool? {
-        await withTaskGroup(of: Bool?.self) { tasks in
-            for other in others { tasks.addTask { await ask(other) } }
+        await withTaskGroup(of: (PeerID, Bool)?.self) { tasks in
+            for other in others { tasks.addTask { await ask(other).map { (other.id, $0) } } }
             defer { tasks.cancelAll() }
-            var answers = 0
-            while answers < answersNeeded {
+            var newcomer = Newcomer(
+                members: configuration.initialPeers.count, others: others.count, joins: configuration.joins)
+            while newcomer.verdict == .open {
                 guard let answer = await tasks.next() else { return nil }
-                if answer == true { return true }
-                if answer == false { answers += 1 }
+                if let (peer, tookPart) = answer { newcomer.note(tookPart, by: peer) }
             }
-            return false
+            return newcomer.verdict == .tookPart
         }
     }
 

@@ -84,10 +84,9 @@ final class ReplicaLoop: @unchecked Sendable {
             id: configuration.id, settings: settings, limits: configuration.limits, restored: disk.restored,
             state: disk.machine, initialMembers: configuration.initialPeers.map(\.member),
             seed: UInt64.random(in: .min ... .max), now: Clock.milliseconds(), isStateDamaged: disk.isStateDamaged)
-        // A witness may forget: it does not count before it has caught up.
-        isOnProbation =
-            disk.restored.isBlank && !configuration.raft.isWitness
-            && (configuration.joins || configuration.initialPeers.count > 1)
+        isOnProbation = Newcomer.mustAsk(
+            disk.restored, isWitness: configuration.raft.isWitness, members: configuration.initialPeers.count,
+            joins: configuration.joins)
         status = Mutex(
             ReplicaStatus(id: configuration.id, name: configuration.name, isWitness: configuration.raft.isWitness))
         published = Mutex(Published(core.snapshot))
