@@ -41,7 +41,9 @@ extension ReplicaCore {
     /// `isRepair`: the receiver has the log; it lacks a state that it can trust.
     mutating func beginSnapshot(to peer: PeerID, isRepair: Bool = false) {
         senders.removeAll { $0.peer == peer }
-        guard !isFenced, let configuration = raft.configuration(at: state.appliedIndex) else {
+        // Who joined and is behind with applying does not know yet who took part so early.
+        guard !isFenced, let configuration = raft.configuration(at: state.appliedIndex), !configuration.voters.isEmpty
+        else {
             return raft.snapshotSent(to: peer, through: nil)
         }
         lastTransfer &+= 1
@@ -156,7 +158,8 @@ extension ReplicaCore {
     private mutating func complete(_ receiver: SnapshotReceiver, _ message: Message, isRepair: Bool) {
         self.receiver = nil
         guard case .installSnapshot(let metadata) = message.body, message.from == receiver.peer,
-            let state = receiver.sink.finish(), state.counters.applied == metadata.id
+            !raft.isStranger(receiver.peer) || raft.leader == receiver.peer, let state = receiver.sink.finish(),
+            state.counters.applied == metadata.id
         else { return }
         noteVersion(of: state)
         guard versions.fault == nil else { return }
