@@ -92,7 +92,7 @@ private func bound(_ bug: PlantedBug) -> (seeds: Int, weather: Weather) {
     case .dropsTransfers, .commitsUnacknowledged: (10, .mixed)
     case .readsBeforeApplied: (40, .mixed)
     case .commitsByNewHalf: (200, .mixed)
-    case .servesFenced: (200, .rot)
+    case .servesFenced: (500, .rot)
     case .forgetsVerdict: (60, .rot)
     case .readsWithoutRound: (80, .mixed)
     case .trustsOldCopies: (300, .mixed)
@@ -112,6 +112,8 @@ private func bound(_ bug: PlantedBug) -> (seeds: Int, weather: Weather) {
 func `a planted bug is found`(_ bug: PlantedBug) {
     let (seeds, weather) = bound(bug)
     let report = Simulation.run(first: 1, count: seeds, planted: bug, weather: weather)
-    #expect(report.violation != nil, "nobody noticed within \(seeds) seeds: \(bug)")
+    let complaint = report.violation?.description ?? ""
+    #expect(!complaint.isEmpty, "nobody noticed within \(seeds) seeds: \(bug)")
+    #expect(complaints(of: bug).contains { complaint.contains($0) }, "by accident: \(complaint)")
     print("\(bug): \(report.violation ?? "not found")")
 }
