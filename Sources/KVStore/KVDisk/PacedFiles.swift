@@ -62,7 +62,7 @@ enum PacedFiles {
             if let known = tables[UInt(bitPattern: original)] { return known }
             let made = UnsafeMutablePointer<sqlite3_io_methods>.allocate(capacity: 1)
             made.initialize(to: original.pointee)
-            made.pointee.xRead = readPaced
+            made.pointee.xRead = readToldApart
             made.pointee.xWrite = writePaced
             made.pointee.xClose = closePaced
             tables[UInt(bitPattern: original)] = UInt(bitPattern: made)
@@ -98,7 +98,7 @@ private func openPaced(
 }
 
 /// What the disk does not give back SQLite's own files tell in a way that its statements take for an altered page.
-private func readPaced(
+private func readToldApart(
     _ file: UnsafeMutablePointer<sqlite3_file>?, _ into: UnsafeMutableRawPointer?, _ count: Int32, _ offset: Int64
 ) -> Int32 {
     guard let file, let place = pace(file), let read = place.pointee.methods.pointee.xRead else {

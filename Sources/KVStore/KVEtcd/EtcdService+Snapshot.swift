@@ -154,17 +154,20 @@ private final class SnapshotStream: @unchecked Sendable {
         if isDirect { finish() }
     }
 
-    /// The client takes more, at once or within a moment.
+    /// The client takes more, at once or within a moment, or goes on with what it has.
     private func isTaken() -> Bool {
-        if call.pendingBytes < Self.aheadBytesMax { return true }
-        let left = Self.waitsMillisecondsMax - waited
-        guard left > 0 else { return false }
-        call.onWritable { [writable] in writable.signal() }
-        let began = DispatchTime.now().uptimeNanoseconds
-        let limit = DispatchTime.now() + .milliseconds(min(Self.waitMilliseconds, Int(left)))
-        let isWritable = writable.wait(timeout: limit) == .success
-        waited += Int64((DispatchTime.now().uptimeNanoseconds - began) / 1_000_000)
-        return isWritable
+        while call.pendingBytes >= Self.aheadBytesMax, !call.isClosed {
+            let left = Self.waitsMillisecondsMax - waited
+            guard left > 0 else { return false }
+            let before = call.pendingBytes
+            call.onWritable { [writable] in writable.signal() }
+            let began = DispatchTime.now().uptimeNanoseconds
+            let limit = DispatchTime.now() + .milliseconds(min(Self.waitMilliseconds, Int(left)))
+            let isWritable = writable.wait(timeout: limit) == .success
+            waited += Int64((DispatchTime.now().uptimeNanoseconds - began) / 1_000_000)
+            guard isWritable || call.pendingBytes < before else { return false }
+        }
+        return true
     }
 
     private func putAside(_ piece: UnsafeRawBufferPointer) throws {
@@ -172,7 +175,10 @@ private final class SnapshotStream: @unchecked Sendable {
         let (known, offset) = state.withLock { ($0.spool, $0.written) }
         let spool = try known ?? SnapshotSpool(in: directory)
         try spool.write(piece, at: offset)
-        digest.add(Array(piece), 0..<piece.count)
+        for start in stride(from: 0, to: piece.count, by: Self.pieceBytes) {
+            let part = Array(piece[start..<min(start + Self.pieceBytes, piece.count)])
+            digest.add(part, part.indices)
+        }
         state.withLock { state in
             state.spool = spool
             state.written += piece.count

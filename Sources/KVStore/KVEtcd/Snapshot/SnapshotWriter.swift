@@ -251,7 +251,10 @@ struct SnapshotKey {
         self.sub = sub
     }
 
-    var bytes: [UInt8] { bigEndian(UInt64(bitPattern: main)) + Array("_".utf8) + bigEndian(UInt64(bitPattern: sub)) }
+    var bytes: [UInt8] {
+        let tail = isTombstone ? Array("t".utf8) : []
+        return bigEndian(UInt64(bitPattern: main)) + Array("_".utf8) + bigEndian(UInt64(bitPattern: sub)) + tail
+    }
 
     @inline(__always)
     func write(_ out: inout RecordWriter) {
