@@ -83,7 +83,7 @@ extension Message {
     /// Only who leads says so.
     var claimsToLead: Bool {
         switch body {
-        case .append, .heartbeat, .commit, .installSnapshot: true
+        case .append, .heartbeat, .commit, .installSnapshot, .timeoutNow: true
         default: false
         }
     }

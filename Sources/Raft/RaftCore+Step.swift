@@ -5,6 +5,8 @@ extension RaftCore {
     package mutating func step(_ message: Message) {
         guard fault == nil, message.to == id, message.from != id, message.isSane else { return }
         guard isStranger(message.from) else { return stepUnchecked(message) }
+        // Who leads itself alone never misses others: what it knows may be an old copy's, of before they came.
+        guard configuration.allVoters != [id] || message.term <= term else { return stepUnchecked(message) }
         guard !message.claimsToLead || leader == message.from || !isLoyal else { return }
         let before = self
         stepUnchecked(message)

@@ -97,3 +97,24 @@ private let contradiction = Message.Body.append(
     hear(&core, 9, 9, .heartbeat(commit: .zero, round: 1))
     #expect(core.leader == PeerID(9) && core.term == Term(9))
 }
+
+@Test func `who leads itself alone follows a later leader, as its data may be an old copy's`() {
+    var core = RaftCore(id: PeerID(1), restored: .fresh(Configuration(voters: [PeerID(1)])), seed: 1)
+    for _ in 0..<core.settings.electionTicksMax where !core.isLeader {
+        core.tick()
+        drain(&core)
+    }
+    #expect(core.isLeader)
+    hear(&core, 2, core.term.rawValue, .heartbeat(commit: .zero, round: 1))
+    #expect(core.isLeader)
+    hear(&core, 2, 9, .heartbeat(commit: .zero, round: 1))
+    #expect(core.leader == PeerID(2) && core.term == Term(9))
+}
+
+@Test func `who is no member hands nothing over`() {
+    var core = follower()
+    hear(&core, 9, 1, .timeoutNow)
+    #expect(core.leader == PeerID(2) && core.term == Term(1))
+    hear(&core, 2, 1, .timeoutNow)
+    #expect(core.term == Term(2))
+}

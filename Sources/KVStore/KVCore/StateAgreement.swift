@@ -1,7 +1,8 @@
 // Agreement on the state: at every so many entries, at each leader's first, and whenever a leader tells the time, replicas
-// report their states' hashes to the leader. Who has begun with a state from its disk asks for that. Raft makes the logs agree; this finds out when executing them did not (a flipped bit, a mistake). Only a majority
-// that agrees on one hash is right: whoever differs is told, stops applying, serving and leading, and takes the leader's
-// state. Without such a majority nobody knows better: an alarm, until a later state has one, and nothing else happens.
+// report their states' hashes to the leader. Who has begun with a state from its disk asks for that. Raft makes the logs
+// agree; this finds out when executing them did not (a flipped bit, a mistake). Only a majority that agrees on one hash is
+// right: whoever differs is told, stops applying, serving and leading, and takes the leader's state. Without such a
+// majority nobody knows better: an alarm, until a later state has one, and nothing else happens.
 import Raft
 
 /// Something is wrong with a state; to be logged and shown.
@@ -119,6 +120,8 @@ extension ReplicaCore {
             agreement.comparisonAskedAt == .min || now - agreement.comparisonAskedAt >= Self.comparisonAskMilliseconds
         else { return }
         agreement.comparisonAskedAt = now
+        // What is said of it by a majority is to be understood.
+        if agreement.hash(at: state.appliedIndex) == nil { agreement.remember(state.appliedIndex, state.stateHash) }
         output.messages.append(Envelope(to: leader, .stateReport(state.appliedIndex, hash: state.stateHash)))
     }
 

@@ -10,6 +10,7 @@ extension ReplicaLoop {
 
     /// What waits from the last round goes first.
     func drain() {
+        guard !isPutOff else { return }
         takeWaiting()
         if waiting.isEmpty {
             waiting = mailbox.take()[...]
@@ -37,20 +38,22 @@ extension ReplicaLoop {
         }
     }
 
-    /// More is to be applied than this round has time for: it goes on when others had their turn.
-    func putsOff(since began: Int64) -> Bool {
-        guard core.hasMoreToApply, Clock.milliseconds() - began >= configuration.roundMilliseconds else { return false }
-        putOff()
-        return true
+    /// More is to be applied than this round has time for.
+    func isOver(since began: Int64) -> Bool {
+        core.hasMoreToApply && Clock.milliseconds() - began >= configuration.roundMilliseconds
     }
 
-    /// Behind what already waits for the event loop.
-    private func putOff() {
-        guard !isPutOff else { return }
+    /// It goes on when others had their turn, and nothing goes on before. At a time to come, as the event loop looks at its
+    /// connections only when nothing is left to do at once; and then behind what came in meanwhile. To be called at the end
+    /// of a round, so that this time is to come.
+    func putOff() {
+        guard !isPutOff, !isEnded else { return }
         isPutOff = true
-        eventLoop.execute { [self] in
-            isPutOff = false
-            drain()
+        eventLoop.scheduleTask(in: .milliseconds(1)) { [self] in
+            eventLoop.execute { [self] in
+                isPutOff = false
+                drain()
+            }
         }
     }
 }

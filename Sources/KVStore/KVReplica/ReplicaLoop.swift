@@ -296,13 +296,14 @@ extension ReplicaLoop {
     /// Obeys the core until it wants nothing more. Not before the start: what the core wants then, to know its members
     /// or to save, would be lost.
     func pump() {
-        guard !isEnded, !isPumping, transport != nil, !isOnProbation else { return }
+        guard !isEnded, !isPumping, !isPutOff, transport != nil, !isOnProbation else { return }
         isPumping = true
+        var isOver = false
         let now = Clock.milliseconds()
         core.advance(to: now)
-        while let output = takeOutput() {
+        while !isOver, let output = takeOutput() {
             obey(output)
-            if putsOff(since: now) { break }
+            isOver = self.isOver(since: now)
         }
         letGoPastViews(now)
         lookAtRoom(now)
@@ -314,6 +315,7 @@ extension ReplicaLoop {
         publishStatus()
         isPumping = false
         if core.restsTooLong { ticker?.restart() }
+        if isOver { putOff() }
     }
 
     private func forgetNewborn() {
