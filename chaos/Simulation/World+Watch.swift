@@ -175,8 +175,19 @@ extension World {
         case .tooMany, .reset, .ended: watchAgain(life)
         case .compacted:
             report.count(.resyncs)
+            learnUntold(life)
             life.watched = life.core.state.revision
             watchAgain(life)
+        }
+    }
+
+    /// It may be the first one to have applied the latest of what this watch passes over.
+    private mutating func learnUntold(_ life: Host.Life) {
+        guard let items = life.core.snapshot.recent(after: checker.oracle.last) else { return }
+        for item in items {
+            guard case .events(let revision, let events) = known(.events(revision: item.revision, item.events), life)
+            else { continue }
+            fail(checker.oracle.tell(revision, events, now: now))
         }
     }
 
