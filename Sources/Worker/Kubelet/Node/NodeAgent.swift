@@ -98,7 +98,7 @@ package final class NodeAgent: Sendable {
             noteCIDRs(written)
             tellReadiness(problem == nil, now)
             return true
-        } catch where error.isConflict {
+        } catch  where error.isConflict {
             // Taints and the pod range are written by others at the same moment; the next look has them.
             logger.debug("the node changed meanwhile", metadata: ["error": "\(error)"])
             return false
